@@ -1,0 +1,150 @@
+"""Lineage: how each RDD is made from others, as frozen values that never leave the driver.
+
+A node is one of three things. A ``Source`` makes partitions out of splits (slices of a list, byte ranges of files).
+A ``Narrow`` node makes each partition from a few known partitions of its parents. A ``Shuffled`` node needs all
+partitions of its parent, and so cuts the job into stages. Every operation of the RDD class is a combination of these.
+
+Nodes are compared by identity, know no Context, and hold their parents; when no handle and no other node
+refers to one any more, what executors keep for it can go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mpirdd.words.ids import NodeId
+from mpirdd.words.stage import Inputs
+
+Records = Iterable[Any]
+Step = Callable[..., Records]
+"""``step(partition, *parents' records) -> records``: what a narrow node does; runs on executors."""
+Reader = Callable[[Any], Records]
+"""``reader(split) -> records``: what a source does; runs on executors."""
+
+
+class Placement(Protocol):
+    """What lineage needs to know of a partitioner: equal ones put equal keys into the same partition."""
+
+    @property
+    def num_partitions(self) -> int: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """What all nodes have."""
+
+    id: NodeId
+    label: str
+    """For people: the operation and the line of the program, ``map at job.py:12``."""
+    num_partitions: int
+    partitioner: Placement | None
+    """How keys are spread over the partitions, where that is known."""
+
+    @property
+    def parents(self) -> tuple[Node, ...]:
+        return ()
+
+
+@dataclass(frozen=True, eq=False)
+class Source(Node):
+    """Partitions read from outside; partition ``i`` is ``reader(splits[i])``."""
+
+    reader: Reader
+    splits: Sequence[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Narrow(Node):
+    """Partition ``i`` is ``step(i, *[parent partitions that inputs.of(i) names])``."""
+
+    from_nodes: tuple[Node, ...]
+    inputs: Inputs
+    step: Step
+
+    @property
+    def parents(self) -> tuple[Node, ...]:
+        return self.from_nodes
+
+
+@dataclass(frozen=True, eq=False)
+class Shuffled(Node):
+    """Partition ``i`` is ``gather(frames)``, the frames that ``scatter`` wrote for ``i`` in every partition of the parent.
+
+    ``scatter(source partition, records) -> one encoded bucket per reduce partition``;
+    ``gather(encoded buckets in the order of their source partitions) -> records``.
+    """
+
+    from_node: Node
+    scatter: Callable[[int, Records], Sequence[Any]]
+    gather: Callable[[Sequence[Any]], Records]
+
+    @property
+    def parents(self) -> tuple[Node, ...]:
+        return (self.from_node,)
+
+
+@dataclass(frozen=True, slots=True)
+class OneToOne:
+    """Partition i from partition i of each of ``parents`` parents (map, zip, join of co-partitioned RDDs)."""
+
+    parents: int = 1
+
+    def of(self, partition: int) -> tuple[tuple[int, int], ...]:
+        return tuple((parent, partition) for parent in range(self.parents))
+
+
+ONE_TO_ONE = OneToOne()
+
+
+@dataclass(frozen=True, slots=True)
+class Concatenated:
+    """The parents' partitions side by side (union); ``counts`` are their numbers of partitions."""
+
+    counts: tuple[int, ...]
+
+    def of(self, partition: int) -> tuple[tuple[int, int], ...]:
+        for parent, count in enumerate(self.counts):
+            if partition < count:
+                return ((parent, partition),)
+            partition -= count
+        raise IndexError(partition)
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """Several partitions of one parent each (coalesce), or a choice of them."""
+
+    groups: tuple[tuple[int, ...], ...]
+
+    def of(self, partition: int) -> tuple[tuple[int, int], ...]:
+        return tuple((0, member) for member in self.groups[partition])
+
+
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """Every partition of the first parent with every one of the second (cartesian)."""
+
+    second: int
+    """Partitions of the second parent."""
+
+    def of(self, partition: int) -> tuple[tuple[int, int], ...]:
+        return ((0, partition // self.second), (1, partition % self.second))
+
+
+def walk(target: Node, stop: Callable[[Node], bool] = lambda node: False) -> Iterator[Node]:
+    """``target`` and its ancestors, each once, children before parents' parents; not beyond nodes where ``stop`` holds.
+
+    An explicit stack: iterative programs build chains far longer than Python's recursion limit.
+    """
+    seen = {target.id}
+    stack = [target]
+    while stack:
+        node = stack.pop()
+        yield node
+        if not stop(node):
+            for parent in reversed(node.parents):
+                if parent.id not in seen:
+                    seen.add(parent.id)
+                    stack.append(parent)

@@ -1,0 +1,199 @@
+"""From lineage to stages: what must run, given what exists.
+
+``missing(goal, have, kept)`` is the heart of the engine, and the same function plans a first run (nothing exists)
+and a recovery (survivors hold some of it). A *stage* computes partitions of one node without talking to other
+ranks; shuffles separate stages. Within a stage the nodes are flattened to *pipes*, runs of one-to-one steps,
+so that neither planning, nor pickling, nor executing a long lineage recurses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
+
+from mpirdd.decisions.lineage import ONE_TO_ONE, Narrow, Node, Shuffled, Source, walk
+from mpirdd.words.ids import BlockId, NodeId, Rank
+from mpirdd.words.stage import Output, Pipe
+
+
+@dataclass(slots=True)
+class Work:
+    """What one task touches, besides the functions of its stage."""
+
+    splits: list[tuple[NodeId, int]] = field(default_factory=list)
+    """Splits of sources that it reads: (source, index)."""
+    reads: list[BlockId] = field(default_factory=list)
+    """``in`` and ``rdd`` blocks that must be on the executor."""
+    makes: list[BlockId] = field(default_factory=list)
+    """``rdd`` blocks that it will compute and keep."""
+
+
+@dataclass(slots=True)
+class Goal:
+    """Partitions of a node that somebody wants, and what for."""
+
+    node: Node
+    partitions: Iterable[int]
+    output: Output
+    label: str
+
+
+@dataclass(slots=True)
+class Need:
+    """A stage that has work left: its tasks, and what must exist before they can run."""
+
+    goal: Goal
+    pipes: dict[NodeId, Pipe]
+    nodes: dict[NodeId, Node]
+    work: dict[int, Work]
+    """By partition of the goal's node."""
+    absent: dict[NodeId, set[int]]
+    """Reduce partitions that no executor holds yet, by shuffle: an exchange must bring them."""
+    blocked: bool = False
+    """Some map output for ``absent`` does not exist yet: another need comes first."""
+
+
+class Have:
+    """Which executors hold which blocks. The driver's account; executors are the truth and correct it."""
+
+    def __init__(self) -> None:
+        self._holders: dict[tuple[str, NodeId], dict[int, list[Rank]]] = {}
+
+    def add(self, block: BlockId, executor: Rank) -> None:
+        holders = self._holders.setdefault((block.kind, block.of), {}).setdefault(block.part, [])
+        if executor not in holders:
+            holders.append(executor)
+
+    def discard(self, block: BlockId, executor: Rank) -> None:
+        of_node = self._holders.get((block.kind, block.of), {})
+        holders = of_node.get(block.part, [])
+        if executor in holders:
+            holders.remove(executor)
+            if not holders:
+                del of_node[block.part]
+
+    def forget(self, node: NodeId) -> None:
+        """Nobody needs the blocks of this node any more."""
+        for kind in ("rdd", "map", "in"):
+            self._holders.pop((kind, node), None)
+
+    def forget_kept(self, node: NodeId) -> None:
+        self._holders.pop(("rdd", node), None)
+
+    def lose(self, executor: Rank) -> None:
+        """The executor is gone, and all its blocks with it."""
+        for of_node in self._holders.values():
+            for index in [index for index, holders in of_node.items() if executor in holders]:
+                of_node[index].remove(executor)
+                if not of_node[index]:
+                    del of_node[index]
+
+    def holders(self, block: BlockId) -> list[Rank]:
+        """Executors that hold the block, in the order in which they got it."""
+        return self._holders.get((block.kind, block.of), {}).get(block.part, [])
+
+    def indexes(self, kind: str, node: NodeId) -> dict[int, list[Rank]]:
+        """Everything that exists of one kind for one node: index -> holders."""
+        return self._holders.get((kind, node), {})
+
+
+def missing(goal: Goal, have: Have, kept: Container[NodeId]) -> list[Need]:
+    """The stages that must run for ``goal``, last first; empty when the goal wants no partition.
+
+    ``kept`` holds the persisted nodes. Cost: the nodes between the goal and what exists, plus the tasks to run.
+    """
+    needs: list[Need] = []
+    planned: set[NodeId] = set()
+    goals = [goal]
+    while goals:
+        need = _need(goals.pop(), have, kept)
+        if not need.work:
+            continue
+        needs.append(need)
+        for shuffle_id in need.absent:
+            shuffle = need.nodes[shuffle_id]
+            assert isinstance(shuffle, Shuffled)
+            written = have.indexes("map", shuffle_id)
+            unwritten = [m for m in range(shuffle.from_node.num_partitions) if m not in written]
+            need.blocked = need.blocked or bool(unwritten)
+            if unwritten and shuffle_id not in planned:
+                planned.add(shuffle_id)
+                goals.append(Goal(shuffle.from_node, unwritten, Output("map", shuffle_id), shuffle.label))
+    return needs
+
+
+def _need(goal: Goal, have: Have, kept: Container[NodeId]) -> Need:
+    pipes, nodes = _flatten(goal.node, have, kept)
+    need = Need(goal, pipes, nodes, {}, {})
+    for partition in goal.partitions:
+        work = need.work[partition] = _work(pipes, goal.node.id, partition, have)
+        for block in work.reads:
+            if block.kind == "in" and not have.holders(block):
+                need.absent.setdefault(block.of, set()).add(block.part)
+    return need
+
+
+def _flatten(target: Node, have: Have, kept: Container[NodeId]) -> tuple[dict[NodeId, Pipe], dict[NodeId, Node]]:
+    """The pipes that lead to ``target``, back to sources, shuffles, and persisted nodes that are all there."""
+    pipes: dict[NodeId, Pipe] = {}
+    nodes: dict[NodeId, Node] = {}
+    stack = [target]
+    while stack:
+        node = stack.pop()
+        if node.id not in pipes:
+            pipe, parents, run = _pipe(node, kept)
+            pipes[node.id] = pipe
+            nodes.update((member.id, member) for member in run)
+            if not (pipe.keep and len(have.indexes("rdd", node.id)) == node.num_partitions):
+                stack.extend(parents)
+    return pipes, nodes
+
+
+def _pipe(last: Node, kept: Container[NodeId]) -> tuple[Pipe, tuple[Node, ...], list[Node]]:
+    """The pipe that ends in ``last``, the nodes it reads, and the nodes in it."""
+    run = [last]
+    while _continues(run[-1], kept):
+        run.append(run[-1].parents[0])
+    head = run[-1]
+    steps = tuple(node.id for node in reversed(run[:-1]))
+    keep = last.id in kept
+    if isinstance(head, Source):
+        return Pipe(last.id, "source", head.id, steps, None, (), keep), (), run
+    if isinstance(head, Shuffled):
+        return Pipe(last.id, "shuffle", head.id, steps, None, (), keep), (), run
+    assert isinstance(head, Narrow)
+    parents = tuple(parent.id for parent in head.parents)
+    return Pipe(last.id, "narrow", head.id, steps, head.inputs, parents, keep), head.parents, run
+
+
+def _continues(node: Node, kept: Container[NodeId]) -> bool:
+    """True when the node's only parent belongs into the same pipe."""
+    return isinstance(node, Narrow) and node.inputs == ONE_TO_ONE and node.parents[0].id not in kept
+
+
+def _work(pipes: dict[NodeId, Pipe], target: NodeId, partition: int, have: Have) -> Work:
+    """What the task for ``partition`` of ``target`` reads and keeps."""
+    work = Work()
+    stack = [(target, partition)]
+    while stack:
+        node, index = stack.pop()
+        pipe = pipes[node]
+        if pipe.keep:
+            block = BlockId("rdd", node, index)
+            if have.holders(block):
+                work.reads.append(block)
+                continue
+            work.makes.append(block)
+        if pipe.kind == "source":
+            work.splits.append((pipe.head, index))
+        elif pipe.kind == "shuffle":
+            work.reads.append(BlockId("in", pipe.head, index))
+        else:
+            assert pipe.inputs is not None
+            stack.extend((pipe.parents[parent], at) for parent, at in pipe.inputs.of(index))
+    return work
+
+
+def shuffles_of(goal_node: Node) -> set[NodeId]:
+    """Every shuffle in the lineage of a node."""
+    return {node.id for node in walk(goal_node) if isinstance(node, Shuffled)}

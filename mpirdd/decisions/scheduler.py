@@ -1,0 +1,422 @@
+"""The scheduler: a value machine. ``handle(event) -> commands``; the driver loop alone acts on the commands.
+
+It keeps the account of what executors hold (``Have``), which stages run where, and which exchanges are under way. Each time
+a stage or an exchange ends (or something is lost) it plans again with ``missing`` and starts what has become possible.
+
+Placement is a pure function of what exists. A task that reads blocks goes to the executor that holds most of them; one that
+reads a shuffle which nobody holds yet goes to its partition's place among the living executors, so that RDDs with
+equal partitioners meet without moving; a task that only reads splits is free, and free tasks are handed out as executors
+ask for more (guided self-scheduling: a share of what is left, so that many small tasks cost few messages
+and few large ones still balance).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from mpirdd.decisions.lineage import Node
+from mpirdd.decisions.plan import Goal, Have, Need, Work, missing, shuffles_of
+from mpirdd.words.errors import Failure
+from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
+from mpirdd.words.stage import Output, Stage
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class JobSubmitted:
+    job: JobId
+    node: Node
+    partitions: Sequence[int]
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFinished:
+    executor: Rank
+    stage: StageId
+    partition: int
+    made: tuple[BlockId, ...]
+    """Blocks that the executor now holds because of the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed:
+    executor: Rank
+    stage: StageId
+    partition: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksGone:
+    """An executor does not hold these blocks (any more); the named tasks could not run for lack of them."""
+
+    executor: Rank
+    blocks: tuple[BlockId, ...]
+    stage: StageId | None = None
+    partitions: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeFinished:
+    executor: Rank
+    exchange: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobCancelled:
+    job: JobId
+
+
+Event = JobSubmitted | TaskFinished | TaskFailed | BlocksGone | ExchangeFinished | JobCancelled
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    partition: int
+    splits: tuple[tuple[NodeId, int], ...]
+    """Splits to send along: (source, index)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTasks:
+    executor: Rank
+    stage: Stage
+    nodes: dict[NodeId, Node]
+    """Driver-side: the lineage nodes whose functions and splits the stage uses."""
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartExchange:
+    """All living executors trade bytes: a shuffle's buckets go to their reduce partitions' owners, and copies of blocks."""
+
+    exchange: int
+    executors: tuple[Rank, ...]
+    shuffle: NodeId | None
+    maps: dict[Rank, tuple[int, ...]]
+    """Which map outputs each executor contributes."""
+    owners: dict[Rank, tuple[int, ...]]
+    """Which reduce partitions each executor gets."""
+    copies: dict[Rank, tuple[tuple[BlockId, Rank], ...]]
+    """Blocks that each executor sends as they are: (block, to)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelStage:
+    executor: Rank
+    stage: StageId
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    job: JobId
+    failure: Failure | None
+    """None: all partitions are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropBlocks:
+    """A late task left blocks that nobody wants."""
+
+    executor: Rank
+    blocks: tuple[BlockId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStage:
+    """No task of the stage will be started any more."""
+
+    stage: StageId
+
+
+Command = StartTasks | StartExchange | CancelStage | CloseStage | DropBlocks | JobEnded
+
+# --- state ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Job:
+    id: JobId
+    node: Node
+    label: str
+    undone: dict[int, None]
+    """Partitions still wanted, in order."""
+    shuffles: set[NodeId]
+
+
+@dataclass(slots=True)
+class _Run:
+    """A stage with tasks under way."""
+
+    stage: Stage
+    need: Need
+    free: deque[int]
+    running: dict[int, Rank] = field(default_factory=dict)
+    load: dict[Rank, int] = field(default_factory=dict)
+
+    def done(self) -> bool:
+        return not self.running and not self.free
+
+
+@dataclass(slots=True)
+class _Exchange:
+    plan: StartExchange
+    waiting: set[Rank]
+
+
+class Scheduler:
+    """One for each driver. ``kept`` and ``have`` may be read by the driver; only events change what is running."""
+
+    def __init__(self, executors: Iterable[Rank]) -> None:
+        self.executors: list[Rank] = sorted(executors)
+        self.have = Have()
+        self.kept: set[NodeId] = set()
+        self._jobs: dict[JobId, _Job] = {}
+        self._runs: dict[StageId, _Run] = {}
+        self._outputs: dict[Output, StageId] = {}
+        self._exchanges: dict[int, _Exchange] = {}
+        self._making: dict[BlockId, StageId] = {}
+        self._stage_ids = count(1)
+        self._exchange_ids = count(1)
+
+    def handle(self, event: Event) -> list[Command]:
+        if isinstance(event, TaskFinished):
+            return self._task_finished(event)
+        if isinstance(event, JobSubmitted):
+            return self._job_submitted(event)
+        if isinstance(event, ExchangeFinished):
+            return self._exchange_finished(event)
+        if isinstance(event, BlocksGone):
+            return self._blocks_gone(event)
+        if isinstance(event, TaskFailed):
+            return self._task_failed(event)
+        return self._end_job(event.job, None)[1:]
+
+    def output_of(self, stage: StageId) -> Output | None:
+        """Where the records of a stage under way go; None if nobody waits for it any more."""
+        run = self._runs.get(stage)
+        return run.stage.output if run else None
+
+    def progress(self, job: JobId) -> dict[StageId, tuple[str, int, int]]:
+        """Stages of the job under way: label, tasks done, tasks in all."""
+        return {
+            run.stage.id: (run.stage.label, len(run.need.work) - len(run.running) - len(run.free), len(run.need.work))
+            for run in self._runs.values()
+            if self._wants(self._jobs[job], run.stage.output)
+        }
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def _job_submitted(self, event: JobSubmitted) -> list[Command]:
+        job = _Job(event.job, event.node, event.label, dict.fromkeys(event.partitions), shuffles_of(event.node))
+        self._jobs[event.job] = job
+        return self._advance(job)
+
+    def _task_finished(self, event: TaskFinished) -> list[Command]:
+        run = self._settle(event.stage, event.partition)
+        if run is None:  # of a job that ended: its nodes may be gone, so its blocks must go
+            return [DropBlocks(event.executor, event.made)] if event.made else []
+        for block in event.made:
+            self.have.add(block, event.executor)
+        output = run.stage.output
+        if output.kind == "result":
+            self._jobs[output.of].undone.pop(event.partition, None)
+        if run.done():
+            return self._run_done(run)
+        if run.free and not run.load[event.executor]:
+            return self._hand_out(run, event.executor)
+        return []
+
+    def _exchange_finished(self, event: ExchangeFinished) -> list[Command]:
+        exchange = self._exchanges.get(event.exchange)
+        if exchange is None:
+            return []
+        exchange.waiting.discard(event.executor)
+        if exchange.waiting:
+            return []
+        del self._exchanges[event.exchange]
+        for executor, partitions in exchange.plan.owners.items():
+            for partition in partitions:
+                assert exchange.plan.shuffle is not None
+                self.have.add(BlockId("in", exchange.plan.shuffle, partition), executor)
+        for copies in exchange.plan.copies.values():
+            for block, executor in copies:
+                self.have.add(block, executor)
+        return self._advance_all()
+
+    def _blocks_gone(self, event: BlocksGone) -> list[Command]:
+        for block in event.blocks:
+            self.have.discard(block, event.executor)
+        if event.stage is None:
+            return []
+        run = None
+        for partition in event.partitions:
+            run = self._settle(event.stage, partition) or run
+        return self._run_done(run) if run is not None and run.done() else []
+
+    def _task_failed(self, event: TaskFailed) -> list[Command]:
+        run = self._settle(event.stage, event.partition)
+        if run is None:
+            return []
+        commands: list[Command] = []
+        for job in list(self._jobs.values()):
+            if self._wants(job, run.stage.output):
+                commands += self._end_job(job.id, event.failure)
+        return commands
+
+    # --- planning -----------------------------------------------------------------------------------------------------
+
+    def _advance_all(self) -> list[Command]:
+        return [command for job in list(self._jobs.values()) for command in self._advance(job)]
+
+    def _advance(self, job: _Job) -> list[Command]:
+        """Start whatever can start for the job, or end it."""
+        if job.id not in self._jobs:
+            return []  # ended by what was started for another job
+        if not job.undone:
+            return self._end_job(job.id, None)
+        goal = Goal(job.node, list(job.undone), Output("result", job.id), job.label)
+        commands: list[Command] = []
+        for need in missing(goal, self.have, self.kept):
+            if not need.blocked and need.goal.output not in self._outputs:
+                commands += self._start(need)
+        return commands
+
+    def _start(self, need: Need) -> list[Command]:
+        if any(block in self._making for work in need.work.values() for block in work.makes):
+            return []  # another stage computes a partition to be kept; when it is done, this one can read it
+        places = {partition: self._place(partition, work) for partition, work in need.work.items()}
+        if need.absent:
+            return [command for shuffle in need.absent for command in self._exchange(need, shuffle, places)]
+        copies = self._copies(need, places)
+        return self._copy(copies) if copies else self._run(need, places)
+
+    def _place(self, partition: int, work: Work) -> Rank | None:
+        """The executor for a task; None when any will do."""
+        if not work.reads:
+            return None
+        held: dict[Rank, int] = {}
+        for block in work.reads:
+            for executor in self.have.holders(block):
+                held[executor] = held.get(executor, 0) + 1
+        if held:
+            return max(held, key=lambda executor: (held[executor], -executor))
+        return self.executors[partition % len(self.executors)]
+
+    def _exchange(self, need: Need, shuffle: NodeId, places: dict[int, Rank | None]) -> list[Command]:
+        """Bring the absent reduce partitions of ``shuffle`` to where the tasks that read them will run."""
+        if any(exchange.plan.shuffle == shuffle for exchange in self._exchanges.values()):
+            return []
+        owners: dict[Rank, dict[int, None]] = {}
+        for partition, work in need.work.items():
+            for block in work.reads:
+                if block.of == shuffle and block.kind == "in" and block.part in need.absent[shuffle]:
+                    place = places[partition]
+                    assert place is not None
+                    owners.setdefault(place, {})[block.part] = None
+        maps: dict[Rank, list[int]] = {}
+        for index, holders in sorted(self.have.indexes("map", shuffle).items()):
+            maps.setdefault(holders[0], []).append(index)
+        return [self._start_exchange(
+            shuffle, {rank: tuple(m) for rank, m in maps.items()}, {rank: tuple(r) for rank, r in owners.items()}, {})]
+
+    def _copies(self, need: Need, places: dict[int, Rank | None]) -> dict[BlockId, set[Rank]]:
+        """Blocks that tasks read but their executors do not hold."""
+        wanted: dict[BlockId, set[Rank]] = {}
+        for partition, work in need.work.items():
+            place = places[partition]
+            for block in work.reads:
+                if place is not None and place not in self.have.holders(block):
+                    wanted.setdefault(block, set()).add(place)
+        return wanted
+
+    def _copy(self, wanted: dict[BlockId, set[Rank]]) -> list[Command]:
+        if any(exchange.plan.copies for exchange in self._exchanges.values()):
+            return []  # one at a time: the next plan sees what this one brought
+        copies: dict[Rank, list[tuple[BlockId, Rank]]] = {}
+        for block, places in sorted(wanted.items()):
+            copies.setdefault(self.have.holders(block)[0], []).extend((block, place) for place in sorted(places))
+        return [self._start_exchange(None, {}, {}, {rank: tuple(c) for rank, c in copies.items()})]
+
+    def _start_exchange(
+        self,
+        shuffle: NodeId | None,
+        maps: dict[Rank, tuple[int, ...]],
+        owners: dict[Rank, tuple[int, ...]],
+        copies: dict[Rank, tuple[tuple[BlockId, Rank], ...]],
+    ) -> Command:
+        plan = StartExchange(next(self._exchange_ids), tuple(self.executors), shuffle, maps, owners, copies)
+        self._exchanges[plan.exchange] = _Exchange(plan, set(self.executors))
+        return plan
+
+    # --- running ------------------------------------------------------------------------------------------------------
+
+    def _run(self, need: Need, places: dict[int, Rank | None]) -> list[Command]:
+        stage = Stage(next(self._stage_ids), need.goal.label, need.goal.node.id, need.goal.output, need.pipes)
+        run = _Run(stage, need, deque(p for p in need.work if places[p] is None), load=dict.fromkeys(self.executors, 0))
+        self._runs[stage.id] = run
+        self._outputs[stage.output] = stage.id
+        for work in need.work.values():
+            for block in work.makes:
+                self._making[block] = stage.id
+        placed: dict[Rank, list[int]] = {}
+        for partition, place in places.items():
+            if place is not None:
+                placed.setdefault(place, []).append(partition)
+        commands: list[Command] = [self._send(run, executor, partitions) for executor, partitions in placed.items()]
+        for executor in self.executors:
+            if run.free and not run.load[executor]:
+                commands += self._hand_out(run, executor)
+        return commands
+
+    def _hand_out(self, run: _Run, executor: Rank) -> list[Command]:
+        share = max(1, len(run.free) // (2 * len(self.executors)))
+        return [self._send(run, executor, [run.free.popleft() for _ in range(min(share, len(run.free)))])]
+
+    def _send(self, run: _Run, executor: Rank, partitions: list[int]) -> Command:
+        for partition in partitions:
+            run.running[partition] = executor
+        run.load[executor] += len(partitions)
+        tasks = tuple(Task(p, tuple(run.need.work[p].splits)) for p in partitions)
+        return StartTasks(executor, run.stage, run.need.nodes, tasks)
+
+    def _settle(self, stage: StageId, partition: int) -> _Run | None:
+        """The task is no longer under way; its run, or None if nobody waits for it."""
+        run = self._runs.get(stage)
+        if run is None or partition not in run.running:
+            return None
+        run.load[run.running.pop(partition)] -= 1
+        return run
+
+    def _run_done(self, run: _Run) -> list[Command]:
+        self._drop_run(run)
+        return [CloseStage(run.stage.id), *self._advance_all()]
+
+    def _drop_run(self, run: _Run) -> None:
+        del self._runs[run.stage.id]
+        del self._outputs[run.stage.output]
+        for work in run.need.work.values():
+            for block in work.makes:
+                self._making.pop(block, None)
+
+    def _wants(self, job: _Job, output: Output) -> bool:
+        return output.of == job.id if output.kind == "result" else output.of in job.shuffles
+
+    def _end_job(self, job_id: JobId, failure: Failure | None) -> list[Command]:
+        """End the job, and cancel what runs for no other; then let others go on that waited for it."""
+        self._jobs.pop(job_id, None)
+        commands: list[Command] = [JobEnded(job_id, failure)]
+        orphans = [run for run in self._runs.values()
+                   if not any(self._wants(job, run.stage.output) for job in self._jobs.values())]
+        for run in orphans:
+            commands += [CancelStage(executor, run.stage.id) for executor, load in run.load.items() if load]
+            commands.append(CloseStage(run.stage.id))
+            self._drop_run(run)
+        return commands + (self._advance_all() if orphans else [])

@@ -1,0 +1,211 @@
+"""Joining the world: how a process becomes driver or executor. Here transport, roles and Context are put together.
+
+The driver's process calls ``Context()``; every other rank ends up in ``serve``, either because it was started as ``python -m
+mpirdd`` or because it ran the same script up to its own ``Context()``, which does not return there.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+from functools import cache
+from threading import main_thread
+from typing import Any, NoReturn
+
+from mpirdd.edge.allotment import cap_threads, check_world
+from mpirdd.roles.driver import Driver
+from mpirdd.roles.executor import Executor
+from mpirdd.roles.waiting import Waiting
+from mpirdd.storage.codec import encode
+from mpirdd.together.inprocess import InProcessTransport, Network
+from mpirdd.user import context
+from mpirdd.words import messages
+from mpirdd.words.errors import UsageError
+from mpirdd.words.settings import Settings
+from mpirdd.words.transport import Transport
+
+
+class Context(context.Context):
+    """Where RDDs come from: joins the ranks of this run and makes this program their driver.
+
+    Args:
+        app_name: shown in logs.
+        settings: any setting by name (``mpirdd.words.settings.Settings``), such as ``parallelism=64``.
+
+    On ranks other than 0 this call never returns: it serves as an executor until the driver's program has
+    ended, then ends the process.
+
+    Raises:
+        UsageError: there is a Context already, or this is inside a task.
+        ClusterError: the ranks do not form one world.
+
+    >>> from mpirdd import Context
+    >>> with Context() as sc:                               # doctest: +SKIP
+    ...     sc.parallelize(range(10)).sum()
+    45
+    """
+
+    def __init__(self, app_name: str | None = None, **settings: Any) -> None:
+        process = _process()
+        chosen = Settings.read(app_name=app_name, **settings)
+        if process.transport.rank != 0:
+            process.serve_and_leave()
+        if process.serving or process.context is not None:
+            raise UsageError(
+                "there is a Context already in this program: stop it first, or use that one. "
+                "(Inside a function that runs on executors, no Context can be made.)"
+            )
+        process.context = self
+        try:
+            _set_up_logging(chosen)
+            super().__init__(process.drive(chosen))
+        except BaseException:
+            process.context = None
+            raise
+
+    def stop(self) -> None:
+        super().stop()
+        process = _process()
+        if process.context is self:
+            process.context = None
+
+
+class _Process:
+    """This process's part in the run: the one place where there is state of the process as a whole, as MPI has."""
+
+    def __init__(self) -> None:
+        self.context: Context | None = None
+        self.serving = False
+        self.finished = False
+        self.transport: Transport = _open_transport()
+        self.hosted: Executor | None = None
+        atexit.register(self.finish)
+
+    def drive(self, settings: Settings) -> Driver:
+        """A driver on this rank; in a world of one, with an executor in this process."""
+        waiting = Waiting(spin_s=settings.spin_s, poll_sleep_s=settings.poll_sleep_s)
+        folder = program_folder()
+        if self.transport.size > 1:
+            pause, resume, transport = (lambda busy: waiting.pause(busy=busy)), waiting.reset, self.transport
+        else:
+            network = Network(2, self.transport.host)
+            executor, transport = Executor(network.end(1)), network.end(0)
+            pause, resume = (lambda busy: _take_step(executor)), _do_nothing
+        driver = Driver(transport, settings, folder=folder, pause=pause, resume=resume)
+        if not driver.everybody_sees_folder:
+            ship_modules_of(folder)
+        return driver
+
+    def serve(self) -> None:
+        """Be an executor until the driver's program has ended."""
+        settings = Settings.read()
+        waiting = Waiting(spin_s=settings.spin_s, poll_sleep_s=settings.poll_sleep_s)
+        executor = Executor(self.transport)
+        self.serving = True
+        while not executor.stopped:
+            if executor.step():
+                waiting.reset()
+            else:
+                waiting.pause(busy=self.transport.in_flight())
+        self.finished = True
+
+    def serve_and_leave(self) -> NoReturn:
+        """``serve``, then end the process without going back into the user's script."""
+        if self.serving:
+            raise UsageError("a Context cannot be made inside a function that runs on executors")
+        code = 0
+        try:
+            self.serve()
+        except KeyboardInterrupt:
+            code = 130
+        except BaseException:
+            logging.getLogger("mpirdd").critical("executor on rank %d failed", self.transport.rank, exc_info=True)
+            self._abort()
+        self.transport.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    def finish(self) -> None:
+        """On the driver: let the executors leave. Idempotent; runs at exit in any case."""
+        if self.finished:
+            return
+        self.finished = True
+        if self.transport.rank == 0:
+            for rank in range(1, self.transport.size):
+                self.transport.send(rank, encode(messages.Stop()))
+        self.transport.close()
+
+    def _abort(self) -> None:
+        abort = getattr(self.transport, "abort", None)
+        if abort is not None:
+            abort(1)
+
+
+@cache
+def _process() -> _Process:
+    return _Process()
+
+
+def transport() -> Transport:
+    """This process's end of the network; starts MPI at the first call."""
+    return _process().transport
+
+
+def serve() -> None:
+    """Be an executor until the driver is done. For ranks other than 0."""
+    _process().serve()
+
+
+def finish(code: int) -> None:
+    """On rank 0, when the program has ended: let the executors leave and leave MPI."""
+    _process().finish()
+
+
+def program_folder() -> str:
+    """The folder of the running program, or the current one."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    return os.path.dirname(os.path.abspath(script)) if script else os.getcwd()
+
+
+def ship_modules_of(folder: str) -> None:
+    """From now on, send functions of modules in ``folder`` by value: some executor cannot import them."""
+    import cloudpickle
+
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        inside = path and os.path.abspath(path).startswith(folder + os.sep) and "site-packages" not in path
+        if inside and module.__name__ != "__main__":
+            cloudpickle.register_pickle_by_value(module)
+
+
+def _open_transport() -> Transport:
+    if "SLURM_NTASKS" in os.environ or any(name.endswith("COMM_WORLD_SIZE") for name in os.environ):
+        cap_threads(os.environ)
+    from mpirdd.edge.mpi import MpiTransport
+
+    opened = MpiTransport()
+    check_world(os.environ, opened.size)
+    return opened if opened.size > 1 else InProcessTransport(Network(1, opened.host), 0)
+
+
+def _take_step(executor: Executor) -> None:
+    executor.step()
+
+
+def _do_nothing() -> None:
+    pass
+
+
+def _set_up_logging(settings: Settings) -> None:
+    log = logging.getLogger("mpirdd")
+    log.setLevel(settings.log_level.upper())
+    if not log.handlers and not logging.getLogger().handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s mpirdd: %(message)s"))
+        log.addHandler(handler)
+
+
+__all__ = ["Context", "finish", "main_thread", "serve", "transport"]

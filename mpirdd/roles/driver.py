@@ -1,0 +1,298 @@
+"""The driver: runs jobs. Turns the scheduler's commands into messages and the executors' messages into events.
+
+``run`` loops until its job has ended: take one message, handle it, act on the commands; wait a moment when there is none.
+The loop holds a lock for one turn at a time, so that several threads of the program may run jobs at once, each
+moving all jobs on while it waits for its own.
+
+The driver remembers what each executor has been sent (functions, stages), so that an iteration of a loop sends only what is new,
+and tells them to forget what no handle refers to any more.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import count
+from threading import Lock
+from typing import Any
+
+from mpirdd.decisions import scheduler as decisions
+from mpirdd.decisions.lineage import Narrow, Node, Shuffled, Source, walk
+from mpirdd.decisions.scheduler import Scheduler
+from mpirdd.roles.progress import Progress
+from mpirdd.storage.codec import decode, encode, pickle_function
+from mpirdd.words import messages
+from mpirdd.words.errors import ClusterError, Failure, TaskError
+from mpirdd.words.ids import JobId, NodeId, Rank, StageId
+from mpirdd.words.settings import Settings
+from mpirdd.words.stage import ClosureId
+from mpirdd.words.transport import Frames, Transport
+
+_UNSET = object()
+
+
+class _Job:
+    """What the driver knows of a job besides the scheduler: the action and the results so far."""
+
+    def __init__(self, action: Callable[..., Any], label: str, partitions: Sequence[int]) -> None:
+        self.action, self.label = action, label
+        self.results: dict[int, Any] = dict.fromkeys(partitions, _UNSET)
+        self.failure: Failure | None = None
+        self.ended = False
+
+
+class Driver:
+    """Rank 0's side of the control channel.
+
+    Args:
+        transport: the network, already joined by all ranks.
+        pause: called when there is nothing to do, with whether bytes are moving; lets time pass, or the executors of this process run.
+        resume: called when something happened.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        settings: Settings,
+        *,
+        folder: str,
+        pause: Callable[[bool], None],
+        resume: Callable[[], None],
+    ) -> None:
+        self.settings = settings
+        self.hosts: dict[Rank, str] = {}
+        self._transport = transport
+        self._pause, self._resume = pause, resume
+        self._scheduler = Scheduler(range(1, transport.size))
+        self._jobs: dict[JobId, _Job] = {}
+        self._job_ids = count(1)
+        self._pickled: dict[ClosureId, bytes] = {}
+        self._sent: dict[Rank, set[ClosureId | StageId]] = {rank: set() for rank in self._scheduler.executors}
+        self._unreferenced: deque[NodeId] = deque()
+        self._lock = Lock()
+        self._progress = Progress(settings.progress)
+        self._sees_folder: list[bool] = []
+        for rank in self._scheduler.executors:
+            self._send(rank, messages.Start(settings, folder))
+        while len(self.hosts) < len(self._scheduler.executors):
+            self._turn()
+
+    @property
+    def executors(self) -> list[Rank]:
+        """Living executors, in the order of their ranks."""
+        return self._scheduler.executors
+
+    @property
+    def everybody_sees_folder(self) -> bool:
+        """The job's folder exists on the hosts of all executors."""
+        return all(self._sees_folder)
+
+    # --- what the user's layer calls ------------------------------------------------------------------------------
+
+    def run(self, node: Node, partitions: Sequence[int], action: Callable[[int, Any], Any], label: str) -> list[Any]:
+        """``action(partition, records)`` for each partition, in the order of ``partitions``.
+
+        Raises:
+            TaskError: a function raised on an executor. The driver can go on with the next job.
+            UsageError: a function cannot be sent to the executors.
+            ClusterError: executors were lost and nobody can take their place.
+        """
+        job_id, job = next(self._job_ids), _Job(action, label, partitions)
+        try:
+            with self._lock:
+                self._forget_unreferenced()
+                self._pickled[ClosureId("action", job_id)] = pickle_function(action, label)
+                self._pickle_lineage(node)
+                self._jobs[job_id] = job
+                self._act(self._scheduler.handle(decisions.JobSubmitted(job_id, node, list(partitions), label)))
+            while not job.ended:
+                with self._lock:
+                    worked = job.ended or self._turn(wait=False)
+                    if worked:
+                        self._resume()
+                        self._show_progress(job_id)
+                    else:
+                        self._pause(self._transport.in_flight())
+        except BaseException:
+            with self._lock:
+                self._act(self._scheduler.handle(decisions.JobCancelled(job_id)))
+            raise
+        finally:
+            self._end(job_id)
+        if job.failure is not None:
+            raise TaskError(job.failure) from _exception(job.failure)
+        return list(job.results.values())
+
+    def keep(self, node: NodeId) -> None:
+        """Keep the node's partitions where they are computed from now on."""
+        self._scheduler.kept.add(node)
+
+    def unkeep(self, node: NodeId) -> None:
+        """Drop the node's kept partitions."""
+        with self._lock:
+            self._scheduler.kept.discard(node)
+            self._scheduler.have.forget_kept(node)
+            self._broadcast(messages.Drop(kept=(node,)))
+
+    def is_kept(self, node: NodeId) -> bool:
+        return node in self._scheduler.kept
+
+    def unreferenced(self, node: NodeId) -> None:
+        """No handle refers to the node; its blocks go before the next job. May be called from anywhere, at any time."""
+        self._unreferenced.append(node)
+
+    def stop(self) -> None:
+        """Let the executors forget this Context; they wait for another one."""
+        with self._lock:
+            self._broadcast(messages.Reset())
+            self._progress.close()
+
+    # --- the loop -------------------------------------------------------------------------------------------------
+
+    def _turn(self, *, wait: bool = True) -> bool:
+        """Handle one message if there is one."""
+        received = self._transport.poll()
+        if received is None:
+            if wait:
+                self._pause(self._transport.in_flight())
+            return False
+        self._receive(*received)
+        return True
+
+    def _receive(self, sender: Rank, frames: Frames) -> None:
+        message = decode(frames)
+        if isinstance(message, messages.Report):
+            for done in message.done:
+                self._finish_task(sender, done)
+        elif isinstance(message, messages.Exchanged):
+            self._act(self._scheduler.handle(decisions.ExchangeFinished(sender, message.exchange)))
+        elif isinstance(message, messages.Failed):
+            self._act(self._scheduler.handle(
+                decisions.TaskFailed(sender, message.stage, message.partition, message.failure)))
+        elif isinstance(message, messages.Lacking):
+            self._act(self._scheduler.handle(
+                decisions.BlocksGone(sender, message.blocks, message.stage, (message.partition,))))
+        elif isinstance(message, messages.Printed):
+            self._progress.write("".join(f"[rank {sender}] {line}\n" for line in message.lines))
+        elif isinstance(message, messages.Started):
+            self.hosts[sender] = message.host
+            self._sees_folder.append(message.sees_folder)
+        elif isinstance(message, messages.Crashed):
+            raise ClusterError(f"the executor on rank {sender} ({self.hosts[sender]}) failed:\n{message.traceback}")
+
+    def _finish_task(self, sender: Rank, done: messages.Done) -> None:
+        output = self._scheduler.output_of(done.stage)
+        if output is not None and output.kind == "result":
+            results = self._jobs[output.of].results
+            if results[done.partition] is _UNSET:
+                results[done.partition] = decode(done.result)
+        self._act(self._scheduler.handle(
+            decisions.TaskFinished(sender, done.stage, done.partition, done.made)))
+
+    def _act(self, commands: list[decisions.Command]) -> None:
+        for command in commands:
+            if isinstance(command, decisions.StartTasks):
+                self._start_tasks(command)
+            elif isinstance(command, decisions.StartExchange):
+                self._start_exchange(command)
+            elif isinstance(command, decisions.CancelStage):
+                self._send(command.executor, messages.CancelStage(command.stage))
+            elif isinstance(command, decisions.DropBlocks):
+                self._send(command.executor, messages.Drop(blocks=command.blocks))
+            elif isinstance(command, decisions.CloseStage):
+                self._close_stage(command.stage)
+            elif command.job in self._jobs:
+                job = self._jobs[command.job]
+                job.failure, job.ended = command.failure, True
+
+    def _start_tasks(self, command: decisions.StartTasks) -> None:
+        stage, sent = command.stage, self._sent[command.executor]
+        new = [closure for closure in dict.fromkeys(stage.closures()) if closure not in sent]
+        if new:
+            self._send(command.executor, messages.Closures(tuple((c, self._pickled[c]) for c in new)))
+            sent.update(new)
+        if stage.id not in sent:
+            self._send(command.executor, messages.OpenStage(stage))
+            sent.add(stage.id)
+        splits = {}
+        for task in command.tasks:
+            for node, index in task.splits:
+                source = command.nodes[node]
+                assert isinstance(source, Source)
+                splits[node, index] = source.splits[index]
+        message = messages.RunTasks(stage.id, tuple(task.partition for task in command.tasks), splits)
+        self._transport.send(command.executor, encode(message, by_value=True))
+
+    def _start_exchange(self, command: decisions.StartExchange) -> None:
+        for rank in command.executors:
+            self._send(rank, messages.Exchange(
+                command.exchange, command.shuffle, command.maps.get(rank, ()), command.owners, command.copies.get(rank, ())))
+
+    def _close_stage(self, stage: StageId) -> None:
+        for rank, sent in self._sent.items():
+            if stage in sent:
+                sent.discard(stage)
+                self._send(rank, messages.Drop(stages=(stage,)))
+
+    def _end(self, job_id: JobId) -> None:
+        closure = ClosureId("action", job_id)
+        with self._lock:
+            self._progress.done()
+            self._jobs.pop(job_id, None)
+            self._pickled.pop(closure, None)
+            for rank, sent in self._sent.items():
+                if closure in sent:
+                    sent.discard(closure)
+                    self._send(rank, messages.Drop(closures=(closure,)))
+
+    def _pickle_lineage(self, target: Node) -> None:
+        """Pickle the functions of new nodes now, so that an error names the operation before anything runs."""
+        known = self._pickled
+        for node in list(walk(target, stop=lambda node: ClosureId("step", node.id) in known)):
+            step = ClosureId("step", node.id)
+            if step in known:
+                continue
+            if isinstance(node, Shuffled):
+                self._pickled[ClosureId("scatter", node.id)] = pickle_function(node.scatter, node.label)
+                self._pickled[step] = pickle_function(node.gather, node.label)
+            elif isinstance(node, Source):
+                self._pickled[step] = pickle_function(node.reader, node.label)
+            elif isinstance(node, Narrow):
+                self._pickled[step] = pickle_function(node.step, node.label)
+
+    def _forget_unreferenced(self) -> None:
+        nodes = [self._unreferenced.popleft() for _ in range(len(self._unreferenced))]
+        if not nodes:
+            return
+        for node in nodes:
+            self._scheduler.kept.discard(node)
+            self._scheduler.have.forget(node)
+            for closure in (ClosureId("step", node), ClosureId("scatter", node)):
+                self._pickled.pop(closure, None)
+                for sent in self._sent.values():
+                    sent.discard(closure)
+        self._broadcast(messages.Drop(nodes=tuple(nodes)))
+
+    def _show_progress(self, job_id: JobId) -> None:
+        if self._progress.due():
+            self._progress.show(self._scheduler.progress(job_id))
+
+    def _broadcast(self, message: Any) -> None:
+        for rank in self._scheduler.executors:
+            self._send(rank, message)
+
+    def _send(self, rank: Rank, message: Any) -> None:
+        self._transport.send(rank, encode(message))
+
+
+def _exception(failure: Failure) -> BaseException | None:
+    """The user's exception, where it can be loaded here."""
+    if failure.exception is None:
+        return None
+    try:
+        exception = pickle.loads(failure.exception)
+    except Exception:
+        return None
+    return exception if isinstance(exception, BaseException) else None
+

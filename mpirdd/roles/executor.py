@@ -1,0 +1,255 @@
+"""The executor: keeps blocks, runs tasks, takes part in exchanges, tells the driver. Knows nothing of RDDs.
+
+One loop, ``step``: look at the control channel; if an exchange is under way, move it on; else run one task. A step
+never waits, so the same executor runs in a rank of its own or inside the driver's process (a world of one rank, tests).
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable, Generator
+from time import perf_counter
+from typing import Any
+
+from mpirdd.roles.console import Lines, captured
+from mpirdd.roles.task import BlocksMissing, run_task
+from mpirdd.storage.blocks import BlockStore
+from mpirdd.storage.codec import decode, encode
+from mpirdd.together.exchange import Parcel, exchange
+from mpirdd.words import messages
+from mpirdd.words.errors import Failure, InternalError, UsageError
+from mpirdd.words.ids import BlockId, NodeId, Rank, StageId
+from mpirdd.words.settings import Settings
+from mpirdd.words.stage import ClosureId, Stage
+from mpirdd.words.transport import Frames, Transport
+
+_DRIVER: Rank = 0
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class Executor:
+    """One rank's executor. Call ``step`` until ``stopped``; pause when it returns False."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.stopped = False
+        self._transport = transport
+        self._settings = Settings()
+        self._store = BlockStore()
+        self._stages: dict[StageId, Stage] = {}
+        self._closures: dict[ClosureId, Callable[..., Any]] = {}
+        self._tasks: deque[tuple[StageId, int, dict[tuple[NodeId, int], Any]]] = deque()
+        self._exchanges: deque[messages.Exchange] = deque()
+        self._exchange: Generator[bool, None, None] | None = None
+        self._arrived: dict[BlockId, list[tuple[int, Frames]]] = {}
+        self._done: list[messages.Done] = []
+        self._printed: list[str] = []
+        self._last_report = 0.0
+        self._lines = Lines(self._printed.append)
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            messages.Start: self._start,
+            messages.Closures: self._keep_closures,
+            messages.OpenStage: self._open_stage,
+            messages.RunTasks: self._queue_tasks,
+            messages.CancelStage: self._cancel_stage,
+            messages.Exchange: self._exchanges.append,
+            messages.Drop: self._drop,
+            messages.Reset: self._reset,
+            messages.Stop: self._stop,
+        }
+
+    def step(self) -> bool:
+        """Do one thing; False when there is nothing to do but wait."""
+        received = self._transport.poll()
+        if received is not None:
+            message = decode(received[1])
+            self._handlers[type(message)](message)
+            return True
+        if self._exchange is not None or self._exchanges:
+            return self._move_exchange()
+        if self._tasks:
+            self._run_next_task()
+            return True
+        return False
+
+    # --- messages from the driver ---------------------------------------------------------------------------------
+
+    def _start(self, message: messages.Start) -> None:
+        self._settings = message.settings
+        sees_folder = os.path.isdir(message.folder)
+        if sees_folder and message.folder not in sys.path:
+            sys.path.insert(0, message.folder)
+        self._tell(messages.Started(self._transport.host, os.getpid(), sees_folder))
+
+    def _keep_closures(self, message: messages.Closures) -> None:
+        for closure, pickled in message.pickled:
+            try:
+                self._closures[closure] = pickle.loads(pickled)
+            except Exception as error:  # a module that is not installed here, say: tell it when a task needs it
+                self._closures[closure] = _Unloadable(f"{type(error).__name__}: {error}")
+
+    def _open_stage(self, message: messages.OpenStage) -> None:
+        self._stages[message.stage.id] = message.stage
+
+    def _queue_tasks(self, message: messages.RunTasks) -> None:
+        self._tasks.extend((message.stage, partition, message.splits) for partition in message.partitions)
+
+    def _cancel_stage(self, message: messages.CancelStage) -> None:
+        kept = [task for task in self._tasks if task[0] != message.stage]
+        self._tasks.clear()
+        self._tasks.extend(kept)
+        self._stages.pop(message.stage, None)
+
+    def _drop(self, message: messages.Drop) -> None:
+        for block in message.blocks:
+            self._store.drop(block)
+        for node in message.nodes:
+            self._store.drop_node(node)
+            self._closures.pop(ClosureId("step", node), None)
+            self._closures.pop(ClosureId("scatter", node), None)
+        for node in message.kept:
+            self._store.drop_node(node, kinds=("rdd",))
+        for closure in message.closures:
+            self._closures.pop(closure, None)
+        for stage in message.stages:
+            self._stages.pop(stage, None)
+
+    def _reset(self, message: messages.Reset) -> None:
+        self._store.clear()
+        self._stages.clear()
+        self._closures.clear()
+        self._tasks.clear()
+        self._done.clear()
+
+    def _stop(self, message: messages.Stop) -> None:
+        self.stopped = True
+
+    # --- tasks ----------------------------------------------------------------------------------------------------
+
+    def _run_next_task(self) -> None:
+        stage_id, partition, splits = self._tasks.popleft()
+        stage = self._stages[stage_id]
+        try:
+            with captured(self._lines):
+                outcome = run_task(stage, partition, store=self._store, closures=self._closures, splits=splits)
+                result = [] if stage.output.kind == "map" else encode(outcome.result)
+            self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), result))
+        except KeyboardInterrupt:
+            raise
+        except BlocksMissing as missing:
+            self._tell(messages.Lacking(stage_id, partition, missing.blocks))
+        except BaseException as error:
+            self._report()
+            self._tell(messages.Failed(stage_id, partition, self._failure(error, stage.label, partition)))
+        if not self._tasks or perf_counter() - self._last_report > self._settings.report_interval_s:
+            self._report()
+
+    def _report(self) -> None:
+        """Send what has gathered: lines first, so that a task's output comes before its result."""
+        self._last_report = perf_counter()
+        if self._printed:
+            self._tell(messages.Printed(tuple(self._printed)))
+            self._printed.clear()
+        if self._done:
+            self._tell(messages.Report(tuple(self._done)))
+            self._done.clear()
+
+    def _failure(self, error: BaseException, stage: str, partition: int) -> Failure:
+        summary = "".join(traceback.format_exception_only(error)).strip()
+        # An error of ours about the user's call says all there is to say; frames of the engine would bury it.
+        lines = "" if isinstance(error, UsageError) else _users_traceback(error)
+        return Failure(
+            summary, lines, self._transport.rank, self._transport.host, stage, partition, _pickled_exception(error)
+        )
+
+    # --- exchanges ------------------------------------------------------------------------------------------------
+
+    def _move_exchange(self) -> bool:
+        """Go on with the exchange under way, or begin the next one."""
+        if self._exchange is None:
+            self._exchange = self._run_exchange(self._exchanges[0])
+        try:
+            return next(self._exchange)
+        except StopIteration:
+            self._exchange = None
+            self._exchanges.popleft()
+            return True
+
+    def _run_exchange(self, message: messages.Exchange) -> Generator[bool, None, None]:
+        group = self._transport.group()
+        if group is None:
+            raise InternalError("an exchange on a rank that is no executor")
+        for partition in message.owners.get(self._transport.rank, ()):
+            assert message.shuffle is not None
+            self._arrived[BlockId("in", message.shuffle, partition)] = []
+        yield from exchange(group, self._parcels(message), self._deliver, self._settings.exchange_bytes)
+        for block, pieces in self._arrived.items():
+            pieces.sort(key=lambda piece: piece[0])
+            self._store.put(block, [frames for _, frames in pieces])
+        self._arrived.clear()
+        self._tell(messages.Exchanged(message.exchange))
+
+    def _parcels(self, message: messages.Exchange) -> dict[Rank, list[Parcel]]:
+        parcels: dict[Rank, list[Parcel]] = {}
+        for task in message.maps:
+            assert message.shuffle is not None
+            buckets = self._store.get(BlockId("map", message.shuffle, task))
+            for rank, partitions in message.owners.items():
+                parcels.setdefault(rank, []).extend(
+                    Parcel(BlockId("in", message.shuffle, partition), task, buckets[partition])
+                    for partition in partitions
+                    if buckets[partition] is not None
+                )
+        for block, rank in message.copies:
+            value = self._store.get(block)
+            if block.kind == "rdd":
+                parcels.setdefault(rank, []).append(Parcel(block, 0, encode(value)))
+            else:
+                parcels.setdefault(rank, []).extend(Parcel(block, i, frames) for i, frames in enumerate(value))
+                if not value:
+                    parcels.setdefault(rank, []).append(Parcel(block, -1, [b""]))
+        return parcels
+
+    def _deliver(self, parcel: Parcel) -> None:
+        if parcel.block.kind == "rdd":
+            self._store.put(parcel.block, decode(parcel.frames))
+        elif parcel.source < 0:
+            self._arrived.setdefault(parcel.block, [])
+        else:
+            self._arrived.setdefault(parcel.block, []).append((parcel.source, parcel.frames))
+
+    def _tell(self, message: Any) -> None:
+        self._transport.send(_DRIVER, encode(message))
+
+
+class _Unloadable:
+    """Stands for a function that could not be loaded here; says so when it is called."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def __call__(self, *arguments: Any) -> Any:
+        raise UsageError(
+            f"a function of the job could not be loaded on this rank: {self._reason}. "
+            "Install the module on every host, or keep it in the job's own folder."
+        )
+
+
+def _users_traceback(error: BaseException) -> str:
+    """The traceback from the user's first frame on; whole when there is none."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame or error.__traceback__))
+
+
+def _pickled_exception(error: BaseException) -> bytes | None:
+    try:
+        pickled = encode(error)[0]
+        pickle.loads(pickled)
+    except Exception:
+        return None
+    return bytes(pickled)

@@ -1,0 +1,151 @@
+"""Running one task: from the blocks and splits it reads to its records, and on to its output.
+
+The narrow steps of a task are chained iterators (``map``, ``filter``, ``chain`` where Python has them in C), so the only Python
+frames a record passes through are the user's own functions. Nothing recurses, however long the lineage: what to evaluate is first
+listed with an explicit stack, and very long chains of iterators are cut by a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mpirdd.storage.blocks import BlockStore
+from mpirdd.words.ids import BlockId, NodeId
+from mpirdd.words.stage import ClosureId, Pipe, Stage
+
+LONGEST_CHAIN = 100
+"""Iterators that may feed each other without a list between them; each level takes C stack, and Python's limit is 1,000 frames."""
+
+Closures = Mapping[ClosureId, Callable[..., Any]]
+
+
+class BlocksMissing(Exception):
+    """Blocks that the driver thought were here are not."""
+
+    def __init__(self, blocks: tuple[BlockId, ...]) -> None:
+        self.blocks = blocks
+        super().__init__(f"missing blocks: {blocks}")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a task leaves behind."""
+
+    result: Any = None
+    """Of the job's action; None for map tasks."""
+    made: list[BlockId] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One partition of one pipe that the task evaluates."""
+
+    pipe: Pipe
+    partition: int
+    kept: bool = False
+    """A block of it is here."""
+    inputs: list[int] = field(default_factory=list)
+    """The visits that it reads, by their place in the list."""
+
+
+def run_task(
+    stage: Stage,
+    partition: int,
+    *,
+    store: BlockStore,
+    closures: Closures,
+    splits: Mapping[tuple[NodeId, int], Any],
+) -> Outcome:
+    """Compute one partition of the stage's target and hand it to the stage's output.
+
+    Raises:
+        BlocksMissing: before any of the user's functions has run.
+        Exception: whatever the user's functions raise.
+    """
+    outcome = Outcome()
+    records = _records(stage, partition, store=store, closures=closures, splits=splits, made=outcome.made)
+    output = closures[stage.output.closure()](partition, records)
+    if stage.output.kind == "map":
+        block = BlockId("map", stage.output.of, partition)
+        store.put(block, output)
+        outcome.made.append(block)
+    else:
+        outcome.result = output
+    return outcome
+
+
+def _records(
+    stage: Stage,
+    partition: int,
+    *,
+    store: BlockStore,
+    closures: Closures,
+    splits: Mapping[tuple[NodeId, int], Any],
+    made: list[BlockId],
+) -> Any:
+    visits = _visits(stage, partition, store, splits)
+    evaluated: list[tuple[Any, int]] = [(None, 0)] * len(visits)
+    for place in reversed(range(len(visits))):
+        visit = visits[place]
+        pipe, index = visit.pipe, visit.partition
+        block = BlockId("rdd", pipe.node, index)
+        if visit.kept or (pipe.keep and block in store):  # computed for an earlier visit of this task
+            evaluated[place] = iter(store.get(block)), 0
+            continue
+        head = closures[ClosureId("step", pipe.head)]
+        depth = 1
+        if pipe.kind == "source":
+            records = head(splits[pipe.head, index])
+        elif pipe.kind == "shuffle":
+            records = head(store.get(BlockId("in", pipe.head, index)))
+        else:
+            records = head(index, *[evaluated[i][0] for i in visit.inputs])
+            depth += max((evaluated[i][1] for i in visit.inputs), default=0)
+        for step in pipe.steps:
+            if depth >= LONGEST_CHAIN:
+                records, depth = iter(list(records)), 0
+            records = closures[ClosureId("step", step)](index, records)
+            depth += 1
+        if pipe.keep:
+            value = list(records)
+            store.put(block, value)
+            made.append(block)
+            records, depth = iter(value), 0
+        evaluated[place] = records, depth
+    return evaluated[0][0]
+
+
+def _visits(
+    stage: Stage, partition: int, store: BlockStore, splits: Mapping[tuple[NodeId, int], Any]
+) -> list[_Visit]:
+    """Everything to evaluate, each before what it reads; the wanted partition is first."""
+    visits = [_Visit(stage.pipes[stage.target], partition)]
+    absent: list[BlockId] = []
+    complete = True
+    for visit in visits:  # grows while we go
+        pipe, index = visit.pipe, visit.partition
+        if pipe.keep:
+            block = BlockId("rdd", pipe.node, index)
+            visit.kept = block in store
+            if visit.kept:
+                continue
+            absent.append(block)
+        if pipe.kind == "source":
+            complete = complete and (pipe.head, index) in splits  # not sent when the driver counts on a kept block
+        elif pipe.kind == "shuffle":
+            block = BlockId("in", pipe.head, index)
+            if block not in store:
+                complete = False
+                absent.append(block)
+        elif any(parent not in stage.pipes for parent in pipe.parents):
+            complete = False
+        else:
+            assert pipe.inputs is not None
+            for parent, at in pipe.inputs.of(index):
+                visit.inputs.append(len(visits))
+                visits.append(_Visit(stage.pipes[pipe.parents[parent]], at))
+    if not complete:
+        raise BlocksMissing(tuple(absent))
+    return visits

@@ -1,0 +1,1 @@
+"""What ranks do together: the exchange, and the network inside one process."""

@@ -1,0 +1,189 @@
+"""One exchange: every executor gives parcels to every other, in rounds of bounded size.
+
+Theory of operation. What a rank has for a peer is one byte stream: parcels, each a header (what it is, and the sizes
+of its frames) and the frames themselves. First all ranks tell each other how long their streams are, and how long their
+longest is; from that, everybody knows the number of rounds. In each round every rank puts the next ``quota`` bytes of every stream into one
+send buffer, an ``Alltoallv`` moves them, and the receiver's assemblers cut what arrives into frames again. The two
+buffers are reused, so an exchange needs ``2 * exchange_bytes`` besides the data, whatever its size; no count comes
+near 2 GiB. Parcels for the rank itself never touch the network.
+
+Nothing blocks: ``exchange`` is a generator that yields whenever it has to wait, and the executor decides what to do meanwhile.
+It yields True when all ranks are in the exchange and bytes are moving (do not sleep: some MPIs move
+bytes only while they are being called), False while it waits for others to come.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mpirdd.words.ids import BlockId, Rank
+from mpirdd.words.transport import Buffer, Frames, Group
+
+_HEADER = struct.Struct("<4sqqqI")
+_KINDS = {"rdd": b"rdd ", "map": b"map ", "in": b"in  "}
+_KIND_NAMES = {code: kind for kind, code in _KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A piece of a block on its way."""
+
+    block: BlockId
+    """The block it belongs to at the receiver."""
+    source: int
+    """For ``in`` blocks: the map task it comes from."""
+    frames: Frames
+
+
+Deliver = Callable[[Parcel], None]
+
+
+def exchange(
+    group: Group, outgoing: Mapping[Rank, Sequence[Parcel]], deliver: Deliver, exchange_bytes: int
+) -> Generator[bool, None, None]:
+    """Give ``outgoing`` to the ranks it names, and everything that comes in to ``deliver``.
+
+    All members of the group run this together, exchange after exchange in the same order. When the generator
+    ends, this rank has all its parcels and its own may be forgotten.
+    """
+    me = group.members[group.index]
+    for parcel in outgoing.get(me, ()):
+        deliver(parcel)
+    streams = [_Stream([] if rank == me else outgoing.get(rank, ())) for rank in group.members]
+    if len(streams) == 1:
+        return
+    quota = max(exchange_bytes // len(streams), 1)
+    incoming, rounds = yield from _agree(group, [stream.size for stream in streams], quota)
+    if not rounds:
+        return
+    assemblers = [_Assembler(deliver) for _ in streams]
+    send = _buffer(sum(min(quota, stream.size) for stream in streams))
+    receive = _buffer(sum(min(quota, size) for size in incoming))
+    for done in range(0, rounds * quota, quota):
+        send_counts = [min(quota, max(0, stream.size - done)) for stream in streams]
+        receive_counts = [min(quota, max(0, size - done)) for size in incoming]
+        at = 0
+        for stream, count in zip(streams, send_counts, strict=True):
+            stream.take(send[at : at + count])
+            at += count
+        pending = group.alltoallv(send, send_counts, receive, receive_counts)
+        while not pending.test():
+            yield True
+        at = 0
+        for assembler, count in zip(assemblers, receive_counts, strict=True):
+            assembler.feed(receive[at : at + count])
+            at += count
+
+
+def _agree(group: Group, sizes: list[int], quota: int) -> Generator[bool, None, tuple[list[int], int]]:
+    """How much each member will send here, and how many rounds the longest stream of all takes."""
+    incoming, longest = [0] * len(sizes), [0] * len(sizes)
+    pendings = [group.alltoall(sizes, incoming), group.alltoall([max(sizes)] * len(sizes), longest)]
+    for pending in pendings:
+        while not pending.test():
+            yield False
+    return incoming, -(-max(longest) // quota)
+
+
+class _Stream:
+    """The parcels for one peer as one run of bytes, handed out piece by piece; copies once, into the send buffer."""
+
+    def __init__(self, parcels: Sequence[Parcel]) -> None:
+        self._buffers: list[Buffer] = []
+        for parcel in parcels:
+            self._buffers.append(_header(parcel))
+            self._buffers.extend(parcel.frames)
+        self._sizes = [memoryview(buffer).nbytes for buffer in self._buffers]
+        self.size = sum(self._sizes)
+        self._next, self._offset = 0, 0
+
+    def take(self, into: memoryview) -> None:
+        """Fill ``into`` with the next bytes; there are enough."""
+        at, wanted = 0, into.nbytes
+        while at < wanted:
+            left = self._sizes[self._next] - self._offset
+            count = min(left, wanted - at)
+            if count:
+                view = memoryview(self._buffers[self._next]).cast("B")
+                into[at : at + count] = view[self._offset : self._offset + count]
+            at += count
+            self._offset += count
+            if count == left:
+                self._next, self._offset = self._next + 1, 0
+
+
+class _Assembler:
+    """Cuts one peer's stream into parcels again, wherever the rounds cut it."""
+
+    def __init__(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+        self._partial = bytearray()
+        self._header: tuple[BlockId, int] | None = None
+        self._sizes: tuple[int, ...] = ()
+        self._frames: Frames = []
+        self._filled = 0
+
+    def feed(self, data: memoryview) -> None:
+        at = 0
+        while at < data.nbytes:
+            at += self._take_header(data[at:]) if self._header is None else self._take_frame(data[at:])
+
+    def _take_header(self, data: memoryview) -> int:
+        """Bytes used. Headers are small, so one that is cut waits in ``_partial``."""
+        had = len(self._partial)
+        needed = _HEADER.size
+        if had < needed:
+            self._partial += data[: needed - had]
+        elif had == needed:
+            needed += 8 * _HEADER.unpack_from(self._partial)[4]
+            self._partial += data[: needed - had]
+        used = len(self._partial) - had
+        if len(self._partial) >= _HEADER.size:
+            kind, of, index, source, count = _HEADER.unpack_from(self._partial)
+            if len(self._partial) == _HEADER.size + 8 * count:
+                self._sizes = struct.unpack_from(f"<{count}Q", self._partial, _HEADER.size)
+                self._header = BlockId(_KIND_NAMES[kind], of, index), source  # type: ignore[arg-type]
+                self._partial = bytearray()
+                self._frames = [_buffer(self._sizes[0])]
+                self._filled = 0
+                self._finish_full_frames()
+        return used
+
+    def _take_frame(self, data: memoryview) -> int:
+        frame = memoryview(self._frames[-1])
+        count = min(frame.nbytes - self._filled, data.nbytes)
+        frame[self._filled : self._filled + count] = data[:count]
+        self._filled += count
+        self._finish_full_frames()
+        return count
+
+    def _finish_full_frames(self) -> None:
+        """Begin the next frame while the current one is full (empty ones are at once), and deliver after the last."""
+        while self._header is not None and self._filled == memoryview(self._frames[-1]).nbytes:
+            if len(self._frames) < len(self._sizes):
+                self._frames.append(_buffer(self._sizes[len(self._frames)]))
+                self._filled = 0
+            else:
+                block, source = self._header
+                self._header = None
+                self._deliver(Parcel(block, source, self._frames))
+
+
+def _header(parcel: Parcel) -> bytes:
+    sizes = [memoryview(frame).nbytes for frame in parcel.frames]
+    block = parcel.block
+    head = _HEADER.pack(_KINDS[block.kind], block.of, block.part, parcel.source, len(sizes))
+    return head + struct.pack(f"<{len(sizes)}Q", *sizes)
+
+
+def _buffer(size: int) -> memoryview:
+    """Writable memory; large ones are not cleared first, as that would touch every page once more."""
+    if size < 1 << 16:
+        return memoryview(bytearray(size))
+    import numpy
+
+    fresh: Any = numpy.empty(size, dtype=numpy.uint8)
+    return memoryview(fresh)

@@ -1,0 +1,227 @@
+"""Actions: the operations that run a job and bring a result to the driver."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from functools import partial, reduce
+from typing import Any
+
+from mpirdd.storage import outputs
+from mpirdd.user import steps
+from mpirdd.user.base import Handle, check_function
+from mpirdd.words.errors import UsageError
+
+
+class Actions(Handle):
+    """Each runs one job, or a few; none changes the RDD."""
+
+    def collect(self) -> list[Any]:
+        """All records, in the order of the partitions. They must fit in the driver's memory.
+
+        >>> sc.parallelize([1, 2, 3]).map(lambda x: x * x).collect()
+        [1, 4, 9]
+        """
+        return [record for part in self._run("collect", steps.collect_records) for record in part]
+
+    def count(self) -> int:
+        """The number of records.
+
+        >>> sc.parallelize("abc").count()
+        3
+        """
+        return sum(self._run("count", steps.count_records))
+
+    def take(self, num: int) -> list[Any]:
+        """The first ``num`` records. Computes one partition first, then more by a growing factor, until it has enough.
+
+        >>> sc.parallelize(range(100), 10).take(3)
+        [0, 1, 2]
+        """
+        if not isinstance(num, int) or num < 0:
+            raise UsageError(f"take needs a number of records, 0 or more, not {num!r}")
+        taken: list[Any] = []
+        tried, trying, total = 0, 1, self.getNumPartitions()
+        while len(taken) < num and tried < total:
+            partitions = range(tried, min(tried + trying, total))
+            for part in self._run("take", partial(steps.take_records, num - len(taken)), partitions):
+                taken += part[: num - len(taken)]
+            tried += len(partitions)
+            trying *= 4
+        return taken
+
+    def first(self) -> Any:
+        """The first record.
+
+        Raises:
+            ValueError: there is none.
+
+        >>> sc.parallelize([2, 3, 4]).first()
+        2
+        """
+        for record in self.take(1):
+            return record
+        raise ValueError("RDD is empty")
+
+    def isEmpty(self) -> bool:
+        """True if there is no record; computes as few partitions as ``take(1)``.
+
+        >>> sc.parallelize([]).isEmpty()
+        True
+        """
+        return not self.take(1)
+
+    def reduce(self, f: Callable[[Any, Any], Any]) -> Any:
+        """All records combined by ``f``, which must be associative and commutative.
+
+        Raises:
+            ValueError: there is no record.
+
+        >>> from operator import add
+        >>> sc.parallelize([1, 2, 3, 4, 5]).reduce(add)
+        15
+        """
+        check_function(f, "reduce")
+        results = [value for part in self._run("reduce", partial(steps.reduce_records, f)) for value in part]
+        if not results:
+            raise ValueError("Can not reduce() empty RDD")
+        return reduce(f, results)
+
+    def fold(self, zeroValue: Any, op: Callable[[Any, Any], Any]) -> Any:
+        """Like ``reduce``, from a zero value, which is used once a partition and once at the driver.
+
+        >>> from operator import add
+        >>> sc.parallelize([1, 2, 3, 4, 5]).fold(0, add)
+        15
+        """
+        return self.aggregate(zeroValue, op, op, _operation="fold")
+
+    def aggregate(
+        self,
+        zeroValue: Any,
+        seqOp: Callable[[Any, Any], Any],
+        combOp: Callable[[Any, Any], Any],
+        *,
+        _operation: str = "aggregate",
+    ) -> Any:
+        """``seqOp(result, record)`` within partitions, ``combOp(result, result)`` across them, each from a copy of the zero value.
+
+        >>> sc.parallelize([1, 2, 3, 4]).aggregate((0, 0), lambda a, x: (a[0] + x, a[1] + 1),
+        ...                                        lambda a, b: (a[0] + b[0], a[1] + b[1]))
+        (10, 4)
+        """
+        check_function(seqOp, _operation)
+        check_function(combOp, _operation)
+        return reduce(combOp, self._run(_operation, partial(steps.fold_records, zeroValue, seqOp)), deepcopy(zeroValue))
+
+    def foreach(self, f: Callable[[Any], Any]) -> None:
+        """Run ``f`` on each record, on the executors, for its effects.
+
+        >>> sc.parallelize([1, 2, 3]).foreach(lambda x: None)
+        """
+        check_function(f, "foreach")
+        self._run("foreach", partial(steps.run_for_each, f))
+
+    def foreachPartition(self, f: Callable[[Iterable[Any]], Any]) -> None:
+        """Run ``f`` on an iterator over each partition, on the executors, for its effects.
+
+        >>> sc.parallelize([1, 2, 3], 2).foreachPartition(lambda records: None)
+        """
+        check_function(f, "foreachPartition")
+        self._run("foreachPartition", partial(steps.run_for_partition, f))
+
+    def top(self, num: int, key: Callable[[Any], Any] | None = None) -> list[Any]:
+        """The ``num`` largest records, largest first.
+
+        >>> sc.parallelize([10, 4, 2, 12, 3]).top(2)
+        [12, 10]
+        """
+        parts = self._run("top", partial(steps.largest, num, key))
+        return heapq.nlargest(num, (record for part in parts for record in part), key)
+
+    def takeOrdered(self, num: int, key: Callable[[Any], Any] | None = None) -> list[Any]:
+        """The ``num`` smallest records, smallest first.
+
+        >>> sc.parallelize([10, 1, 2, 9, 3]).takeOrdered(3)
+        [1, 2, 3]
+        """
+        parts = self._run("takeOrdered", partial(steps.smallest, num, key))
+        return heapq.nsmallest(num, (record for part in parts for record in part), key)
+
+    def sum(self) -> Any:
+        """The sum of the records; 0 if there is none.
+
+        >>> sc.parallelize([1.0, 2.0, 3.0]).sum()
+        6.0
+        """
+        return sum(self._run("sum", steps.sum_records))
+
+    def max(self, key: Callable[[Any], Any] | None = None) -> Any:
+        """The largest record. Raises ValueError if there is none.
+
+        >>> sc.parallelize([1.0, 5.0, 43.0, 10.0]).max()
+        43.0
+        """
+        return self.reduce(partial(steps.larger, key))
+
+    def min(self, key: Callable[[Any], Any] | None = None) -> Any:
+        """The smallest record. Raises ValueError if there is none.
+
+        >>> sc.parallelize([2.0, 5.0, 43.0, 10.0]).min()
+        2.0
+        """
+        return self.reduce(partial(steps.smaller, key))
+
+    def countByValue(self) -> dict[Any, int]:
+        """value -> how often it occurs.
+
+        >>> sorted(sc.parallelize([1, 2, 1, 2, 2], 2).countByValue().items())
+        [(1, 2), (2, 3)]
+        """
+        counts: dict[Any, int] = defaultdict(int)
+        for part in self._run("countByValue", steps.count_each):
+            for value, count in part.items():
+                counts[value] += count
+        return counts
+
+    def saveAsTextFile(self, path: str, compressionCodecClass: str | None = None) -> None:
+        """Write ``str(record)`` and a newline for each record (bytes as they are), a ``part-NNNNN`` file a partition.
+
+        The folder appears whole or not at all: parts are written under other names, moved when all are there, and ``_SUCCESS``
+        comes last.
+
+        Args:
+            path: a folder that does not exist yet, on a file system that all ranks see.
+            compressionCodecClass: None, or ``gz``, ``bz2``, ``xz``, or the name of Hadoop's codec for one of them.
+
+        Raises:
+            UsageError: the folder exists, or cannot be written.
+
+        >>> import tempfile, os
+        >>> folder = os.path.join(tempfile.mkdtemp(), "out")
+        >>> sc.parallelize(["a", "b", "c"], 2).saveAsTextFile(folder)
+        >>> sc.textFile(folder).collect()
+        ['a', 'b', 'c']
+        """
+        self._context._check_usable()
+        compression = _compression(compressionCodecClass)
+        token = outputs.start_output(path)
+        try:
+            names = self._run("saveAsTextFile", partial(steps.write_text, path, token, compression))
+        except BaseException:
+            outputs.abandon_output(path, token)
+            raise
+        outputs.commit_output(path, token, names)
+
+
+def _compression(codec: str | None) -> outputs.Compression | None:
+    """From a short name, or the name of a Hadoop codec class."""
+    known: dict[str, outputs.Compression] = {"gz": "gz", "gzip": "gz", "bz2": "bz2", "bzip2": "bz2", "xz": "xz"}
+    if codec is None:
+        return None
+    name = codec.rpartition(".")[2].removesuffix("Codec").lower()
+    if name not in known:
+        raise UsageError(f"unknown compression {codec!r}; known are {', '.join(known)}, and Hadoop's GzipCodec and BZip2Codec")
+    return known[name]

@@ -1,0 +1,128 @@
+"""What every RDD is: a thin handle on a lineage node, and the few primitives all operations are made of.
+
+    _narrow      each partition from known partitions of the parents, no data moves
+    _shuffle     records change partitions by key
+    _run         a job: an action on some or all partitions
+
+The families of operations (``rdd``, ``pairs``, ``ordering``, ``actions``, ``persistence``) are mixins over this class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mpirdd.decisions.lineage import ONE_TO_ONE, Narrow, Node, Shuffled
+from mpirdd.decisions.partitioners import FunctionPartitioner, HashPartitioner, Partitioner
+from mpirdd.storage.merge import Combiner, Splitter, gather, scatter
+from mpirdd.user.callsite import label
+from mpirdd.words.errors import UsageError
+from mpirdd.words.stage import Inputs
+
+if TYPE_CHECKING:
+    from mpirdd.user.context import Context
+    from mpirdd.user.rdd import RDD
+
+
+class Handle:
+    """A dataset that may not exist yet: where it comes from, and the Context it belongs to."""
+
+    def __init__(self, context: Context, node: Node) -> None:
+        self._context = context
+        self._node = node
+        self._name: str | None = None
+
+    # --- primitives -----------------------------------------------------------------------------------------------
+
+    def _narrow(
+        self,
+        operation: str,
+        step: Callable[..., Iterable[Any]],
+        *,
+        others: Sequence[Handle] = (),
+        inputs: Inputs = ONE_TO_ONE,
+        num_partitions: int | None = None,
+        partitioner: Partitioner | None = None,
+    ) -> RDD:
+        """Each partition is ``step(partition, *the parents' partitions that inputs names)``."""
+        for other in others:
+            if other._context is not self._context:
+                raise UsageError(f"{operation}: the RDDs belong to different Contexts")
+        count = self._node.num_partitions if num_partitions is None else num_partitions
+        parents = (self._node, *(other._node for other in others))
+        return self._context._new(
+            lambda id: Narrow(id, label(operation), count, partitioner, parents, inputs, step)
+        )
+
+    def _shuffle(
+        self, operation: str, splitter: Splitter, combiner: Combiner | None, *, partitioner: Partitioner | None
+    ) -> RDD:
+        """Records move to the partition that ``splitter`` says, combined by key on both sides if there is a combiner.
+
+        ``partitioner`` is what later operations may count on; None when equal keys may lie apart.
+        """
+        return self._context._new(
+            lambda id: Shuffled(
+                id, label(operation), splitter.num_partitions, partitioner, self._node,
+                partial(scatter, splitter, combiner), partial(gather, combiner),
+            )
+        )
+
+    def _run(self, operation: str, action: Callable[..., Any], partitions: Sequence[int] | None = None) -> list[Any]:
+        """``action(partition, records)`` for each partition, in order."""
+        return self._context._run(self._node, action, label(operation), partitions)
+
+    def _same(self) -> RDD:
+        """This very RDD, as the type that the mixins give back."""
+        return self  # type: ignore[return-value]
+
+    # --- what all handles have ------------------------------------------------------------------------------------
+
+    @property
+    def context(self) -> Context:
+        """The Context that this RDD belongs to."""
+        return self._context
+
+    @property
+    def partitioner(self) -> Partitioner | None:
+        """How keys are spread over the partitions, where that is known; equal partitioners join without moving."""
+        partitioner = self._node.partitioner
+        assert partitioner is None or isinstance(partitioner, Partitioner)
+        return partitioner
+
+    def id(self) -> int:
+        """A number that is unique within the Context."""
+        return self._node.id
+
+    def getNumPartitions(self) -> int:
+        """The number of partitions.
+
+        >>> sc.parallelize(range(10), 4).getNumPartitions()
+        4
+        """
+        return self._node.num_partitions
+
+    def __repr__(self) -> str:
+        return f"<RDD {self._node.id}: {self._node.label}, {self._node.num_partitions} partitions>"
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            f"{self!r} is used inside a function that runs on executors, but RDDs and the Context live on the driver. "
+            "Bring small data there first (collect, collectAsMap) and use that, or join the two RDDs."
+        )
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError("an RDD cannot be iterated; use collect() or take(n)")
+
+
+def hash_partitioner(num_partitions: int, function: Callable[[Any], int] | None) -> Partitioner:
+    """The partitioner for a ``partitionFunc`` argument; None means the engine's own stable hash."""
+    if function is None:
+        return HashPartitioner(num_partitions)
+    return FunctionPartitioner(num_partitions, function)
+
+
+def check_function(function: Any, operation: str) -> None:
+    if not callable(function):
+        raise UsageError(f"{operation} needs a function, not {function!r}")

@@ -1,0 +1,204 @@
+"""The Context: the program's way into the engine. Makes RDDs and runs jobs for them.
+
+The public class is ``mpirdd.Context``, which adds how ranks are found; this one is given a driver.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, NoReturn
+from weakref import WeakKeyDictionary, finalize
+
+from mpirdd.decisions.lineage import Concatenated, Narrow, Node, OneToOne, Shuffled, Source, walk
+from mpirdd.roles.driver import Driver
+from mpirdd.storage import text
+from mpirdd.user import steps
+from mpirdd.user.callsite import label
+from mpirdd.user.rdd import RDD
+from mpirdd.words.errors import TaskError, UsageError
+from mpirdd.words.settings import Settings
+
+_log = logging.getLogger("mpirdd")
+
+
+class Context:
+    """Where RDDs come from. One at a time in a program; a ``with`` block stops it."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._ids = itertools.count(1)
+        self._stopped = False
+        self._preparations: WeakKeyDictionary[Node, Callable[[], None]] = WeakKeyDictionary()
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "the Context is used inside a function that runs on executors, but it lives on the driver. "
+            "Make RDDs and run jobs in the program itself."
+        )
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._driver.settings
+
+    @property
+    def defaultParallelism(self) -> int:
+        """The default number of partitions: the ``parallelism`` setting, else the number of executors.
+
+        >>> sc.defaultParallelism >= 1
+        True
+        """
+        return self.settings.parallelism or max(1, len(self._driver.executors))
+
+    @property
+    def defaultMinPartitions(self) -> int:
+        """The default least number of partitions of a file: ``min(defaultParallelism, 2)``."""
+        return min(self.defaultParallelism, 2)
+
+    def stop(self) -> None:
+        """End the Context; executors forget its data. Its RDDs cannot be used any more. Stopping twice is no error."""
+        if not self._stopped:
+            self._stopped = True
+            self._driver.stop()
+
+    def parallelize(self, c: Iterable[Any], numSlices: int | None = None) -> RDD:
+        """An RDD of local data; partition i holds items ``i*n//k`` to ``(i+1)*n//k``. A ``range`` is never spelled out.
+
+        >>> sc.parallelize([0, 2, 3, 4, 6], 5).glom().collect()
+        [[0], [2], [3], [4], [6]]
+        """
+        data: Any = c if hasattr(c, "__len__") and hasattr(c, "__getitem__") and not isinstance(c, dict) else list(c)
+        count, length = self._slices(numSlices), len(data)
+        splits = [data[i * length // count : (i + 1) * length // count] for i in range(count)]
+        return self._source("parallelize", steps.identity, splits)
+
+    def range(
+        self, start: int, end: int | None = None, step: int = 1, numSlices: int | None = None
+    ) -> RDD:
+        """An RDD of whole numbers, as Python's ``range``; made on the executors.
+
+        >>> sc.range(2, 10, 3).collect()
+        [2, 5, 8]
+        """
+        return self.parallelize(range(start) if end is None else range(start, end, step), numSlices)
+
+    def emptyRDD(self) -> RDD:
+        """An RDD without partitions.
+
+        >>> sc.emptyRDD().isEmpty()
+        True
+        """
+        return self._source("emptyRDD", steps.identity, [])
+
+    def textFile(
+        self, name: str, minPartitions: int | None = None, use_unicode: bool = True, *, errors: str = "strict"
+    ) -> RDD:
+        """The lines of text files, without their line ends. Large files are cut into partitions by byte ranges.
+
+        Args:
+            name: a file, a folder, a glob, or a comma list of these; ``.gz``, ``.bz2`` and ``.xz`` are unpacked.
+            minPartitions: at least so many partitions, where the files are large enough.
+            use_unicode: False gives ``bytes``.
+            errors: what to do with bytes that are not UTF-8: ``strict`` fails, ``replace`` and ``ignore`` go on.
+
+        Raises:
+            InputError: at once, if a file is missing; from the job, if a byte is not UTF-8 (it names file and offset).
+
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "lines.txt")
+        >>> _ = open(path, "w").write("Hello\\nworld")
+        >>> sc.textFile(path).collect()
+        ['Hello', 'world']
+        """
+        self._check_usable()
+        least = self.defaultMinPartitions if minPartitions is None else minPartitions
+        splits = text.plan_splits(text.find_inputs(name), least)
+        reader = partial(text.read_lines, use_unicode=use_unicode, errors=errors)
+        return self._source(f"textFile({name})", reader, splits)
+
+    def union(self, rdds: Sequence[RDD]) -> RDD:
+        """All records of all of them, in their order.
+
+        >>> sc.union([sc.parallelize([1]), sc.parallelize([2]), sc.parallelize([3])]).collect()
+        [1, 2, 3]
+        """
+        if not rdds:
+            raise UsageError("union needs at least one RDD")
+        first, *others = rdds
+        partitioner = first.partitioner
+        if partitioner is not None and all(other.partitioner == partitioner for other in others):
+            return first._narrow("union", steps.concatenate, others=others, inputs=OneToOne(len(rdds)),
+                                 partitioner=partitioner)
+        counts = tuple(rdd.getNumPartitions() for rdd in rdds)
+        return first._narrow("union", steps.concatenate, others=others, inputs=Concatenated(counts),
+                             num_partitions=sum(counts))
+
+    def runJob(
+        self, rdd: RDD, partitionFunc: Callable[[Iterable[Any]], Iterable[Any]], partitions: Sequence[int] | None = None,
+        allowLocal: bool = False,
+    ) -> list[Any]:
+        """``partitionFunc(iterator)`` on the chosen partitions; the results in one list.
+
+        >>> sc.runJob(sc.parallelize(range(6), 3), lambda records: [sum(records)], [0, 2])
+        [1, 9]
+        """
+        made = rdd.mapPartitions(partitionFunc)
+        return [record for part in made._run("runJob", steps.collect_records, partitions) for record in part]
+
+    # --- for the RDD families -------------------------------------------------------------------------------------
+
+    def _source(self, operation: str, reader: Callable[[Any], Iterable[Any]], splits: Sequence[Any]) -> RDD:
+        return self._new(lambda id: Source(id, label(operation), len(splits), None, reader, splits))
+
+    def _new(self, make: Callable[[int], Narrow | Shuffled | Source]) -> RDD:
+        """A handle on a new node; when the node is gone, executors may drop what they hold for it."""
+        self._check_usable()
+        node = make(next(self._ids))
+        finalize(node, self._driver.unreferenced, node.id).atexit = False
+        return RDD(self, node)
+
+    def _before_first_use(self, node: Node, prepare: Callable[[], None]) -> None:
+        """``prepare`` runs jobs of its own that the node's functions need; once, before the first job that needs the node."""
+        self._preparations[node] = prepare
+
+    def _run(
+        self, node: Node, action: Callable[..., Any], operation: str, partitions: Sequence[int] | None = None
+    ) -> list[Any]:
+        self._check_usable()
+        if partitions is None:
+            partitions = range(node.num_partitions)
+        elif not all(0 <= partition < node.num_partitions for partition in partitions):
+            raise UsageError(f"{operation}: partitions must lie in 0 .. {node.num_partitions - 1}, not {list(partitions)}")
+        if self._preparations:
+            ancestors_first = reversed([ancestor for ancestor in walk(node) if ancestor in self._preparations])
+            for ancestor in sorted(ancestors_first, key=lambda node: node.id):  # a parent's id is smaller
+                prepare = self._preparations.pop(ancestor, None)
+                if prepare is not None:
+                    prepare()
+        try:
+            return self._driver.run(node, partitions, action, operation)
+        except TaskError as error:
+            raise error.with_traceback(None)  # the engine's own frames tell the user nothing
+
+    def _check_usable(self) -> None:
+        if self._stopped:
+            raise UsageError("the Context has been stopped; make a new one")
+
+    def _slices(self, given: int | None) -> int:
+        if given is None:
+            return self.defaultParallelism
+        if not isinstance(given, int) or given < 1:
+            raise UsageError(f"numSlices must be a whole number of 1 or more, not {given!r}")
+        return given

@@ -1,0 +1,254 @@
+"""Operations on RDDs of (key, value) pairs.
+
+A shuffle's number of partitions is, where not given: the ``parallelism`` setting if there is one, else that of the RDD. Where
+the RDD is already partitioned as asked, nothing moves.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mpirdd.decisions.lineage import OneToOne
+from mpirdd.storage.merge import Combiner, combine
+from mpirdd.user import steps
+from mpirdd.user.base import Handle, check_function, hash_partitioner
+from mpirdd.user.results import ResultIterable
+from mpirdd.words.errors import UsageError
+
+if TYPE_CHECKING:
+    from mpirdd.user.rdd import RDD
+
+PartitionFunction = Callable[[Any], int]
+
+
+class Pairs(Handle):
+    """Needs records that are pairs; a RecordError says which record is not, when the job runs."""
+
+    def keys(self) -> RDD:
+        """The first item of each pair.
+
+        >>> sc.parallelize([(1, 2), (3, 4)]).keys().collect()
+        [1, 3]
+        """
+        return self._narrow("keys", partial(steps.pick, 0, "keys"))
+
+    def values(self) -> RDD:
+        """The second item of each pair.
+
+        >>> sc.parallelize([(1, 2), (3, 4)]).values().collect()
+        [2, 4]
+        """
+        return self._narrow("values", partial(steps.pick, 1, "values"))
+
+    def mapValues(self, f: Callable[[Any], Any]) -> RDD:
+        """``f`` on each value; keys and partitioner stay.
+
+        >>> sc.parallelize([("a", [1, 2]), ("b", [3])]).mapValues(len).collect()
+        [('a', 2), ('b', 1)]
+        """
+        check_function(f, "mapValues")
+        return self._narrow("mapValues", partial(steps.map_values, f), partitioner=self.partitioner)
+
+    def flatMapValues(self, f: Callable[[Any], Iterable[Any]]) -> RDD:
+        """A pair for each item of ``f(value)``; keys and partitioner stay.
+
+        >>> sc.parallelize([("a", ["x", "y"]), ("b", ["z"])]).flatMapValues(lambda x: x).collect()
+        [('a', 'x'), ('a', 'y'), ('b', 'z')]
+        """
+        check_function(f, "flatMapValues")
+        return self._narrow("flatMapValues", partial(steps.flat_map_values, f), partitioner=self.partitioner)
+
+    def partitionBy(self, numPartitions: int | None, partitionFunc: PartitionFunction | None = None) -> RDD:
+        """Pairs moved to partition ``partitionFunc(key) % numPartitions``. Shuffles, unless they are there already.
+
+        >>> pairs = sc.parallelize([1, 2, 3, 4]).map(lambda x: (x, x)).partitionBy(2)
+        >>> [sorted(part) for part in pairs.glom().collect()]
+        [[(2, 2), (4, 4)], [(1, 1), (3, 3)]]
+        """
+        partitioner = hash_partitioner(self._partitions(numPartitions), partitionFunc)
+        if partitioner == self.partitioner:
+            return self._same()
+        return self._shuffle("partitionBy", partitioner, None, partitioner=partitioner)
+
+    def combineByKey(
+        self,
+        createCombiner: Callable[[Any], Any],
+        mergeValue: Callable[[Any, Any], Any],
+        mergeCombiners: Callable[[Any, Any], Any],
+        numPartitions: int | None = None,
+        partitionFunc: PartitionFunction | None = None,
+    ) -> RDD:
+        """The values of each key combined. Shuffles, after combining within partitions.
+
+        Args:
+            createCombiner: a key's first value -> combiner.
+            mergeValue: (combiner, value) -> combiner.
+            mergeCombiners: (combiner, combiner) -> combiner.
+
+        >>> pairs = sc.parallelize([("a", 1), ("b", 1), ("a", 2)])
+        >>> sorted(pairs.combineByKey(lambda v: [v], lambda c, v: c + [v], lambda c, d: c + d).collect())
+        [('a', [1, 2]), ('b', [1])]
+        """
+        for function in (createCombiner, mergeValue, mergeCombiners):
+            check_function(function, "combineByKey")
+        combiner = Combiner(createCombiner, mergeValue, mergeCombiners, "combineByKey")
+        return self._combine(combiner, numPartitions, partitionFunc)
+
+    def reduceByKey(
+        self, func: Callable[[Any, Any], Any], numPartitions: int | None = None,
+        partitionFunc: PartitionFunction | None = None,
+    ) -> RDD:
+        """The values of each key combined by ``func``, which must be associative. Shuffles, after combining within partitions.
+
+        >>> from operator import add
+        >>> sorted(sc.parallelize([("a", 1), ("b", 1), ("a", 1)]).reduceByKey(add).collect())
+        [('a', 2), ('b', 1)]
+        """
+        check_function(func, "reduceByKey")
+        return self._combine(Combiner(None, func, func, "reduceByKey"), numPartitions, partitionFunc)
+
+    def aggregateByKey(
+        self,
+        zeroValue: Any,
+        seqFunc: Callable[[Any, Any], Any],
+        combFunc: Callable[[Any, Any], Any],
+        numPartitions: int | None = None,
+        partitionFunc: PartitionFunction | None = None,
+    ) -> RDD:
+        """Like ``combineByKey``, each key's combiner starting from a copy of ``zeroValue``. Shuffles.
+
+        >>> pairs = sc.parallelize([("a", 1), ("b", 1), ("a", 2)])
+        >>> sorted(pairs.aggregateByKey(0, lambda a, v: a + v, lambda a, b: a + b).collect())
+        [('a', 3), ('b', 1)]
+        """
+        check_function(seqFunc, "aggregateByKey")
+        check_function(combFunc, "aggregateByKey")
+        create = partial(steps.start_from, zeroValue, seqFunc)
+        return self._combine(Combiner(create, seqFunc, combFunc, "aggregateByKey"), numPartitions, partitionFunc)
+
+    def foldByKey(
+        self, zeroValue: Any, func: Callable[[Any, Any], Any], numPartitions: int | None = None,
+        partitionFunc: PartitionFunction | None = None,
+    ) -> RDD:
+        """The values of each key folded by ``func``, from a copy of ``zeroValue`` in each partition. Shuffles.
+
+        >>> from operator import add
+        >>> sorted(sc.parallelize([("a", 1), ("b", 1), ("a", 1)]).foldByKey(0, add).collect())
+        [('a', 2), ('b', 1)]
+        """
+        check_function(func, "foldByKey")
+        create = partial(steps.start_from, zeroValue, func)
+        return self._combine(Combiner(create, func, func, "foldByKey"), numPartitions, partitionFunc)
+
+    def groupByKey(self, numPartitions: int | None = None, partitionFunc: PartitionFunction | None = None) -> RDD:
+        """(key, its values), where the values have a length and can be iterated again and again. Shuffles all values.
+
+        To sum or count, ``reduceByKey`` moves much less.
+
+        >>> pairs = sc.parallelize([("a", 1), ("b", 1), ("a", 1)])
+        >>> sorted(pairs.groupByKey().mapValues(len).collect())
+        [('a', 2), ('b', 1)]
+        """
+        combiner = Combiner(steps.new_list, steps.append, steps.extend, "groupByKey")
+        return self._combine(combiner, numPartitions, partitionFunc).mapValues(ResultIterable)
+
+    def cogroup(self, other: Pairs, numPartitions: int | None = None) -> RDD:
+        """(key, (its values here, its values in ``other``)). Shuffles whichever side is not partitioned alike.
+
+        >>> x, y = sc.parallelize([("a", 1), ("b", 4)]), sc.parallelize([("a", 2)])
+        >>> [(k, tuple(map(list, v))) for k, v in sorted(x.cogroup(y).collect())]
+        [('a', ([1], [2])), ('b', ([4], []))]
+        """
+        return self._cogroup("cogroup", other, numPartitions).mapValues(_iterables)
+
+    def join(self, other: Pairs, numPartitions: int | None = None) -> RDD:
+        """(key, (value here, value in other)) for every combination. Shuffles whichever side is not partitioned alike.
+
+        >>> x, y = sc.parallelize([("a", 1), ("b", 4)]), sc.parallelize([("a", 2), ("a", 3)])
+        >>> sorted(x.join(y).collect())
+        [('a', (1, 2)), ('a', (1, 3))]
+        """
+        return self._cogroup("join", other, numPartitions).flatMapValues(_combinations)
+
+    def countByKey(self) -> dict[Any, int]:
+        """key -> number of pairs, at the driver.
+
+        >>> sorted(sc.parallelize([("a", 1), ("b", 1), ("a", 1)]).countByKey().items())
+        [('a', 2), ('b', 1)]
+        """
+        counts: dict[Any, int] = defaultdict(int)
+        for part in self.keys()._run("countByKey", steps.count_each):
+            for key, count in part.items():
+                counts[key] += count
+        return counts
+
+    def collectAsMap(self) -> dict[Any, Any]:
+        """The pairs as a dict at the driver; of equal keys the last wins.
+
+        >>> sc.parallelize([(1, 2), (3, 4)]).collectAsMap()
+        {1: 2, 3: 4}
+        """
+        checked = self._narrow("collectAsMap", partial(steps.check_pairs, "collectAsMap"))
+        return {key: value for part in checked._run("collectAsMap", steps.collect_records) for key, value in part}
+
+    def lookup(self, key: Any) -> list[Any]:
+        """The values of a key. Runs one partition only if the partitioner is known, else all.
+
+        >>> sc.parallelize([(1, 2), (3, 4), (1, 5)], 2).lookup(1)
+        [2, 5]
+        """
+        checked = self._narrow("lookup", partial(steps.check_pairs, "lookup"))
+        partitions = None if self.partitioner is None else [self.partitioner(key)]
+        return [value for part in checked._run("lookup", partial(steps.values_of, key), partitions) for value in part]
+
+    def _combine(
+        self, combiner: Combiner, num_partitions: int | None, function: PartitionFunction | None
+    ) -> RDD:
+        partitioner = hash_partitioner(self._partitions(num_partitions), function)
+        if partitioner == self.partitioner:
+            return self._narrow(combiner.operation, partial(_combine_here, combiner), partitioner=partitioner)
+        return self._shuffle(combiner.operation, partitioner, combiner, partitioner=partitioner)
+
+    def _cogroup(self, operation: str, other: Pairs, num_partitions: int | None) -> RDD:
+        if not isinstance(other, Pairs):
+            raise UsageError(f"{operation} needs another RDD, not {other!r}")
+        default = self._node.num_partitions
+        if self.partitioner is None or self.partitioner != other.partitioner:
+            default += other._node.num_partitions
+        count = self._partitions(num_partitions, default)
+        known = [rdd.partitioner for rdd in (self, other)
+                 if rdd.partitioner is not None and rdd.partitioner.num_partitions == count]
+        partitioner = known[0] if known else hash_partitioner(count, None)
+        parts = [rdd._moved_to(operation, partitioner) for rdd in (self, other)]
+        return parts[0]._narrow(
+            operation, partial(steps.cogroup_parts, operation),
+            others=parts[1:], inputs=OneToOne(2), num_partitions=count, partitioner=partitioner,
+        )
+
+    def _moved_to(self, operation: str, partitioner: Any) -> RDD:
+        if partitioner == self.partitioner:
+            return self._same()
+        return self._shuffle(operation, partitioner, None, partitioner=partitioner)
+
+    def _partitions(self, given: int | None, default: int | None = None) -> int:
+        if given is None:
+            fallback = self._node.num_partitions if default is None else default
+            return max(1, self._context.settings.parallelism or fallback)
+        if not isinstance(given, int) or given < 1:
+            raise UsageError(f"numPartitions must be a whole number of 1 or more, not {given!r}")
+        return given
+
+
+def _combine_here(combiner: Combiner, partition: int, records: Iterable[Any]) -> Iterable[Any]:
+    return combine(combiner, records).items()
+
+
+def _iterables(groups: tuple[list[Any], ...]) -> tuple[ResultIterable, ...]:
+    return tuple(map(ResultIterable, groups))
+
+
+def _combinations(groups: tuple[list[Any], list[Any]]) -> Iterable[tuple[Any, Any]]:
+    return ((here, there) for here in groups[0] for there in groups[1])

@@ -1,0 +1,245 @@
+"""The functions that run on executors: one for each kind of narrow step and action.
+
+They are module-level so that they travel by name, with only the user's own function by value inside a ``partial``. A step takes
+(partition, records) and gives records, lazily; ``map``, ``filter`` and ``chain`` do the looping in C.
+An action takes (partition, records) and gives the partition's result.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
+from itertools import chain, islice
+from typing import Any
+from uuid import uuid4
+
+from mpirdd.decisions.partitioners import sample_keys
+from mpirdd.storage import outputs
+from mpirdd.storage.merge import blame
+
+Function = Callable[..., Any]
+
+# --- narrow steps -----------------------------------------------------------------------------------------------------
+
+
+def map_records(function: Function, partition: int, records: Iterable[Any]) -> Iterator[Any]:
+    return map(function, records)
+
+
+def flat_map(function: Function, partition: int, records: Iterable[Any]) -> Iterator[Any]:
+    return chain.from_iterable(map(function, records))
+
+
+def filter_records(function: Function, partition: int, records: Iterable[Any]) -> Iterator[Any]:
+    return filter(function, records)
+
+
+def map_partition(function: Function, partition: int, records: Iterable[Any]) -> Iterable[Any]:
+    return _iterable(function(iter(records)), function)
+
+
+def map_partition_with_index(function: Function, partition: int, records: Iterable[Any]) -> Iterable[Any]:
+    return _iterable(function(partition, iter(records)), function)
+
+
+def map_values(function: Function, partition: int, records: Iterable[Any]) -> Iterator[Any]:
+    for record in records:
+        key, value = pair(record, "mapValues")
+        yield key, function(value)
+
+
+def flat_map_values(function: Function, partition: int, records: Iterable[Any]) -> Iterator[Any]:
+    for record in records:
+        key, value = pair(record, "flatMapValues")
+        for item in function(value):
+            yield key, item
+
+
+def key_by(function: Function, partition: int, records: Iterable[Any]) -> Iterator[Any]:
+    return ((function(record), record) for record in records)
+
+
+def pick(place: int, operation: str, partition: int, records: Iterable[Any]) -> Iterator[Any]:
+    """Item ``place`` of each record (keys, values)."""
+    return (pair(record, operation)[place] for record in records)
+
+
+def as_list(partition: int, records: Iterable[Any]) -> Iterator[list[Any]]:
+    yield list(records)
+
+
+def concatenate(partition: int, *parts: Iterable[Any]) -> Iterator[Any]:
+    return chain(*parts)
+
+
+def sort_records(key: Function, reverse: bool, partition: int, records: Iterable[Any]) -> Iterator[Any]:
+    return iter(sorted(records, key=key, reverse=reverse))
+
+
+def cogroup_parts(operation: str, partition: int, *parts: Iterable[Any]) -> Iterator[tuple[Any, tuple[list[Any], ...]]]:
+    """(key, (values in the first part, values in the second, ...)), keys in the order in which they come up."""
+    groups: dict[Any, tuple[list[Any], ...]] = {}
+    for place, records in enumerate(parts):
+        record: Any = None
+        try:
+            for record in records:
+                key, value = record
+                if key in groups:
+                    groups[key][place].append(value)
+                else:
+                    groups[key] = tuple([] for _ in parts)
+                    groups[key][place].append(value)
+        except (TypeError, ValueError) as error:
+            blame(record, operation, error)
+            raise
+    return iter(groups.items())
+
+
+def check_pairs(operation: str, partition: int, records: Iterable[Any]) -> Iterator[Any]:
+    return (pair(record, operation) for record in records)
+
+
+def identity(value: Any) -> Any:
+    return value
+
+
+def key_of(function: Function, record: Any) -> Any:
+    """``function`` of a pair's key."""
+    return function(pair(record, "sortByKey")[0])
+
+
+def distinct_pair(record: Any) -> tuple[Any, None]:
+    return record, None
+
+
+def pair(record: Any, operation: str) -> Any:
+    """The record, if it is a pair; a RecordError that says what it is otherwise."""
+    try:
+        _, _ = record
+    except (TypeError, ValueError) as error:
+        blame(record, operation, error)
+        raise
+    return record
+
+
+def _iterable(result: Any, function: Function) -> Iterable[Any]:
+    if not hasattr(result, "__iter__"):
+        name = getattr(function, "__qualname__", repr(function))
+        raise TypeError(f"{name} must return an iterable of records, not {type(result).__name__} {result!r}")
+    return result  # type: ignore[no-any-return]
+
+
+# --- actions ----------------------------------------------------------------------------------------------------------
+
+
+def collect_records(partition: int, records: Iterable[Any]) -> list[Any]:
+    return list(records)
+
+
+def count_records(partition: int, records: Iterable[Any]) -> int:
+    return len(records) if isinstance(records, list) else sum(1 for _ in records)
+
+
+def take_records(number: int, partition: int, records: Iterable[Any]) -> list[Any]:
+    return list(islice(records, number))
+
+
+def reduce_records(function: Function, partition: int, records: Iterable[Any]) -> list[Any]:
+    """The reduced value in a list, which is empty when there are no records."""
+    iterator = iter(records)
+    for result in iterator:
+        for record in iterator:
+            result = function(result, record)
+        return [result]
+    return []
+
+
+def fold_records(zero: Any, function: Function, partition: int, records: Iterable[Any]) -> Any:
+    result = deepcopy(zero)  # the function may change it, and other tasks on this executor start from it too
+    for record in records:
+        result = function(result, record)
+    return result
+
+
+def sum_records(partition: int, records: Iterable[Any]) -> Any:
+    return sum(records)
+
+
+def larger(key: Function | None, first: Any, second: Any) -> Any:
+    return max(first, second, key=key)
+
+
+def smaller(key: Function | None, first: Any, second: Any) -> Any:
+    return min(first, second, key=key)
+
+
+def sample_sort_keys(function: Function, size: int, partition: int, records: Iterable[Any]) -> tuple[int, list[Any]]:
+    """How many records, and the sort keys of some of them."""
+    count, sample = sample_keys(records, size, seed=partition)
+    return count, [key_of(function, record) for record in sample]
+
+
+def write_text(
+    folder: str, token: str, compression: outputs.Compression | None, partition: int, records: Iterable[Any]
+) -> str:
+    return outputs.write_text_part(folder, token, partition, uuid4().hex, records, compression=compression)
+
+
+def run_for_each(function: Function, partition: int, records: Iterable[Any]) -> None:
+    for record in records:
+        function(record)
+
+
+def run_for_partition(function: Function, partition: int, records: Iterable[Any]) -> None:
+    result = function(iter(records))
+    if hasattr(result, "__next__"):  # a generator function runs only when it is iterated
+        for _ in result:
+            pass
+
+
+def largest(number: int, key: Function | None, partition: int, records: Iterable[Any]) -> list[Any]:
+    return heapq.nlargest(number, records, key)
+
+
+def smallest(number: int, key: Function | None, partition: int, records: Iterable[Any]) -> list[Any]:
+    return heapq.nsmallest(number, records, key)
+
+
+def count_each(partition: int, records: Iterable[Any]) -> dict[Any, int]:
+    counts: dict[Any, int] = defaultdict(int)
+    for record in records:
+        counts[record] += 1
+    return counts
+
+
+def values_of(key: Any, partition: int, records: Iterable[Any]) -> list[Any]:
+    return [value for found, value in records if found == key]
+
+
+# --- parts of combiners -----------------------------------------------------------------------------------------------
+
+
+def new_list(value: Any) -> list[Any]:
+    return [value]
+
+
+def append(values: list[Any], value: Any) -> list[Any]:
+    values.append(value)
+    return values
+
+
+def extend(values: list[Any], more: list[Any]) -> list[Any]:
+    values.extend(more)
+    return values
+
+
+def keep_first(first: Any, second: Any) -> Any:
+    return first
+
+
+def start_from(zero: Any, function: Function, value: Any) -> Any:
+    """A new combiner: ``function(copy of zero, value)``."""
+    return function(deepcopy(zero), value)
+

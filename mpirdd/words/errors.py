@@ -1,0 +1,77 @@
+"""What can go wrong, sorted by whose fault it is.
+
+    MpirddError
+    ├── TaskError        the user's function raised inside a task; carries the remote traceback whole
+    ├── UsageError       the user's call: wrong arguments, an RDD inside a task, a stopped Context
+    │   ├── InputError   the user's data: a missing file, a byte that is not UTF-8
+    │   └── RecordError  a record that an operation cannot take: not a pair, a key that cannot be hashed
+    ├── ClusterError     the machines: a lost executor, a world that does not fit the allocation
+    └── InternalError    ourselves: please report it
+
+Every message says what happened, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class MpirddError(Exception):
+    """Anything that mpirdd raises on purpose."""
+
+
+class UsageError(MpirddError):
+    """A call that cannot be carried out as it stands."""
+
+
+class InputError(UsageError):
+    """Input data that is missing or that cannot be read as asked."""
+
+
+class RecordError(UsageError, TypeError):
+    """A record that an operation cannot take, such as a non-pair given to reduceByKey."""
+
+
+class ClusterError(MpirddError):
+    """Ranks, hosts or MPI let the job down."""
+
+
+class InternalError(MpirddError):
+    """A bug in mpirdd."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a task failed, as it travels from the executor to the driver."""
+
+    summary: str
+    """The exception's type and text, one line or more: ``ZeroDivisionError: division by zero``."""
+    traceback: str
+    """The traceback as the executor saw it, from the user's function downwards."""
+    rank: int
+    host: str
+    stage: str
+    """What the stage does: ``reduceByKey at job.py:12``."""
+    partition: int
+    exception: bytes | None
+    """The exception itself, pickled, where that is possible."""
+
+
+class TaskError(MpirddError):
+    """A user's function raised inside a task. The job has failed; the Context is still usable.
+
+    Attributes:
+        failure: where and why, with the remote traceback.
+        __cause__: the user's own exception, where it could be brought back to the driver.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(
+            f"{failure.summary}\n"
+            f"  in {failure.stage}, partition {failure.partition}, on rank {failure.rank} ({failure.host})\n\n"
+            f"{failure.traceback.rstrip()}"
+        )
+
+    def __reduce__(self) -> tuple[type[TaskError], tuple[Failure]]:
+        return type(self), (self.failure,)

@@ -1,0 +1,153 @@
+"""The control messages between driver and executors: frozen values, pickled as they are.
+
+    driver -> executor   Start, Closures, OpenStage, RunTasks, CancelStage, Exchange, Drop, Reset, Stop
+    executor -> driver   Started, Report, Failed, Lacking, Exchanged, Printed, Crashed
+
+Messages between two ranks arrive in the order in which they were sent: a stage is open before its first task, and a
+block that was dropped is gone before the next exchange.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mpirdd.words.errors import Failure
+from mpirdd.words.ids import BlockId, NodeId, Rank, StageId
+from mpirdd.words.settings import Settings
+from mpirdd.words.stage import ClosureId, Stage
+from mpirdd.words.transport import Frames
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A Context begins."""
+
+    settings: Settings
+    folder: str
+    """The job's own folder, to import its modules from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    host: str
+    pid: int
+    sees_folder: bool
+    """The job's folder exists here, so its modules need not be shipped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closures:
+    """Functions to keep until they are dropped."""
+
+    pickled: tuple[tuple[ClosureId, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStage:
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class RunTasks:
+    stage: StageId
+    partitions: tuple[int, ...]
+    splits: dict[tuple[NodeId, int], Any]
+    """What the tasks' sources read, by (source, index)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelStage:
+    """Tasks of the stage that have not begun are not wanted any more."""
+
+    stage: StageId
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Take part in an exchange with all other executors; begun in the order of these messages."""
+
+    exchange: int
+    shuffle: NodeId | None
+    maps: tuple[int, ...]
+    """Map outputs that this executor contributes."""
+    owners: dict[Rank, tuple[int, ...]]
+    """Which reduce partitions each executor gets."""
+    copies: tuple[tuple[BlockId, Rank], ...]
+    """Blocks that this executor sends as they are, and to whom."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Forget blocks, functions and stages; those that are not there are no error."""
+
+    blocks: tuple[BlockId, ...] = ()
+    nodes: tuple[NodeId, ...] = ()
+    """All blocks and functions of these nodes."""
+    kept: tuple[NodeId, ...] = ()
+    """The persisted partitions of these nodes."""
+    closures: tuple[ClosureId, ...] = ()
+    stages: tuple[StageId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The Context has stopped: forget everything and wait for the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The program has ended: leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One finished task."""
+
+    stage: StageId
+    partition: int
+    made: tuple[BlockId, ...]
+    result: Frames
+    """The encoded value of the job's action; empty for map tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Finished tasks, several at once."""
+
+    done: tuple[Done, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    stage: StageId
+    partition: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """A task could not run because blocks it reads are not here (any more)."""
+
+    stage: StageId
+    partition: int
+    blocks: tuple[BlockId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    exchange: int
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """Whole lines that tasks printed."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The executor itself failed, outside of any user's function, and leaves."""
+
+    traceback: str

@@ -1,0 +1,67 @@
+"""Every bound and choice that a user may set, in one place, with its unit and default.
+
+A setting comes from, in order: an argument of ``Context``, an environment variable ``MPIRDD_<NAME>`` (which
+``mpirdd run`` sets from its options), the default here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from mpirdd.words.errors import UsageError
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Frozen, sent from the driver to every executor when the Context starts."""
+
+    app_name: str = "mpirdd"
+    parallelism: int = 0
+    """Default number of partitions; 0 means one for each executor."""
+    exchange_bytes: int = 64 * MIB
+    """Send buffer of a rank in one round of an exchange, shared by all destinations; as much again to receive."""
+    report_interval_s: float = 0.005
+    """An executor with more tasks queued reports the finished ones this often."""
+    poll_sleep_s: float = 0.01
+    """Longest sleep of a waiting rank between two looks at the network."""
+    spin_s: float = 0.0001
+    """A waiting rank yields its core without sleeping for this long first."""
+    progress: bool = False
+    """Draw a progress bar on stderr."""
+    log_level: str = "WARNING"
+
+    def __post_init__(self) -> None:
+        if self.parallelism < 0:
+            raise UsageError(f"parallelism must be 0 (automatic) or more, not {self.parallelism}")
+        if not 4096 <= self.exchange_bytes < 1 << 30:
+            raise UsageError(f"exchange_bytes must lie between 4 KiB and 1 GiB, not {self.exchange_bytes}")
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
+        """The settings of this process: ``given`` over the environment over the defaults; None means not given."""
+        known = {field.name: field.type for field in fields(cls)}
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            raise UsageError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        values = {name: _parse(name, str(kind), environment[_variable(name)])
+                  for name, kind in known.items() if _variable(name) in environment}
+        values.update({name: value for name, value in given.items() if value is not None})
+        return replace(cls(), **values)
+
+
+def _variable(name: str) -> str:
+    return "MPIRDD_" + name.upper()
+
+
+def _parse(name: str, kind: str, text: str) -> Any:
+    try:
+        if kind == "bool":
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}[text.lower()]
+        return {"int": int, "float": float, "str": str}[kind](text)
+    except (KeyError, ValueError):
+        raise UsageError(f"{_variable(name)}={text!r} is not a valid {kind}") from None

@@ -1,0 +1,73 @@
+"""How ranks talk, as a protocol: the engine is written against this and never against MPI.
+
+Two planes. *Control* is point to point: small pickled messages between the driver (rank 0) and the executors,
+in order for each pair of ranks. *Data* is collective: the executors of one epoch form a group that
+exchanges bytes all-to-all. Nothing here blocks: a send is queued, a receive is polled, a collective is
+started and tested, so that a rank can always turn to something else, or leave.
+
+Two implementations pass one set of contract checks: MPI (``mpirdd.edge.mpi``) and the in-process network
+(``mpirdd.together.inprocess``), which serves worlds of one rank and tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+Buffer = bytes | bytearray | memoryview
+"""Contiguous bytes that can be sent as they are."""
+
+Frames = list[Buffer]
+"""One encoded value: a pickle first, then the raw buffers it refers to. Empty buffers are allowed."""
+
+
+class Pending(Protocol):
+    """A collective that has been started and must be tested until it is done."""
+
+    def test(self) -> bool:
+        """True when the collective is complete on this rank; makes progress otherwise."""
+
+
+class Group(Protocol):
+    """The executors of one epoch, for collectives. Every member starts the same collectives in the same order."""
+
+    epoch: int
+    members: tuple[int, ...]
+    """World ranks, in the group's order."""
+    index: int
+    """This rank's place in ``members``."""
+
+    def alltoall(self, send: Sequence[int], receive: list[int]) -> Pending:
+        """Give one integer (below 2**63) to each member; ``receive`` is filled when the pending is done."""
+
+    def alltoallv(
+        self, send: memoryview, send_counts: Sequence[int], receive: memoryview, receive_counts: Sequence[int]
+    ) -> Pending:
+        """Give ``send_counts[i]`` bytes to member i, taken in order from ``send``; likewise for receiving.
+
+        Both buffers must stay untouched until the pending is done. Counts sum to less than 2 GiB.
+        """
+
+
+class Transport(Protocol):
+    """One rank's end of the network."""
+
+    rank: int
+    size: int
+    """Ranks in the world, the driver among them."""
+    host: str
+
+    def send(self, to: int, frames: Frames) -> None:
+        """Queue a message; never blocks. The buffers must not change until the message has left."""
+
+    def poll(self) -> tuple[int, Frames] | None:
+        """The next message and the rank that sent it, or None; also moves what is in flight."""
+
+    def in_flight(self) -> bool:
+        """True while bytes of some message are still moving, so that waiting ranks should not sleep long."""
+
+    def group(self) -> Group | None:
+        """The data plane of the current epoch; None on the driver."""
+
+    def close(self) -> None:
+        """Finish what is in flight and leave the network. Nothing may be sent afterwards."""

@@ -1,0 +1,213 @@
+"""The benchmarks' own machinery, without MPI: is the text right, are runs paired, is the record complete?"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # benchmarks/ is not installed
+
+import benchmarks
+from benchmarks import __main__ as benchmarks_main
+from benchmarks import arrays, harness, processes, text
+from benchmarks.handwritten.lines import lines_of
+
+RECORD_KEYS = {"benchmark", "options", "valid", "when", "versions", "host", "git", "flags", "load_before"}
+
+
+def program(body: str, *arguments: object) -> list[str]:
+    """The command of a program that runs ``body``, where ``report`` is the path it must write."""
+    start = "import json, sys, time\nreport = sys.argv[-1]"
+    return [sys.executable, "-c", f"{start}\n{body}", *map(str, arguments)]
+
+
+WRITE = "open(report, 'w').write(json.dumps({'seconds': [2.0, 1.0, 4.0]}))"
+
+
+@pytest.fixture
+def zipf(tmp_path: Path) -> text.Text:
+    return text.zipf_text(0.3, seed=7, folder=tmp_path)
+
+
+def test_generated_text_has_the_counts_that_its_generator_states(zipf: text.Text) -> None:
+    counts = Counter(Path(zipf.path).read_text().split())
+    assert (sum(counts.values()), len(counts)) == (zipf.words, zipf.distinct)
+    assert text.digest(counts.items()) == zipf.digest
+
+
+def test_generated_text_is_of_the_size_asked_and_ends_its_last_line(zipf: text.Text) -> None:
+    content = Path(zipf.path).read_bytes()
+    assert len(content) == zipf.size_bytes
+    assert 0.3e6 <= len(content) < 0.32e6
+    assert content.endswith(b"\n")
+
+
+def test_lines_have_about_ten_words_and_common_words_follow_zipf(zipf: text.Text) -> None:
+    lines = Path(zipf.path).read_text().splitlines()
+    assert 9 < zipf.words / len(lines) < 11
+    (_, first), (_, second), *_ = Counter(" ".join(lines).split()).most_common(2)
+    assert 1.7 < first / second < 2.7  # 2 ** 1.1 is 2.14
+
+
+def test_same_seed_gives_same_text_and_another_seed_another(tmp_path: Path, zipf: text.Text) -> None:
+    again = text.zipf_text(0.3, seed=7, folder=tmp_path / "again")
+    assert Path(again.path).read_bytes() == Path(zipf.path).read_bytes()
+    assert text.zipf_text(0.3, seed=8, folder=tmp_path).digest != zipf.digest
+
+
+def test_text_is_generated_once(tmp_path: Path, zipf: text.Text) -> None:
+    before = os.stat(zipf.path).st_mtime_ns
+    assert text.zipf_text(0.3, seed=7, folder=tmp_path) == zipf
+    assert os.stat(zipf.path).st_mtime_ns == before
+
+
+def test_digest_does_not_depend_on_order_but_on_every_count() -> None:
+    assert text.digest([("a", 1), ("b", 2)]) == text.digest([("b", 2), ("a", 1)])
+    assert text.digest([("a", 1), ("b", 2)]) != text.digest([("a", 1), ("b", 3)])
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7, 50])
+def test_byte_ranges_give_every_line_once(tmp_path: Path, parts: int) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text("one\n\ntwo words\nthé third, longer than its range\nlast")
+    lines = [line for part in range(parts) for line in lines_of(str(path), part, parts) if line]
+    assert lines == [line for line in path.read_text().split("\n") if line]
+
+
+def test_array_checksum_tells_arrays_apart_whatever_their_order() -> None:
+    first, second = arrays.make(0, 1, 10), arrays.make(1, 0, 10)
+    assert arrays.checksum([first, second]) == arrays.checksum([second, first])
+    assert arrays.checksum([first, second]) != arrays.checksum([first, first])
+
+
+def test_runs_alternate_and_ratios_are_taken_within_pairs(tmp_path: Path) -> None:
+    order = tmp_path / "order"
+    body = f"open({str(order)!r}, 'a').write(sys.argv[1])\n{WRITE}"
+    runs = harness.alternate(3, 30, {"engine": program(body, "a"), "handwritten": program(body, "b")})
+    assert order.read_text() == "ababab"
+    assert harness.inner(runs["engine"]) == [2.0, 2.0, 2.0]
+    assert harness.ratio([2.0, 9.0, 4.0], [1.0, 3.0, 4.0]) == {
+        "median": 2.0, "min": 1.0, "max": 3.0, "values": [2.0, 3.0, 1.0]}
+
+
+def test_cpu_time_counts_the_program_and_not_its_sleep() -> None:
+    run = harness.launch(program(f"time.sleep(0.5)\n{WRITE}"), 30)
+    assert run.wall_s >= 0.5
+    assert 0 < run.cpu_s < run.wall_s
+
+
+def test_failing_program_shows_its_exit_code_and_the_end_of_its_output() -> None:
+    with pytest.raises(harness.ProgramFailed, match=r"(?s)exit code 3.*the reason"):
+        harness.launch(program("print('the reason')\nsys.exit(3)"), 30)
+
+
+def test_program_without_a_report_fails() -> None:
+    with pytest.raises(harness.ProgramFailed, match="exit code 0"):
+        harness.launch(program("pass"), 30)
+
+
+def test_late_program_is_stopped_with_its_children(tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    body = ("import subprocess\nchild = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+            f"open({str(child)!r}, 'w').write(str(child.pid))\ntime.sleep(60)")
+    with pytest.raises(harness.ProgramFailed, match="took more than 1 s"):
+        harness.launch(program(body), 1)
+    assert_gone(int(child.read_text()))
+
+
+def test_processes_left_behind_are_counted_and_killed(tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    body = ("import subprocess\nchild = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+            f"open({str(child)!r}, 'w').write(str(child.pid))\n{WRITE}")
+    assert harness.launch(program(body), 30).left_behind == 1
+    assert_gone(int(child.read_text()))
+
+
+def assert_gone(process: int) -> None:
+    """Fail unless the process has ended, or is about to, having been killed."""
+    for _ in range(100):
+        try:
+            state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return
+        if state == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail(f"process {process} is still there")
+
+
+def test_cpu_percent_tells_a_busy_process_from_an_idle_one() -> None:
+    assert processes.cpu_s(os.getpid()) > 0
+    (idle,) = processes.cpu_percent([os.getpid()], 0.2)  # this process sleeps meanwhile
+    assert idle < 50
+
+
+@pytest.mark.parametrize(("at_least", "reached", "met"), [
+    (False, 1.0, True), (False, 1.3, True), (False, 1.4, False), (True, 1.4, True), (True, 1.0, False)])
+def test_target_is_met_at_its_limit_and_on_the_right_side(at_least: bool, reached: float, met: bool) -> None:
+    assert harness.Target("ratio", 1.3, reached, at_least).record()["met"] is met
+
+
+def test_sizes_come_from_the_option_else_quick_else_full() -> None:
+    full, quick = {"mb": 250.0, "ranks": 3}, {"mb": 20.0}
+    assert vars(harness.parse("x", full, quick, []))["mb"] == 250.0
+    options = harness.parse("x", full, quick, ["--quick", "--ranks", "5"])
+    assert (options.mb, options.ranks) == (20.0, 5)
+
+
+def test_a_benchmark_prints_one_json_line_with_all_to_repeat_it(capsys: pytest.CaptureFixture[str]) -> None:
+    code = harness.main("x", lambda options: {"valid": True, "targets": [harness.Target("t", 1, 2).record()]},
+                        full={"mb": 1.0}, quick={}, argv=[])
+    shown = capsys.readouterr()
+    (line,) = shown.out.splitlines()
+    record = json.loads(line)
+    assert code == 0
+    assert record.keys() >= RECORD_KEYS
+    assert record["options"] == {"quick": False, "seed": 1, "timeout": 600, "mb": 1.0}
+    assert record["versions"].keys() == {"python", "mpi", "mpirdd", "mpi4py", "numpy"}
+    assert "MISSED" in shown.err
+
+
+def test_a_failed_program_gives_a_record_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    def measure(options: object) -> harness.Record:
+        raise harness.ProgramFailed("no luck")
+
+    assert harness.main("x", measure, full={}, quick={}, argv=[]) == 1
+    record = json.loads(capsys.readouterr().out)
+    assert (record["valid"], record["error"]) == (False, "no luck")
+
+
+def test_the_set_appends_a_line_for_each_benchmark_named(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from benchmarks import idle, tasks
+
+    for module in (idle, tasks):
+        monkeypatch.setattr(module, "measure", lambda options: {"valid": options.quick})
+    output = tmp_path / "lines.json"
+    output.write_text("{}\n")
+    assert benchmarks_main.main(["--quick", "--output", str(output), "tasks", "idle"]) == 0
+    assert benchmarks_main.main(["--output", str(output), "idle"]) == 1
+    records = [json.loads(line) for line in output.read_text().splitlines()[1:]]
+    assert [(record["benchmark"], record["valid"]) for record in records] == [
+        ("tasks", True), ("idle", True), ("idle", False)]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", benchmarks.NAMES)
+def test_every_named_benchmark_has_a_command_and_sizes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = __import__(f"benchmarks.{name}", fromlist=["main"])
+    with pytest.raises(SystemExit, match="0"):
+        module.main(["--help"])
+    assert "--ranks" in capsys.readouterr().out
+
+
+def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        benchmarks_main.main(["wordcuont"])
+    assert "wordcuont" in capsys.readouterr().err

@@ -1,0 +1,333 @@
+"""Text output: what is in the folder after success, failure, repeated attempts and interruptions."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpirdd.storage.outputs import Compression, abandon_output, commit_output, start_output, write_text_part
+from mpirdd.storage.text import find_inputs, plan_splits, read_lines
+from mpirdd.words.errors import ClusterError, InputError, UsageError
+
+
+def tree(folder: Path) -> list[str]:
+    """All that is below the folder, without the random part of names."""
+    names = (str(path.relative_to(folder)) for path in folder.rglob("*"))
+    return sorted(re.sub("(?<=_temporary-)[^/]*", "", name) for name in names)
+
+
+def lines_of(folder: Path) -> list[str]:
+    return [line for split in plan_splits(find_inputs(str(folder)), 1) for line in read_lines(split)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "output"
+
+
+# Success
+
+
+def test_a_committed_output_holds_its_parts_and_success_and_nothing_else(folder: Path) -> None:
+    token = start_output(str(folder))
+    names = [write_text_part(str(folder), token, index, 0, [index, "x"]) for index in (0, 1, 123456)]
+    assert names == ["part-00000", "part-00001", "part-123456"]
+    assert not [path for path in folder.iterdir() if path.is_file()]
+    commit_output(str(folder), token, names)
+    assert sorted(os.listdir(folder)) == ["_SUCCESS", *names]
+    assert lines_of(folder) == ["0", "x", "1", "x", "123456", "x"]
+
+
+def test_an_output_without_partitions_is_an_empty_success(folder: Path) -> None:
+    commit_output(str(folder), start_output(str(folder)))
+    assert os.listdir(folder) == ["_SUCCESS"]
+
+
+def test_strings_are_utf8_bytes_are_raw_and_the_rest_is_its_str(folder: Path) -> None:
+    token = start_output(str(folder))
+    records = ["é", b"\xff\x00", 1, None, ("a", 2.5), "", b""]
+    write_text_part(str(folder), token, 0, 0, records)
+    write_text_part(str(folder), token, 1, 0, [])
+    commit_output(str(folder), token)
+    assert (folder / "part-00000").read_bytes() == "é\n".encode() + b"\xff\x00\n1\nNone\n('a', 2.5)\n\n\n"
+    assert (folder / "part-00001").read_bytes() == b""
+
+
+@given(records=st.lists(st.one_of(st.text(), st.binary(), st.integers()), max_size=450))
+def test_every_mixture_of_records_is_written_in_order(
+    tmp_path_factory: pytest.TempPathFactory, records: list[str | bytes | int]
+) -> None:
+    folder = tmp_path_factory.mktemp("property") / "output"
+    token = start_output(str(folder))
+    write_text_part(str(folder), token, 0, 0, iter(records))
+    commit_output(str(folder), token)
+    encoded = [record if isinstance(record, bytes) else str(record).encode() for record in records]
+    assert (folder / "part-00000").read_bytes() == b"".join(line + b"\n" for line in encoded)
+
+
+@pytest.mark.parametrize("compression", ["gz", "bz2", "xz"])
+def test_compressed_parts_have_the_suffix_and_read_back(folder: Path, compression: Compression) -> None:
+    token = start_output(str(folder))
+    records = [f"line {index}" for index in range(1000)]
+    name = write_text_part(str(folder), token, 0, 0, records, compression=compression)
+    commit_output(str(folder), token, [name])
+    assert name == f"part-00000.{compression}"
+    assert lines_of(folder) == records
+
+
+def test_file_urls_and_relative_paths_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("relative", f"file://{tmp_path}/url"):
+        token = start_output(folder)
+        write_text_part(folder, token, 0, 0, ["a"])
+        commit_output(folder, token)
+    assert lines_of(tmp_path / "relative") == lines_of(tmp_path / "url") == ["a"]
+
+
+def test_parts_get_the_permissions_that_the_user_asks_for(folder: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        token = start_output(str(folder))
+        write_text_part(str(folder), token, 0, 0, ["a"])
+        commit_output(str(folder), token)
+    finally:
+        os.umask(before)
+    assert (folder / "part-00000").stat().st_mode & 0o777 == 0o640
+
+
+def test_large_records_are_taken_a_few_at_a_time(folder: Path) -> None:
+    token = start_output(str(folder))
+    part = folder / f"_temporary-{token}"
+
+    def records() -> Iterator[str]:
+        for index in range(100):
+            written = sum(path.stat().st_size for path in part.iterdir())
+            assert written >= (index - 3) * 100_000
+            yield "x" * 100_000
+
+    write_text_part(str(folder), token, 0, 0, records())
+
+
+# Attempts
+
+
+def test_two_attempts_at_a_part_leave_one_file(folder: Path) -> None:
+    token = start_output(str(folder))
+    for attempt in (0, 1):
+        write_text_part(str(folder), token, 0, attempt, ["a", "b"])
+    commit_output(str(folder), token)
+    assert tree(folder) == ["_SUCCESS", "part-00000"]
+    assert lines_of(folder) == ["a", "b"]
+
+
+def test_attempts_of_the_same_id_at_the_same_time_do_not_mix(folder: Path) -> None:
+    token = start_output(str(folder))
+
+    def slow() -> Iterator[str]:
+        for index in range(1000):
+            if index == 500:
+                write_text_part(str(folder), token, 0, 0, map(str, range(1000)))
+            yield str(index)
+
+    write_text_part(str(folder), token, 0, 0, slow())
+    commit_output(str(folder), token)
+    assert lines_of(folder) == [str(index) for index in range(1000)]
+
+
+def test_a_part_is_not_there_before_it_is_whole(folder: Path) -> None:
+    token = start_output(str(folder))
+    seen: list[str] = []
+
+    def records() -> Iterator[str]:
+        for _ in range(1000):
+            yield "x" * 1000
+        seen.extend(path.name for path in folder.rglob("part-*"))
+
+    write_text_part(str(folder), token, 0, 0, records())
+    assert seen == []
+
+
+def test_an_attempt_that_outlives_the_commit_changes_nothing(folder: Path) -> None:
+    token = start_output(str(folder))
+    write_text_part(str(folder), token, 0, 0, ["right"])
+
+    def late() -> Iterator[str]:
+        yield "late"
+        commit_output(str(folder), token, ["part-00000"])
+
+    with pytest.raises(ClusterError, match="committed or abandoned"):
+        write_text_part(str(folder), token, 0, 1, late())
+    with pytest.raises(ClusterError, match="committed or abandoned"):
+        write_text_part(str(folder), token, 0, 2, ["later"])
+    assert tree(folder) == ["_SUCCESS", "part-00000"]
+    assert lines_of(folder) == ["right"]
+
+
+def test_a_killed_attempt_leaves_nothing_that_a_commit_takes(folder: Path) -> None:
+    token = start_output(str(folder))
+    program = f"""
+import os, signal
+from mpirdd.storage.outputs import write_text_part
+def records():
+    yield from map(str, range(100_000))
+    os.kill(os.getpid(), signal.SIGKILL)
+write_text_part({str(folder)!r}, {token!r}, 0, 0, records())
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    write_text_part(str(folder), token, 1, 0, ["whole"])
+    commit_output(str(folder), token)
+    assert tree(folder) == ["_SUCCESS", "part-00001"]
+
+
+# Failure
+
+
+def test_the_users_own_error_passes_unchanged_and_leaves_no_file(folder: Path) -> None:
+    token = start_output(str(folder))
+
+    def failing() -> Iterator[str]:
+        yield from ["a"] * 1000
+        raise FileNotFoundError(2, "the user's own file", "user.txt")
+
+    with pytest.raises(FileNotFoundError, match=r"user\.txt"):
+        write_text_part(str(folder), token, 0, 0, failing())
+    assert tree(folder) == ["_temporary-"]
+
+
+def test_an_abandoned_output_leaves_no_trace(folder: Path) -> None:
+    token = start_output(str(folder))
+    write_text_part(str(folder), token, 0, 0, ["a"])
+    abandon_output(str(folder), token)
+    assert not folder.exists()
+    abandon_output(str(folder), token)
+
+
+def test_abandoning_keeps_what_someone_else_put_there(folder: Path) -> None:
+    token = start_output(str(folder))
+    (folder / "notes.txt").write_text("mine")
+    abandon_output(str(folder), token)
+    assert tree(folder) == ["notes.txt"]
+
+
+def test_abandoning_after_the_commit_changes_nothing(folder: Path) -> None:
+    token = start_output(str(folder))
+    write_text_part(str(folder), token, 0, 0, ["a"])
+    commit_output(str(folder), token)
+    abandon_output(str(folder), token)
+    assert tree(folder) == ["_SUCCESS", "part-00000"]
+
+
+def test_abandoning_twice_keeps_an_empty_folder_made_since(folder: Path) -> None:
+    token = start_output(str(folder))
+    abandon_output(str(folder), token)
+    folder.mkdir()
+    abandon_output(str(folder), token)
+    assert folder.is_dir()
+
+
+def test_a_missing_part_stops_the_commit_before_anything_moves(folder: Path) -> None:
+    token = start_output(str(folder))
+    write_text_part(str(folder), token, 0, 0, ["a"])
+    with pytest.raises(ClusterError, match=r"1 of 2 parts .*/part-00001"):
+        commit_output(str(folder), token, ["part-00000", "part-00001"])
+    assert tree(folder) == ["_temporary-", "_temporary-/part-00000"]
+
+
+@pytest.mark.parametrize("name", ["part-00000", "_SUCCESS"])
+def test_a_commit_overwrites_nobodys_file(folder: Path, name: str) -> None:
+    token = start_output(str(folder))
+    write_text_part(str(folder), token, 0, 0, ["ours"])
+    (folder / name).write_text("theirs")
+    with pytest.raises(UsageError, match=f"{name} was written by someone else"):
+        commit_output(str(folder), token)
+    abandon_output(str(folder), token)
+    assert (folder / name).read_text() == "theirs"
+    assert tree(folder) == [name]
+
+
+def test_a_commit_succeeds_although_the_temporary_folder_cannot_be_removed(folder: Path) -> None:
+    token = start_output(str(folder))
+    write_text_part(str(folder), token, 0, 0, ["a"])
+    (folder / f"_temporary-{token}" / "someone's").mkdir()
+    commit_output(str(folder), token)
+    assert tree(folder) == ["_SUCCESS", "_temporary-", "_temporary-/someone's", "part-00000"]
+    assert lines_of(folder) == ["a"]
+
+
+@pytest.mark.parametrize("content", [[], ["_SUCCESS", "part-00000"], ["part-00000"]])
+def test_an_existing_folder_is_refused_by_name_and_kept(folder: Path, content: list[str]) -> None:
+    folder.mkdir(parents=True)
+    for name in content:
+        (folder / name).write_text("old")
+    with pytest.raises(UsageError, match=f"output folder {folder} exists already") as caught:
+        start_output(str(folder))
+    assert ("perhaps" in str(caught.value)) == ("_SUCCESS" not in content)
+    assert tree(folder) == sorted(content)
+
+
+def test_an_existing_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="file exists already"):
+        start_output(str(tmp_path / "file"))
+    with pytest.raises(UsageError, match="choose another folder"):
+        start_output(str(tmp_path / "file" / "output"))
+
+
+@pytest.mark.parametrize("folder", ["", "hdfs://name/output"])
+def test_a_path_that_is_none_is_refused(folder: str) -> None:
+    with pytest.raises(InputError):
+        start_output(folder)
+
+
+def test_an_unknown_compression_is_refused(folder: Path) -> None:
+    token = start_output(str(folder))
+    with pytest.raises(UsageError, match="'gz', 'bz2', 'xz' or None, not 'zip'"):
+        write_text_part(str(folder), token, 0, 0, ["a"], compression="zip")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("compression", [None, "gz", "bz2", "xz"])
+def test_a_disk_that_fails_while_writing_is_named_and_no_part_is_left(
+    folder: Path, compression: Compression | None
+) -> None:
+    token = start_output(str(folder))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(ClusterError, match=f"cannot write {folder}.*part-00000.*: File too large"):
+            records = [os.urandom(100) for _ in range(100)]
+            write_text_part(str(folder), token, 0, 0, records, compression=compression)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert tree(folder) == ["_temporary-"]
+
+
+def test_a_full_disk_says_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = start_output(str(folder))
+    full = Path("/dev/full")  # every write to it fails as on a full disk
+    monkeypatch.setattr("mpirdd.storage.outputs.open", lambda *_: full.open("wb"), raising=False)
+    with pytest.raises(ClusterError, match=r"part-00000 .*No space left on device; free some space"):
+        write_text_part(str(folder), token, 0, 0, ["a"])
+
+
+def test_a_forbidden_folder_says_what_to_do(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # nothing is forbidden to root
+    try:
+        with pytest.raises(UsageError, match="Permission denied; choose a folder that you may write to"):
+            start_output(str(tmp_path / "output"))
+    finally:
+        os.seteuid(user)
