@@ -117,12 +117,12 @@ def _of_text(key: str) -> int:
 def _of_tuple(key: tuple[Any, ...]) -> int:
     """PySpark's formula, so that tuples of ints land where PySpark puts them.
 
-    Its low bits are weak where the items depend on each other: (i, i) reaches 3 of 8 partitions, there as here.
+    Its low bits are weak where items depend on each other: (i, i) reaches 3 of 8 partitions, there as here.
     """
     value = 0x345678
     for item in key:
         kind = type(item)
-        # Pairs of ids are common keys; without the short way for ints one takes 400 ns instead of 300.
+        # Pairs of ids are common keys: this short way takes 300 ns for one instead of 400.
         part = hash(item) if kind is int else _method_for(kind)(item)
         value = ((value ^ part) * 1000003) & _63_BITS
     return value ^ len(key)

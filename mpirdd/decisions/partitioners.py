@@ -7,9 +7,9 @@ that share one join without moving. Functions in them are compared by ``==``, as
 looks for what is wrong with one only after something raised. What a user's function or the records' iterator
 raises passes through unchanged; a record that is at fault itself raises RecordError.
 
-For sorts, ``sample_keys`` and ``range_bounds`` choose the bounds. A key that alone would fill a partition
-gets *shares* of several, and is dealt out among them in the order of its records, so that a sort of equal
-keys uses all ranks and still is stable.
+For sorts, ``sample_keys`` and ``range_bounds`` choose the bounds. A key that alone would fill a partition is
+*shared* by several: dealt out among them in the order of its records, so that a sort of equal keys uses all
+ranks and still is stable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from operator import itemgetter
 from random import Random
 from typing import Any, NamedTuple
@@ -140,11 +140,13 @@ class FunctionPartitioner(Partitioner):
 
 
 class Bound(NamedTuple):
-    """The greatest sort key of a partition, in ascending order."""
+    """Where one partition of a sort ends and the next begins."""
 
     key: Any
-    share: float = 1.0
-    """The part of the key's records that go to this partition or to earlier ones: above 0, at most 1."""
+    """The last sort key of the partition: the greatest of an ascending sort."""
+    until: float = math.inf
+    """Which records of a shared key go no later than here: 2.25 means those of map partitions 0 and 1, and the
+    first quarter of those of map partition 2."""
 
 
 @dataclass(frozen=True)
@@ -156,20 +158,18 @@ class RangePartitioner(Partitioner):
     """
 
     bounds: tuple[Bound, ...]
-    """From ``range_bounds``: ascending whatever ``ascending`` says, and fewer than ``num_partitions``."""
+    """In the order of the partitions, one less than these or fewer; from ``range_bounds``."""
     ascending: bool = True
     keyfunc: Callable[[Any], Any] | None = None
     """Key -> what to sort by; None sorts by the key."""
-    sources: int = 1
-    """Map partitions in all: a key with shares in several partitions is dealt out in their order."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.bounds) >= self.num_partitions:
-            raise UsageError(f"{len(self.bounds)} bounds make more than {self.num_partitions} partitions")
+        assert len(self.bounds) < self.num_partitions
+        assert not any(after < before for before, after in pairwise(self._keys)), "bounds in the wrong order"
 
     def __hash__(self) -> int:  # sort keys need not be hashable
-        return hash((self.num_partitions, len(self.bounds), self.ascending, self.keyfunc, self.sources))
+        return hash((self.num_partitions, len(self.bounds), self.ascending, self.keyfunc))
 
     @property
     def groups_keys(self) -> bool:
@@ -179,17 +179,17 @@ class RangePartitioner(Partitioner):
     def __call__(self, key: Any) -> int:
         sort_key = key if self.keyfunc is None else self.keyfunc(key)
         self._check_order(sort_key)
-        first = last = bisect_left(self._keys, sort_key)
-        if first in self._shared and not sort_key < self._keys[first]:
-            last = bisect_right(self._keys, sort_key)
-        return first if self.ascending else self.num_partitions - 1 - last
+        place = self._find(self._keys, sort_key)
+        return place if self.ascending else len(self.bounds) - place
 
     def split(self, records: Iterable[Any], source: int) -> Buckets:
-        # ns a record on Python 3.11, 8 partitions: str 135, int 120, int with a shared key 125.
-        assert 0 <= source < self.sources, f"source {source} of {self.sources}"
-        buckets: Buckets = [[] for _ in range(self.num_partitions)]
-        keys, keyfunc, find = self._keys, self.keyfunc, bisect_left
-        shared: dict[int, list[Any]] = {first: [] for first in self._shared}
+        # ns a record on Python 3.11, 8 partitions: str 135, int 120, int with half the records of a shared key 155.
+        buckets: Buckets = [[] for _ in range(len(self.bounds) + 1)]
+        keys, keyfunc, find = self._keys, self.keyfunc, self._find
+        shared: dict[int, tuple[Any, list[Any]]] = {}
+        for run in self._shared:
+            key = self.bounds[run.start].key
+            shared[find(keys, key)] = key, []
         record = sort_key = nothing = _NOTHING
         try:
             for record in records:
@@ -200,8 +200,8 @@ class RangePartitioner(Partitioner):
                     key, sort_key = sort_key, nothing
                     sort_key = keyfunc(key)
                 place = find(keys, sort_key)
-                if place in shared and not sort_key < keys[place]:
-                    shared[place].append(record)
+                if place in shared and _equal(sort_key, shared[place][0]):
+                    shared[place][1].append(record)
                 else:
                     buckets[place].append(record)
         except (TypeError, ValueError):
@@ -209,40 +209,47 @@ class RangePartitioner(Partitioner):
             if sort_key is not _NOTHING:
                 self._check_order(sort_key)
             raise
-        for first, equals in shared.items():
-            self._deal(equals, first, source, buckets)
         if not self.ascending:
             buckets.reverse()
-        return buckets
+        for run, (_, equals) in zip(self._shared, shared.values(), strict=True):
+            self._deal(equals, run, source, buckets)
+        return buckets + [[] for _ in range(self.num_partitions - len(buckets))]
 
-    def _deal(self, equals: list[Any], first: int, source: int, buckets: Buckets) -> None:
-        """Add the records of a shared key to the partitions that it has shares of, which begin at ``first``.
+    def _deal(self, equals: list[Any], run: range, source: int, buckets: Buckets) -> None:
+        """Add this source's records of a shared key to the partitions that end or begin within the key.
 
-        They are this source's stretch, of length 1 / sources, of all records of the key, taken to be as many
-        in every source. What the buckets hold by now are other keys, so appending keeps the order that split
-        promises.
+        What their buckets hold by now are other keys, so appending keeps the order that split promises.
         """
-        last = bisect_right(self._keys, self._keys[first])
-        places = range(first, last + 1)
-        shares = [bound.share for bound in self.bounds[first:last]]
-        if not self.ascending:  # the greatest keys come first, but equal ones stay in their order
-            places = places[::-1]
-            shares = [1.0 - share for share in reversed(shares)]
         begin = 0
-        for place, share in zip(places, [*shares, 1.0], strict=True):
-            end = round((share * self.sources - source) * len(equals))
-            end = min(max(end, begin), len(equals))
+        for place in run:
+            end = min(max(round((self.bounds[place].until - source) * len(equals)), begin), len(equals))
             buckets[place].extend(equals[begin:end])
             begin = end
+        buckets[run.stop].extend(equals[begin:])
+
+    @property
+    def _find(self) -> Callable[[list[Any], Any], int]:
+        """Gives the partition of a sort key, counted from the end where the sort is descending."""
+        return bisect_left if self.ascending else bisect_right
 
     @cached_property
     def _keys(self) -> list[Any]:
-        return [bound.key for bound in self.bounds]
+        """In ascending order, for bisect: keys need not have a negative to sort them the other way by."""
+        keys = [bound.key for bound in self.bounds]
+        return keys if self.ascending else keys[::-1]
 
     @cached_property
-    def _shared(self) -> frozenset[int]:
-        """Where the bounds of a shared key begin. All its bounds but the last have shares below 1."""
-        return frozenset(bisect_left(self._keys, bound.key) for bound in self.bounds if bound.share < 1.0)
+    def _shared(self) -> list[range]:
+        """The runs of bounds that have one shared key each."""
+        runs: list[range] = []
+        for place, bound in enumerate(self.bounds):
+            if bound.until == math.inf:
+                continue
+            if runs and runs[-1].stop == place and _equal(self.bounds[place - 1].key, bound.key):
+                runs[-1] = range(runs[-1].start, place + 1)
+            else:
+                runs.append(range(place, place + 1))
+        return runs
 
     def _check_order(self, sort_key: Any) -> None:
         try:
@@ -283,45 +290,65 @@ def _skip(random: Callable[[], float], threshold: float) -> int:
     return math.floor(math.log(_draw(random)) / math.log1p(-threshold)) if threshold < 1.0 else 0
 
 
-def range_bounds(samples: Iterable[tuple[int, Sequence[Any]]], num_partitions: int) -> tuple[Bound, ...]:
-    """Bounds that cut into equal parts what ``sample_keys`` gave for the sort keys of each map partition.
+def range_bounds(
+    samples: Iterable[tuple[int, Sequence[Any]]], num_partitions: int, *, ascending: bool = True
+) -> tuple[Bound, ...]:
+    """Bounds that cut the records into equal parts, going by samples of the sort keys of each map partition.
 
-    There are ``num_partitions - 1`` of them, or none where the samples are empty. A sampled key weighs as
-    much as the records it stands for, so small and large map partitions may have samples of one size, as in
-    Spark. A key that weighs as much as a partition or more is repeated, with shares; any other goes whole to
-    one partition, which therefore holds less than two parts of the sample.
+    The samples are as ``sample_keys`` gives them, in the order of the map partitions, empty ones too. There
+    are ``num_partitions - 1`` of them, or none where the samples are empty. A sampled key weighs as much as
+    the records it stands for, so small and large map partitions may have samples of one size, as in Spark. A
+    key that weighs as much as a partition or more is shared; any other goes whole to one partition, which
+    therefore holds less than two parts of what was sampled.
     """
-    weighted = [(key, count / len(keys)) for count, keys in samples for key in keys]
+    weighted = [
+        (key, source, count / len(keys)) for source, (count, keys) in enumerate(samples) for key in keys
+    ]
     try:
-        weighted.sort(key=itemgetter(0))
+        weighted.sort(key=itemgetter(0), reverse=not ascending)
     except TypeError as error:
         raise _not_comparable(error) from None
-    total = math.fsum(weight for _, weight in weighted)
+    total = math.fsum(weight for _, _, weight in weighted)
     bounds: list[Bound] = []
-    below = 0.0
-    for key, weight in _merged(weighted):
-        heavy = weight >= total / num_partitions
+    before = 0.0
+    for key, weights in _by_key(weighted):
+        weight = sum(weights.values())
+        is_shared = weight >= total / num_partitions
         while len(bounds) < num_partitions - 1:
-            cut = total * (len(bounds) + 1) / num_partitions
-            if cut > below + weight:
+            cut = total * (len(bounds) + 1) / num_partitions - before
+            if cut > weight:
                 break
-            share = (cut - below) / weight if heavy else 1.0
-            bounds.append(Bound(key, min(share, 1.0)))
-        below += weight
+            bounds.append(Bound(key, _reach(weights, cut)) if is_shared else Bound(key))
+        before += weight
     return tuple(bounds)
 
 
-def _merged(weighted: list[tuple[Any, float]]) -> Iterator[tuple[Any, float]]:
-    """Each key of a sorted list once, with its weight in all. Like sorting, it asks only ``<`` of keys."""
-    run, weight = _NOTHING, 0.0
-    for key, more in weighted:
-        if run is _NOTHING or run < key:
-            if run is not _NOTHING:
-                yield run, weight
-            run, weight = key, 0.0
-        weight += more
-    if run is not _NOTHING:
-        yield run, weight
+def _by_key(weighted: list[tuple[Any, int, float]]) -> Iterator[tuple[Any, dict[int, float]]]:
+    """Each key of a sorted list once, with its weight in each source that has it, in their order."""
+    run: Any = _NOTHING
+    weights: dict[int, float] = {}
+    for key, source, weight in weighted:
+        if weights and not _equal(run, key):
+            yield run, weights
+            weights = {}
+        run = key
+        weights[source] = weights.get(source, 0.0) + weight
+    if weights:
+        yield run, weights
+
+
+def _reach(weights: dict[int, float], cut: float) -> float:
+    """How far into the sources one gets with a weight of ``cut``, as ``Bound.until`` counts."""
+    for source, weight in weights.items():
+        if cut <= weight:
+            return source + cut / weight
+        cut -= weight
+    return float(max(weights) + 1)  # rounding
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether sort keys tie. Sorting asks only ``<`` of them, so nothing else does."""
+    return not (one < other or other < one)
 
 
 def _not_comparable(error: TypeError) -> RecordError:

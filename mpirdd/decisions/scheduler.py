@@ -41,6 +41,8 @@ class TaskFinished:
     partition: int
     made: tuple[BlockId, ...]
     """Blocks that the executor now holds because of the task."""
+    seconds: float
+    """How long it ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,9 @@ class CloseStage:
 
 Command = StartTasks | StartExchange | CancelStage | CloseStage | DropBlocks | JobEnded
 
+_LEAST_S = 0.005
+"""Free tasks are given out in portions that take at least this long: a round trip costs some 0.2 ms on a busy machine."""
+
 # --- state ------------------------------------------------------------------------------------------------------------
 
 
@@ -160,6 +165,17 @@ class _Run:
     free: deque[int]
     running: dict[int, Rank] = field(default_factory=dict)
     load: dict[Rank, int] = field(default_factory=dict)
+    """Tasks under way at each executor."""
+    seconds: float = 0.0
+    """How long the finished tasks ran, in all."""
+
+    def share(self, executors: int) -> int:
+        """How many free tasks to give out at once: half of an even share of what is left, for balance, or as many as
+        take ``_LEAST_S``, for few messages."""
+        finished = len(self.need.work) - len(self.running) - len(self.free)
+        even = -(-len(self.free) // executors)
+        quick = int(_LEAST_S * finished / self.seconds) if self.seconds else 0
+        return max(1, even // 2, min(quick, even))
 
     def done(self) -> bool:
         return not self.running and not self.free
@@ -225,6 +241,7 @@ class Scheduler:
             return [DropBlocks(event.executor, event.made)] if event.made else []
         for block in event.made:
             self.have.add(block, event.executor)
+        run.seconds += event.seconds
         output = run.stage.output
         if output.kind == "result":
             self._jobs[output.of].undone.pop(event.partition, None)
@@ -377,8 +394,8 @@ class Scheduler:
         return commands
 
     def _hand_out(self, run: _Run, executor: Rank) -> list[Command]:
-        share = max(1, len(run.free) // (2 * len(self.executors)))
-        return [self._send(run, executor, [run.free.popleft() for _ in range(min(share, len(run.free)))])]
+        share = run.share(len(self.executors))
+        return [self._send(run, executor, [run.free.popleft() for _ in range(share)])]
 
     def _send(self, run: _Run, executor: Rank, partitions: list[int]) -> Command:
         for partition in partitions:

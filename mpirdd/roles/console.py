@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+import sys
+from collections.abc import Callable
+from typing import TextIO
 
 
 class Lines(io.TextIOBase):
-    """A text stream that passes whole lines on, without their newline."""
+    """A text stream that passes whole lines on, without their newline. In a ``with`` block it is stdout and stderr."""
 
     def __init__(self, write_line: Callable[[str], None]) -> None:
         self._write_line = write_line
         self._rest = ""
+        self._before: tuple[TextIO, TextIO] | None = None
+
+    def __enter__(self) -> Lines:
+        self._before = sys.stdout, sys.stderr
+        sys.stdout = sys.stderr = self  # type: ignore[assignment]
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        assert self._before is not None
+        sys.stdout, sys.stderr = self._before
+        self.end_line()
 
     def writable(self) -> bool:
         return True
@@ -28,12 +40,3 @@ class Lines(io.TextIOBase):
         if self._rest:
             self.write("\n")
 
-
-@contextmanager
-def captured(lines: Lines) -> Iterator[None]:
-    """Within, stdout and stderr go to ``lines``."""
-    with redirect_stdout(lines), redirect_stderr(lines):
-        try:
-            yield
-        finally:
-            lines.end_line()

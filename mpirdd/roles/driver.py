@@ -188,7 +188,7 @@ class Driver:
             if results[done.partition] is _UNSET:
                 results[done.partition] = decode(done.result)
         self._act(self._scheduler.handle(
-            decisions.TaskFinished(sender, done.stage, done.partition, done.made)))
+            decisions.TaskFinished(sender, done.stage, done.partition, done.made, done.seconds)))
 
     def _act(self, commands: list[decisions.Command]) -> None:
         for command in commands:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from time import perf_counter
 from typing import Any
 
-from mpirdd.roles.console import Lines, captured
+from mpirdd.roles.console import Lines
 from mpirdd.roles.task import BlocksMissing, run_task
 from mpirdd.storage.blocks import BlockStore
 from mpirdd.storage.codec import decode, encode
@@ -132,11 +132,13 @@ class Executor:
     def _run_next_task(self) -> None:
         stage_id, partition, splits = self._tasks.popleft()
         stage = self._stages[stage_id]
+        began = perf_counter()
         try:
-            with captured(self._lines):
+            with self._lines:
                 outcome = run_task(stage, partition, store=self._store, closures=self._closures, splits=splits)
                 result = [] if stage.output.kind == "map" else encode(outcome.result)
-            self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), result))
+            seconds = perf_counter() - began
+            self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), seconds, result))
         except KeyboardInterrupt:
             raise
         except BlocksMissing as missing:

@@ -41,7 +41,7 @@ BLOCK_BYTES = 32 << 20
 CHUNK_BYTES = 256 << 10
 """Bytes read and split at a time.
 
-Measured on 200 MB of ASCII, 70 bytes a line, cached: 0.21 s, while ``for line in open(path)`` takes 0.20 s
+Measured on 200 MB of ASCII, lines of some 75 bytes: 0.21 s, while ``for line in open(path)`` takes 0.20 s
 (0.28 s with its ``rstrip``) and a hand-written loop over chunks 0.20 s. Chunks of 1 MiB take 0.30 s, of 4 MiB
 0.46 s: bytes, text and lines no longer fit the processor's cache.
 """

@@ -210,10 +210,10 @@ class Actions(Handle):
         token = outputs.start_output(path)
         try:
             names = self._run("saveAsTextFile", partial(steps.write_text, path, token, compression))
+            outputs.commit_output(path, token, names)
         except BaseException:
             outputs.abandon_output(path, token)
             raise
-        outputs.commit_output(path, token, names)
 
 
 def _compression(codec: str | None) -> outputs.Compression | None:

@@ -88,5 +88,5 @@ def _sample(
     wanted = min(_MOST_SAMPLES, _SAMPLE_PER_PARTITION * splitter.num_partitions)
     size = -(-wanted // max(1, sources))
     samples = parent._run("sample for sortByKey", partial(steps.sample_sort_keys, keyfunc, size))
-    bounds = range_bounds(samples, splitter.num_partitions)
-    splitter.range = RangePartitioner(splitter.num_partitions, bounds, ascending, keyfunc, max(1, sources))
+    bounds = range_bounds(samples, splitter.num_partitions, ascending=ascending)
+    splitter.range = RangePartitioner(splitter.num_partitions, bounds, ascending, keyfunc)

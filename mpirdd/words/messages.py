@@ -10,7 +10,7 @@ block that was dropped is gone before the next exchange.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mpirdd.words.errors import Failure
 from mpirdd.words.ids import BlockId, NodeId, Rank, StageId
@@ -100,13 +100,14 @@ class Stop:
     """The program has ended: leave."""
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """One finished task."""
+class Done(NamedTuple):
+    """One finished task. A tuple, as there are many: a dataclass takes 6 us longer to pickle and unpickle."""
 
     stage: StageId
     partition: int
     made: tuple[BlockId, ...]
+    seconds: float
+    """How long the task ran."""
     result: Frames
     """The encoded value of the job's action; empty for map tasks."""
 

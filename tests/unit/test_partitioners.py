@@ -49,8 +49,8 @@ def sorting(
     for source, records in enumerate(sources):
         keys = (key if keyfunc is None else keyfunc(key) for key, _ in records)
         samples.append(sample_keys(keys, size, seed=source))
-    bounds = range_bounds(samples, partitions)
-    return RangePartitioner(partitions, bounds, ascending, keyfunc, max(len(sources), 1))
+    bounds = range_bounds(samples, partitions, ascending=ascending)
+    return RangePartitioner(partitions, bounds, ascending, keyfunc)
 
 
 def shuffled(partitioner: Partitioner, sources: list[list[Pair]]) -> list[list[Pair]]:
@@ -123,7 +123,7 @@ def test_a_function_that_gives_no_int_is_named(place: Any) -> None:
 
     partitioner = FunctionPartitioner(4, everywhere)
     for attempt in (lambda: partitioner(7), lambda: partitioner.split([(7, 0)], 0)):
-        with pytest.raises(RecordError, match=r"everywhere must return an int; for the key 7 \(int\) it gave"):
+        with pytest.raises(RecordError, match=r"everywhere must return an int; for the key 7 \(int\) it"):
             attempt()
 
 
@@ -205,9 +205,10 @@ def test_at_least_one_partition_is_needed() -> None:
             make()
 
 
-def test_more_bounds_than_partitions_are_refused() -> None:
-    with pytest.raises(UsageError):
-        RangePartitioner(2, (Bound(1), Bound(2)))
+def test_bounds_that_do_not_fit_are_refused() -> None:
+    for bounds, ascending in ((1, 2, 3), True), ((2, 1), True), ((1, 2), False):
+        with pytest.raises(AssertionError):
+            RangePartitioner(3, tuple(map(Bound, bounds)), ascending)
 
 
 # Values
@@ -221,8 +222,8 @@ def test_equal_partitioners_compare_and_hash_equal_also_after_pickling() -> None
             FunctionPartitioner(3, hash),
             FunctionPartitioner(3, double),
             RangePartitioner(3, (Bound(1), Bound(5))),
-            RangePartitioner(3, (Bound(1), Bound(5)), False),
-            RangePartitioner(3, (Bound(1), Bound([5], 0.5))),
+            RangePartitioner(3, (Bound(5), Bound(1)), False),
+            RangePartitioner(3, (Bound([1]), Bound([5], 0.5))),
         ]
 
     some, same = make(), pickle.loads(pickle.dumps(make()))
@@ -283,11 +284,19 @@ def test_a_sampled_key_weighs_what_it_stands_for() -> None:
     assert [bound.key for bound in range_bounds([large, small], 2)] == [4]
 
 
-def test_a_key_heavier_than_a_partition_gets_shares_of_several() -> None:
+def test_bounds_of_a_descending_sort_are_quantiles_from_the_top() -> None:
+    assert [bound.key for bound in range_bounds([(100, range(100))], 4, ascending=False)] == [75, 50, 25]
+
+
+def test_a_key_heavier_than_a_partition_is_shared_out_by_where_it_was_sampled() -> None:
     keys = [1] * 10 + [2] * 60 + [3] * 10
     bounds = range_bounds([(80, keys)], 4)
     assert [bound.key for bound in bounds] == [2, 2, 2]
-    assert [bound.share for bound in bounds] == pytest.approx([1 / 6, 1 / 2, 5 / 6])
+    assert [bound.until for bound in bounds] == pytest.approx([1 / 6, 1 / 2, 5 / 6])
+    late = [(4, [1] * 4), (0, []), (2, [2, 2]), (30, [2, 2, 2])]
+    assert [bound.until for bound in range_bounds(late, 3)] == pytest.approx([3.2, 3.6])
+    downwards = range_bounds(late, 3, ascending=False)
+    assert [bound.until for bound in downwards] == pytest.approx([3 + 10 / 30, 3 + 22 / 30])
 
 
 @pytest.mark.parametrize("ascending", [True, False])
@@ -302,6 +311,15 @@ def test_10000_equal_keys_spread_evenly_and_in_order(sources: int, partitions: i
 
 def skewed(random: Random) -> float:
     return math.floor(random.paretovariate(1.0))
+
+
+@pytest.mark.parametrize("ascending", [True, False])
+def test_a_heavy_key_spreads_evenly_when_only_few_sources_have_it(ascending: bool) -> None:
+    keys = sorted([*range(4000), *[2000] * 6000])
+    data = numbered([keys[begin : begin + 1000] for begin in range(0, 10000, 1000)])
+    parts = shuffled(sorting(data, 5, ascending=ascending, size=500), data)
+    assert max(map(len, parts)) < 1.1 * 2000
+    assert [r for part in parts for r in part if r[0] == 2000] == [r for r in chain(*data) if r[0] == 2000]
 
 
 DRAWS: dict[str, Callable[[Random], Any]] = {
@@ -333,9 +351,9 @@ FEW_KEYS = st.integers(0, 3) | st.integers() | st.floats(allow_nan=False)
 @pytest.mark.parametrize("ascending", [True, False])
 @pytest.mark.parametrize("keyfunc", [None, abs, lambda key: [str(key)]])
 @pytest.mark.parametrize("size", [3, 1000])
-@given(sources=st.lists(st.lists(FEW_KEYS, max_size=30), min_size=1, max_size=4), partitions=st.integers(1, 7))
+@given(st.lists(st.lists(FEW_KEYS, max_size=30), min_size=1, max_size=4), st.integers(1, 7))
 def test_a_stable_sort_of_each_partition_is_a_stable_sort_of_all(
-    ascending: bool, keyfunc: Any, size: int, sources: list[list[Any]], partitions: int
+    size: int, keyfunc: Any, ascending: bool, sources: list[list[Any]], partitions: int
 ) -> None:
     data = numbered(sources)
     partitioner = sorting(data, partitions, ascending=ascending, keyfunc=keyfunc, size=size)
@@ -354,10 +372,11 @@ def test_a_stable_sort_of_each_partition_is_a_stable_sort_of_all(
             assert holders[0] >= partitioner(key)
 
 
-def test_with_few_bounds_only_few_partitions_are_used() -> None:
-    data = numbered([[]])
-    assert sorting(data, 4).split([(1, 0)], 0) == [[(1, 0)], [], [], []]
-    assert sorting(data, 4, ascending=False).split([(1, 0)], 0) == [[], [], [], [(1, 0)]]
+def test_without_samples_the_first_partition_takes_all() -> None:
+    for ascending in (True, False):
+        partitioner = sorting([], 4, ascending=ascending)
+        assert partitioner.split([(1, 0)], 0) == [[(1, 0)], [], [], []]
+        assert partitioner(1) == 0
 
 
 def test_sort_keys_need_only_less_than() -> None:

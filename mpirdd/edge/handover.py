@@ -1,0 +1,162 @@
+"""What ``mpirdd run`` and the driver hand each other past mpirun: standard streams, exit code, and fate.
+
+mpirun stands between the two, and is a bad messenger. Open MPI 5.0.11 never passes on the end of stdin, so that a program
+that reads all of it hangs, and doubles parts of input over 64 KiB (openpmix/prrte issues 2373, 2579); it shows rank 0 a
+terminal where stdout is a file, others a pipe where there is a terminal. Exit codes bring a page of explanations
+with them, and after the loss of a host mpirun has returned 0.
+
+So the launcher makes a private folder (mode 0700) with a Unix socket in it. The driver connects and is given the launcher's own
+stdin, stdout and stderr (as file descriptors: no copying, no port), and in the end writes its exit code to a file there.
+Where rank 0 may be on another host, only the file is used, in a folder that hosts share, and mpirun carries the streams.
+
+Fate: a process started with ``die_with_parent`` gets a signal when its parent dies, even by kill -9. Linux only; else nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import MutableMapping
+from contextlib import suppress
+from shutil import rmtree
+from tempfile import mkdtemp
+from threading import Thread
+from types import TracebackType
+
+STATUS_VARIABLE = "MPIRDD_STATUS_FILE"
+STREAMS_VARIABLE = "MPIRDD_STREAMS"
+_CONNECT_TIMEOUT_S = 10.0
+
+
+class Handover:
+    """The launcher's end. A context manager: the folder is gone afterwards.
+
+    Args:
+        near: rank 0 will be a process of this host. Otherwise the folder is made in the current one, which hosts that see
+            the program presumably share.
+    """
+
+    def __init__(self, *, near: bool) -> None:
+        self._near = near
+        self._folder = mkdtemp(prefix="mpirdd-") if near else mkdtemp(prefix=".mpirdd-", dir=os.getcwd())
+        self.driver_pid: int | None = None
+        """Known once the driver has taken the streams."""
+
+    def __enter__(self) -> Handover:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        rmtree(self._folder, ignore_errors=True)
+
+    def environment(self) -> dict[str, str]:
+        """What the driver must find in its environment."""
+        variables = {STATUS_VARIABLE: os.path.join(self._folder, "status")}
+        if self._near:
+            variables[STREAMS_VARIABLE] = os.path.join(self._folder, "streams")
+        return variables
+
+    def lend_streams(self) -> None:
+        """Give the standard streams to the driver as soon as it asks, from a thread."""
+        if self._near:
+            server = socket.socket(socket.AF_UNIX)
+            with _short_name(self._folder) as short:
+                server.bind(short.name("streams"))
+            server.listen(1)
+            Thread(target=self._lend, args=(server,), daemon=True).start()
+
+    def _lend(self, server: socket.socket) -> None:
+        with server, suppress(OSError):  # without an answer the driver keeps the streams that mpirun gave it
+            connection, _ = server.accept()
+            with connection:
+                credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+                self.driver_pid = struct.unpack("3i", credentials)[0]
+                socket.send_fds(connection, [b"."], [_stdin_to_lend(), 1, 2])
+
+    def exit_code(self) -> int | None:
+        """The driver's exit code; None if it never got so far as to tell."""
+        try:
+            with open(os.path.join(self._folder, "status")) as file:
+                return int(file.read())
+        except (OSError, ValueError):
+            return None
+
+
+def take_streams(environment: MutableMapping[str, str]) -> None:
+    """On the driver: use the launcher's standard streams from now on, where it lends them."""
+    path = environment.pop(STREAMS_VARIABLE, None)  # popped: what the program starts is not the driver
+    if path is None:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX) as connection, _short_name(os.path.dirname(path)) as short:
+            connection.settimeout(_CONNECT_TIMEOUT_S)
+            connection.connect(short.name(os.path.basename(path)))
+            _, lent, _, _ = socket.recv_fds(connection, 1, 3)
+    except OSError:  # rank 0 is on another host after all
+        return
+    for number, descriptor in enumerate(lent):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=sys.stdout.isatty())  # as Python decides at its start
+
+
+def report_exit(environment: MutableMapping[str, str], code: int) -> int:
+    """On the driver: tell the launcher the exit code. Returns the code to leave with: 0 once it has been told.
+
+    The launcher knows then, and mpirun, seeing a success, prints no page about a failure.
+    """
+    path = environment.pop(STATUS_VARIABLE, None)
+    if path is None:
+        return code
+    try:
+        with open(path + ".part", "w") as file:
+            file.write(str(code))
+        os.rename(path + ".part", path)
+    except OSError:
+        return code
+    return 0
+
+
+def die_with_parent(deadly: signal.Signals) -> None:
+    """Have the kernel send this process a signal when its parent ends, however it ends."""
+    prctl = _prctl()
+    if prctl is not None:
+        prctl(1, int(deadly), 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
+def _prctl():  # type: ignore[no-untyped-def]  # a ctypes function, of no better type than Any
+    import ctypes
+
+    return getattr(ctypes.CDLL(None), "prctl", None)
+
+
+def _stdin_to_lend() -> int:
+    """Standard input; nothing if this is a background job of a terminal, which would take the shell's input away."""
+    with suppress(OSError):
+        if os.isatty(0) and os.tcgetpgrp(0) != os.getpgrp():
+            return os.open(os.devnull, os.O_RDONLY)
+    return 0
+
+
+class _short_name:
+    """Names of at most 108 bytes, the most that a Unix socket can have, for files in a folder with a longer one."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> _short_name:
+        self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        return self
+
+    def name(self, file: str) -> str:
+        return f"/proc/self/fd/{self._descriptor}/{file}"
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)
