@@ -19,14 +19,30 @@ from mpirdd import Context
 from mpirdd.edge import session
 
 
-def pytest_runtestloop(session: pytest.Session) -> bool | None:
+WORLD = session.transport()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if WORLD.rank:  # its pytest has nothing to say; what goes wrong on stderr does come out
+        config.pluginmanager.get_plugin("terminalreporter")._tw._file = open(os.devnull, "w")
+
+
+def pytest_runtestloop() -> bool | None:
     """Ranks other than 0 serve as executors instead of running tests."""
-    return _serve() if _rank() else None
+    if WORLD.rank == 0:
+        return None
+    session.serve()
+    return True
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if WORLD.rank:
+        session.exitstatus = pytest.ExitCode.OK  # not "no tests ran"
 
 
 def pytest_report_header() -> str:
-    world = session.transport()
-    return f"mpirdd: {world.size} rank{'s' if world.size > 1 else ''}"
+    return f"mpirdd: {WORLD.size} rank{'s' if WORLD.size > 1 else ''}"
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +53,4 @@ def sc():
 
 @pytest.fixture(scope="session")
 def ranks() -> int:
-    return session.transport().size
-
-
-def _rank() -> int:
-    return session.transport().rank
-
-
-def _serve() -> bool:
-    session.serve()
-    return True
+    return WORLD.size

@@ -133,7 +133,7 @@ def test_a_copy_has_the_hash_of_its_original(key: Any) -> None:
     assert stable_hash(copy) == stable_hash(key)
 
 
-NANS = [float("nan"), np.float32("nan"), Decimal("nan"), complex("nan"), np.datetime64("NaT")]
+NANS = [float("nan"), np.float32("nan"), Decimal("nan"), complex("nan"), np.datetime64("NaT", "us")]
 
 
 @pytest.mark.parametrize("nan", NANS, ids=repr)
