@@ -167,7 +167,7 @@ class RangePartitioner(Partitioner):
     def __post_init__(self) -> None:
         super().__post_init__()
         assert len(self.bounds) < self.num_partitions
-        # That the bounds are in order is not asserted: NaN among the keys leaves them in none, as it does sorted().
+        # Their order is not asserted: NaN among the keys leaves none, as in sorted().
 
     def __hash__(self) -> int:  # sort keys need not be hashable
         return hash((self.num_partitions, len(self.bounds), self.ascending, self.keyfunc))
@@ -184,7 +184,7 @@ class RangePartitioner(Partitioner):
         return place if self.ascending else len(self.bounds) - place
 
     def split(self, records: Iterable[Any], source: int) -> Buckets:
-        # ns a record on Python 3.11, 8 partitions: str 135, int 120, int with half the records of one key 155.
+        # ns a record on Python 3.11, 8 partitions: str 135, int 120, int, half of them one key, 150.
         buckets: Buckets = [[] for _ in range(len(self.bounds) + 1)]
         keys, keyfunc, find = self._keys, self.keyfunc, self._find
         shared: dict[int, tuple[Any, range, list[Any]]] = {}
@@ -297,7 +297,7 @@ def range_bounds(
     """Bounds that cut the records into equal parts, going by samples of the sort keys of each map partition.
 
     The samples are as ``sample_keys`` gives them, in the order of the map partitions, empty ones too. There
-    are ``num_partitions - 1`` of them, or none where the samples are empty. A sampled key weighs as much as
+    are ``num_partitions - 1`` bounds, or none where the samples are empty. A sampled key weighs as much as
     the records it stands for, so small and large map partitions may have samples of one size, as in Spark. A
     key that weighs as much as a partition or more is shared; any other goes whole to one partition, which
     therefore holds less than two parts of what was sampled.

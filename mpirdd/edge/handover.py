@@ -1,9 +1,9 @@
 """What ``mpirdd run`` and the driver hand each other past mpirun: standard streams, exit code, and fate.
 
 mpirun stands between the two, and is a bad messenger. Open MPI 5.0.11 never passes on the end of stdin, so that a program
-that reads all of it hangs, and doubles parts of input over 64 KiB (openpmix/prrte issues 2373, 2579); it shows rank 0 a
-terminal where stdout is a file, others a pipe where there is a terminal. Exit codes bring a page of explanations
-with them, and after the loss of a host mpirun has returned 0.
+that reads all of it hangs (measured; openpmix/openpmix pull 4024), and is said to repeat parts of input over 64 KiB
+(openpmix/prrte issue 2579); it shows rank 0 a terminal where stdout is a file, MPICH a pipe where there is a terminal.
+An exit code other than 0 makes it print a page of explanations, and after the loss of a host it has returned 0.
 
 So the launcher makes a private folder (mode 0700) with a Unix socket in it. The driver connects and is given the launcher's own
 stdin, stdout and stderr (as file descriptors: no copying, no port), and in the end writes its exit code to a file there.
@@ -15,13 +15,13 @@ Fate: a process started with ``die_with_parent`` gets a signal when its parent d
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import struct
 import sys
-from collections.abc import MutableMapping
-from contextlib import suppress
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 from shutil import rmtree
+from signal import Signals
 from tempfile import mkdtemp
 from threading import Thread
 from types import TracebackType
@@ -42,8 +42,14 @@ class Handover:
     def __init__(self, *, near: bool) -> None:
         self._near = near
         self._folder = mkdtemp(prefix="mpirdd-") if near else mkdtemp(prefix=".mpirdd-", dir=os.getcwd())
+        self._server: socket.socket | None = None
         self.driver_pid: int | None = None
         """Known once the driver has taken the streams."""
+        if near:
+            self._server = socket.socket(socket.AF_UNIX)
+            with _short_name(self._folder, "streams") as name:
+                self._server.bind(name)
+            self._server.listen(1)
 
     def __enter__(self) -> Handover:
         return self
@@ -62,12 +68,8 @@ class Handover:
 
     def lend_streams(self) -> None:
         """Give the standard streams to the driver as soon as it asks, from a thread."""
-        if self._near:
-            server = socket.socket(socket.AF_UNIX)
-            with _short_name(self._folder) as short:
-                server.bind(short.name("streams"))
-            server.listen(1)
-            Thread(target=self._lend, args=(server,), daemon=True).start()
+        if self._server is not None:
+            Thread(target=self._lend, args=(self._server,), daemon=True).start()
 
     def _lend(self, server: socket.socket) -> None:
         with server, suppress(OSError):  # without an answer the driver keeps the streams that mpirun gave it
@@ -92,9 +94,9 @@ def take_streams(environment: MutableMapping[str, str]) -> None:
     if path is None:
         return
     try:
-        with socket.socket(socket.AF_UNIX) as connection, _short_name(os.path.dirname(path)) as short:
+        with socket.socket(socket.AF_UNIX) as connection, _short_name(*os.path.split(path)) as name:
             connection.settimeout(_CONNECT_TIMEOUT_S)
-            connection.connect(short.name(os.path.basename(path)))
+            connection.connect(name)
             _, lent, _, _ = socket.recv_fds(connection, 1, 3)
     except OSError:  # rank 0 is on another host after all
         return
@@ -122,17 +124,13 @@ def report_exit(environment: MutableMapping[str, str], code: int) -> int:
     return 0
 
 
-def die_with_parent(deadly: signal.Signals) -> None:
+def die_with_parent(deadly: Signals) -> None:
     """Have the kernel send this process a signal when its parent ends, however it ends."""
-    prctl = _prctl()
-    if prctl is not None:
-        prctl(1, int(deadly), 0, 0, 0)  # PR_SET_PDEATHSIG
-
-
-def _prctl():  # type: ignore[no-untyped-def]  # a ctypes function, of no better type than Any
     import ctypes
 
-    return getattr(ctypes.CDLL(None), "prctl", None)
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(1, int(deadly), 0, 0, 0)  # 1 is PR_SET_PDEATHSIG
 
 
 def _stdin_to_lend() -> int:
@@ -143,20 +141,11 @@ def _stdin_to_lend() -> int:
     return 0
 
 
-class _short_name:
-    """Names of at most 108 bytes, the most that a Unix socket can have, for files in a folder with a longer one."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> _short_name:
-        self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        return self
-
-    def name(self, file: str) -> str:
-        return f"/proc/self/fd/{self._descriptor}/{file}"
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        os.close(self._descriptor)
+@contextmanager
+def _short_name(folder: str, file: str) -> Iterator[str]:
+    """A name for ``folder/file`` of at most 108 bytes, the most that a Unix socket can have."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{file}"
+    finally:
+        os.close(descriptor)

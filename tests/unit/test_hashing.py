@@ -124,7 +124,7 @@ def test_equal_keys_have_equal_hashes(keys: list[Any]) -> None:
 
 
 ATOMS = st.integers() | st.floats() | st.fractions() | st.text() | st.binary() | st.none()
-KEYS = st.recursive(ATOMS, lambda part: st.tuples(part, part) | st.frozensets(part, max_size=3))
+KEYS = st.recursive(ATOMS, lambda part: st.tuples(part, part) | st.frozensets(part, max_size=3), max_leaves=6)
 
 
 @given(KEYS)

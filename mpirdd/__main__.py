@@ -1,0 +1,28 @@
+"""``python -m mpirdd job.py args``, on each rank of ``mpirun`` or ``srun``. Also ``python -m mpirdd run ...``, as ``mpirdd run ...``."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def _main(words: list[str]) -> int:
+    if words and _is_program(words[0]):
+        if words[0] == "-m" and len(words) == 1:
+            print("mpirdd: -m needs the name of a module", file=sys.stderr)
+            return 2
+        from mpirdd.edge.program import main
+
+        return main(words)
+    from mpirdd.edge import cli
+
+    return cli.main(words)
+
+
+def _is_program(word: str) -> bool:
+    """Not a command of the command line. A folder named `run` is no program, unless Python could run it."""
+    return word == "-m" or word.endswith(".py") or any(map(os.path.isfile, (word, os.path.join(word, "__main__.py"))))
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))

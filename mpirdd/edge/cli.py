@@ -1,0 +1,103 @@
+"""The ``mpirdd`` command: words in, a call of the module that does the work, an exit code out.
+
+A command is a function that adds its options and a function that carries it out; the module behind it is imported only
+when it is called for. A mistake of the user gives one line and exit code 2; trouble with the cluster gives 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import REMAINDER, ArgumentParser, BooleanOptionalAction, Namespace
+from collections.abc import Sequence
+
+from mpirdd import __version__
+from mpirdd.words.errors import MpirddError, UsageError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out a command line. Returns the exit code."""
+    parser = ArgumentParser(prog="mpirdd", description="Resilient distributed datasets on MPI.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"mpirdd {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (_add_run, _add_doctor):  # a further command goes here
+        add(commands)
+    options = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    try:
+        code: int = options.carry_out(options)
+    except MpirddError as error:
+        print(f"mpirdd: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    return code
+
+
+def _add_run(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="run a program on several ranks",
+        usage="mpirdd run [-n RANKS] [options] job.py [args ...]\n       mpirdd run [-n RANKS] [options] -m module [args ...]",
+        description="Run a program: rank 0 is its driver, the other ranks are executors. All after the program's name is its own.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(carry_out=_run)
+    _add_launch_options(parser)
+    parser.add_argument("-m", action="store_true", dest="is_module", help="run a module, as python -m does")
+    parser.add_argument("--parallelism", metavar="N", help="default number of partitions (one for each executor)")
+    parser.add_argument("--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING (default) or ERROR")
+    parser.add_argument("--progress", action=BooleanOptionalAction, help="a progress bar (default: on a terminal)")
+    # REMAINDER, so that -n or --help behind the program's name are the program's.
+    parser.add_argument("program", nargs=REMAINDER, metavar="job.py [args ...]")
+
+
+def _run(options: Namespace) -> int:
+    from mpirdd.edge import launch
+
+    program = options.program[1:] if options.program[:1] == ["--"] else options.program
+    if not program:
+        raise UsageError("which program? mpirdd run [-n RANKS] job.py [args ...]")
+    given = {"PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level, "PROGRESS": options.progress}
+    return launch.run(
+        launch.Order(
+            program=["-m", *program] if options.is_module else program,
+            ranks=options.ranks,
+            mpirun=options.mpirun,
+            mpi_words=launch.split_words(options.mpi_args),
+            settings={f"MPIRDD_{name}": _as_text(value) for name, value in given.items() if value is not None},
+        )
+    )
+
+
+def _add_doctor(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="find out what keeps MPI from working here",
+        description="Look at MPI, launcher, cores, memory and Slurm, start a few ranks, and say what to fix. Exit code 1 if nothing can run.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(carry_out=_doctor)
+    _add_launch_options(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _doctor(options: Namespace) -> int:
+    from mpirdd.edge import doctor
+    from mpirdd.edge.launch import split_words
+
+    return doctor.main(
+        ranks=options.ranks, mpirun=options.mpirun, mpi_words=split_words(options.mpi_args), as_json=options.json
+    )
+
+
+def _add_launch_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "-n", "--ranks", type=int, metavar="RANKS", help="ranks to start (default: Slurm's tasks, else cores + 1)"
+    )
+    parser.add_argument("--mpirun", metavar="PATH", help="the mpirun to use (default: beside this Python, then PATH)")
+    parser.add_argument("--mpi-args", metavar='"..."', default="", help='more words for mpirun: --mpi-args="--host a,b"')
+
+
+def _as_text(value: object) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+if sys.version_info >= (99,):  # for type checkers only; argparse exports no such name
+    pass

