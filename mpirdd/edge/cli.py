@@ -9,9 +9,15 @@ from __future__ import annotations
 import sys
 from argparse import REMAINDER, ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mpirdd import __version__
 from mpirdd.words.errors import MpirddError, UsageError
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction  # the type has no public name
+
+    _Commands = _SubParsersAction[ArgumentParser]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,6 +104,3 @@ def _add_launch_options(parser: ArgumentParser) -> None:
 def _as_text(value: object) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
-
-if sys.version_info >= (99,):  # for type checkers only; argparse exports no such name
-    pass

@@ -40,7 +40,7 @@ class Handover:
     """
 
     def __init__(self, *, near: bool) -> None:
-        self._near = near
+        self.driver_is_far = not near
         self._folder = mkdtemp(prefix="mpirdd-") if near else mkdtemp(prefix=".mpirdd-", dir=os.getcwd())
         self._server: socket.socket | None = None
         self.driver_pid: int | None = None
@@ -62,7 +62,7 @@ class Handover:
     def environment(self) -> dict[str, str]:
         """What the driver must find in its environment."""
         variables = {STATUS_VARIABLE: os.path.join(self._folder, "status")}
-        if self._near:
+        if self._server is not None:
             variables[STREAMS_VARIABLE] = os.path.join(self._folder, "streams")
         return variables
 
@@ -126,8 +126,10 @@ def report_exit(environment: MutableMapping[str, str], code: int) -> int:
 
 def die_with_parent(deadly: Signals) -> None:
     """Have the kernel send this process a signal when its parent ends, however it ends."""
-    import ctypes
-
+    try:
+        import ctypes
+    except ImportError:  # a Python built without libffi
+        return
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(1, int(deadly), 0, 0, 0)  # 1 is PR_SET_PDEATHSIG
