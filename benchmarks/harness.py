@@ -84,7 +84,7 @@ class Target:
 def on_engine(job: str, ranks: int, *arguments: object) -> list[str]:
     """The command that runs ``benchmarks/engine/<job>.py`` on the engine."""
     path = str(ROOT / "benchmarks" / "engine" / f"{job}.py")
-    return [sys.executable, "-m", "mpirdd.edge.cli", "run", "-n", str(ranks), path, *map(str, arguments)]
+    return [sys.executable, "-m", "mpirdd", "run", "-n", str(ranks), path, *map(str, arguments)]
 
 
 def by_hand(program: str, ranks: int, *arguments: object) -> list[str]:

@@ -1,4 +1,7 @@
-"""``python -m mpirdd job.py args``, on each rank of ``mpirun`` or ``srun``. Also ``python -m mpirdd run ...``, as ``mpirdd run ...``."""
+"""``python -m mpirdd job.py args``, on each rank of ``mpirun`` or ``srun``.
+
+``python -m mpirdd run ...`` and the like also work, for when ``mpirdd`` is not on PATH.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ def _main(words: list[str]) -> int:
 
 def _is_program(word: str) -> bool:
     """Not a command of the command line. A folder named `run` is no program, unless Python could run it."""
-    return word == "-m" or word.endswith(".py") or any(map(os.path.isfile, (word, os.path.join(word, "__main__.py"))))
+    files = word, os.path.join(word, "__main__.py")
+    return word == "-m" or word.endswith(".py") or any(map(os.path.isfile, files))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import tempfile
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
-from mpirdd.edge.launch import mpirun_command
+from mpirdd.edge.launch import command_for, environment_for, find_launcher
 
 ROOT = Path(__file__).parents[1]
 SUITES = {
@@ -58,7 +58,9 @@ def run_suite(name: str, limit_s: float) -> tuple[int, dict[str, int]]:
         if ranks:
             # A test that hangs ends its rank, and so the whole suite, on all ranks together.
             pytest += ["--timeout-method=thread"]
-            command, environment = mpirun_command(int(ranks), [sys.executable, *pytest])
+            launcher = find_launcher()
+            environment = environment_for(launcher, os.environ)
+            command = [*command_for(launcher, int(ranks), environment), *pytest]
         else:
             command, environment = [sys.executable, *pytest], dict(os.environ)
         environment["MPIRDD_TEST_REPORT"] = str(report)

@@ -1,1 +1,1 @@
-"""The edge: command line, launching, diagnosis, and the one module that imports mpi4py. Knows every layer below it."""
+"""The edge: command line, launching, diagnosis, and the one module that imports mpi4py."""

@@ -1,11 +1,12 @@
 """What this process has been given: cores, memory, threads, and a place in a world of ranks.
 
-Python's own counts (``os.cpu_count``, the machine's memory) ignore the fences that clusters and containers put up, and a
-program that believes them is throttled or killed. Here the fences are asked, and the tightest one counts:
-CPU affinity, cgroup v1 and v2 (at every level above this process), Slurm, the machine.
+Python's own counts (``os.cpu_count``, the machine's memory) ignore the fences that clusters and containers
+put up, and a program that believes them is throttled or killed. Here the fences are asked, and the tightest
+one counts: CPU affinity, cgroup v1 and v2 (at every level above this process), Slurm, the machine.
 
 Cores and memory are those of *all* ranks of this run on this host together; who needs a rank's share divides.
-Pure but for reading below ``root``, which tests replace. Imports nothing heavy: every rank runs this before numpy is imported.
+Pure but for reading below ``root``, which tests replace. Imports nothing heavy: every rank runs this before
+numpy is imported.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ def memory_bytes(environment: Mapping[str, str] = os.environ, *, root: str = "/"
 def cap_threads(environment: MutableMapping[str, str]) -> None:
     """Keep numeric libraries from starting as many threads as the host has cores, in every rank.
 
-    What the user has set stays; their OMP_NUM_THREADS also speaks for the other libraries, which obey it by themselves
-    as long as their own variable is not set. Must run before numpy is imported: libraries look once, when they load.
+    What the user has set stays; their OMP_NUM_THREADS also speaks for the other libraries, which obey it by
+    themselves as long as their own variable is not set. Must run before numpy is imported: libraries look
+    once, when they load.
     """
     omp = _number(environment.get("OMP_NUM_THREADS", "").split(",")[0])  # a list means nested levels
     threads = omp or _number(environment.get("SLURM_CPUS_PER_TASK")) or 1
@@ -99,8 +101,8 @@ def check_world(environment: Mapping[str, str], size: int) -> None:
 
 def _mismatch(started: int, launcher: str) -> str:
     return (
-        f"{launcher} started {started} processes, but mpi4py here loads another MPI: {started} worlds of one rank.\n"
-        "  fix: use the mpirun of the MPI that mpi4py loads (`mpirdd doctor` names both),\n"
+        f"{launcher} started {started} processes, but mpi4py here loads another MPI: {started} worlds of one
+        rank.\n" "  fix: use the mpirun of the MPI that mpi4py loads (`mpirdd doctor` names both),\n"
         "   or: pip install --force-reinstall --no-cache-dir mpi4py, with the right MPI's module loaded"
     )
 
@@ -108,7 +110,8 @@ def _mismatch(started: int, launcher: str) -> str:
 def _srun_tasks(environment: Mapping[str, str]) -> int:
     """Tasks of the srun step that this process belongs to; 0 outside of one.
 
-    A batch script has SLURM_PROCID and SLURM_NTASKS as well, but no step: a plain `python job.py` there is one rank on purpose.
+    A batch script has SLURM_PROCID and SLURM_NTASKS as well, but no step: a plain `python job.py` there is
+    one rank on purpose.
     """
     if "SLURM_PROCID" not in environment or "SLURM_STEP_ID" not in environment:
         return 0
@@ -120,9 +123,9 @@ def _slurm_memory(environment: Mapping[str, str]) -> Iterator[Share]:
     node = _number(environment.get("SLURM_MEM_PER_NODE"))
     if node:
         yield Share(node << 20, "SLURM_MEM_PER_NODE")
-    core, on_node = _number(environment.get("SLURM_MEM_PER_CPU")), _number(environment.get("SLURM_CPUS_ON_NODE"))
-    if core and on_node:
-        yield Share(core * on_node << 20, "SLURM_MEM_PER_CPU")
+    core = _number(environment.get("SLURM_MEM_PER_CPU")) * _number(environment.get("SLURM_CPUS_ON_NODE"))
+    if core:
+        yield Share(core << 20, "SLURM_MEM_PER_CPU")
 
 
 def _machine_memory(root: str) -> Iterator[Share]:
@@ -151,14 +154,15 @@ def _cgroup_memory(root: str) -> Iterator[Share]:
 def _cgroups(root: str, controller: str) -> Iterator[str]:
     """Folders of the cgroups around this process, innermost first. All of them limit it.
 
-    In a container the path that the kernel tells may be the host's, and absent here; its own limits are at the top then.
+    In a container the path that the kernel tells may be the host's, and absent here; its own limits are at
+    the top then.
     """
     for line in _read(root, "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
             mounts = [""]  # v2: one tree for all controllers
         elif controller in controllers.split(","):
-            mounts = [controllers, controller]  # v1: a tree for each, named after one or all of its controllers
+            mounts = [controllers, controller]  # v1: a tree for each, by the name of all its controllers or one
         else:
             continue
         names = [name for name in path.split("/") if name not in ("", "..")]

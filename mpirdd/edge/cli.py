@@ -1,7 +1,8 @@
 """The ``mpirdd`` command: words in, a call of the module that does the work, an exit code out.
 
-A command is a function that adds its options and a function that carries it out; the module behind it is imported only
-when it is called for. A mistake of the user gives one line and exit code 2; trouble with the cluster gives 1.
+A command is a function that adds its options and a function that carries it out; the module behind it is
+imported only when it is called for. A mistake of the user gives one line and exit code 2; trouble with the
+cluster gives 1.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command line. Returns the exit code."""
-    parser = ArgumentParser(prog="mpirdd", description="Resilient distributed datasets on MPI.", allow_abbrev=False)
+    parser = ArgumentParser(
+        prog="mpirdd", description="Resilient distributed datasets on MPI.", allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=f"mpirdd {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (_add_run, _add_doctor):  # a further command goes here
@@ -40,18 +43,23 @@ def _add_run(commands: _Commands) -> None:
     parser = commands.add_parser(
         "run",
         help="run a program on several ranks",
-        usage="mpirdd run [-n RANKS] [options] job.py [args ...]\n       mpirdd run [-n RANKS] [options] -m module [args ...]",
-        description="Run a program: rank 0 is its driver, the other ranks are executors. All after the program's name is its own.",
+        usage="mpirdd run [-n RANKS] [options] [-m] PROGRAM [args ...]",
+        description="Run a program: rank 0 is its driver, the other ranks are executors. "
+        "All that follows the program's name is the program's own.",
         allow_abbrev=False,
     )
     parser.set_defaults(carry_out=_run)
     _add_launch_options(parser)
     parser.add_argument("-m", action="store_true", dest="is_module", help="run a module, as python -m does")
-    parser.add_argument("--parallelism", metavar="N", help="default number of partitions (one for each executor)")
+    parser.add_argument(
+        "--parallelism", metavar="N", help="default number of partitions (one for each executor)"
+    )
     parser.add_argument("--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING (default) or ERROR")
-    parser.add_argument("--progress", action=BooleanOptionalAction, help="a progress bar (default: on a terminal)")
+    parser.add_argument(
+        "--progress", action=BooleanOptionalAction, help="a progress bar (default: on a terminal)"
+    )
     # REMAINDER, so that -n or --help behind the program's name are the program's.
-    parser.add_argument("program", nargs=REMAINDER, metavar="job.py [args ...]")
+    parser.add_argument("program", nargs=REMAINDER, metavar="PROGRAM", help="with its arguments behind it")
 
 
 def _run(options: Namespace) -> int:
@@ -67,7 +75,7 @@ def _run(options: Namespace) -> int:
             ranks=options.ranks,
             mpirun=options.mpirun,
             mpi_words=launch.split_words(options.mpi_args),
-            settings={f"MPIRDD_{name}": _as_text(value) for name, value in given.items() if value is not None},
+            settings={f"MPIRDD_{key}": _as_text(value) for key, value in given.items() if value is not None},
         )
     )
 
@@ -76,7 +84,8 @@ def _add_doctor(commands: _Commands) -> None:
     parser = commands.add_parser(
         "doctor",
         help="find out what keeps MPI from working here",
-        description="Look at MPI, launcher, cores, memory and Slurm, start a few ranks, and say what to fix. Exit code 1 if nothing can run.",
+        description="Look at MPI, launcher, cores, memory and Slurm, start a few ranks, and say what to fix. "
+        "Exit code 1 if something keeps programs from running.",
         allow_abbrev=False,
     )
     parser.set_defaults(carry_out=_doctor)
@@ -89,18 +98,28 @@ def _doctor(options: Namespace) -> int:
     from mpirdd.edge.launch import split_words
 
     return doctor.main(
-        ranks=options.ranks, mpirun=options.mpirun, mpi_words=split_words(options.mpi_args), as_json=options.json
+        ranks=options.ranks,
+        mpirun=options.mpirun,
+        mpi_words=split_words(options.mpi_args),
+        as_json=options.json,
     )
 
 
 def _add_launch_options(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "-n", "--ranks", type=int, metavar="RANKS", help="ranks to start (default: Slurm's tasks, else cores + 1)"
+        "-n",
+        "--ranks",
+        type=int,
+        metavar="RANKS",
+        help="ranks to start (default: Slurm's tasks, else cores + 1)",
     )
-    parser.add_argument("--mpirun", metavar="PATH", help="the mpirun to use (default: beside this Python, then PATH)")
-    parser.add_argument("--mpi-args", metavar='"..."', default="", help='more words for mpirun: --mpi-args="--host a,b"')
+    parser.add_argument(
+        "--mpirun", metavar="PATH", help="the mpirun to use (default: beside this Python, then PATH)"
+    )
+    parser.add_argument(
+        "--mpi-args", metavar='"..."', default="", help='more words for mpirun: --mpi-args="--host a,b"'
+    )
 
 
 def _as_text(value: object) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
-

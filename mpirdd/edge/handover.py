@@ -1,15 +1,18 @@
 """What ``mpirdd run`` and the driver hand each other past mpirun: standard streams, exit code, and fate.
 
-mpirun stands between the two, and is a bad messenger. Open MPI 5.0.11 never passes on the end of stdin, so that a program
-that reads all of it hangs (measured; openpmix/openpmix pull 4024), and is said to repeat parts of input over 64 KiB
-(openpmix/prrte issue 2579); it shows rank 0 a terminal where stdout is a file, MPICH a pipe where there is a terminal.
-An exit code other than 0 makes it print a page of explanations, and after the loss of a host it has returned 0.
+mpirun stands between the two, and is a bad messenger. Open MPI 5.0.11 never passes on the end of stdin, so
+that a program that reads all of it hangs (measured; openpmix/openpmix pull 4024), and is said to repeat parts
+of input over 64 KiB (openpmix/prrte issue 2579); it shows rank 0 a terminal where stdout is a file, MPICH a
+pipe where there is a terminal. An exit code other than 0 makes it print a page of explanations, and after the
+loss of a host it has returned 0.
 
-So the launcher makes a private folder (mode 0700) with a Unix socket in it. The driver connects and is given the launcher's own
-stdin, stdout and stderr (as file descriptors: no copying, no port), and in the end writes its exit code to a file there.
-Where rank 0 may be on another host, only the file is used, in a folder that hosts share, and mpirun carries the streams.
+So the launcher makes a private folder (mode 0700) with a Unix socket in it. The driver connects and is given
+the launcher's own stdin, stdout and stderr (as file descriptors: no copying, no port), and in the end writes
+its exit code to a file there. Where rank 0 may be on another host, only the file is used, in a folder that
+hosts share, and mpirun carries the streams.
 
-Fate: a process started with ``die_with_parent`` gets a signal when its parent dies, even by kill -9. Linux only; else nothing.
+Fate: a process started with ``die_with_parent`` gets a signal when its parent dies, even by kill -9. Linux
+only; else nothing.
 """
 
 from __future__ import annotations
@@ -35,8 +38,8 @@ class Handover:
     """The launcher's end. A context manager: the folder is gone afterwards.
 
     Args:
-        near: rank 0 will be a process of this host. Otherwise the folder is made in the current one, which hosts that see
-            the program presumably share.
+        near: rank 0 will be a process of this host. Otherwise the folder is made in the current one, which
+            all hosts presumably share, as they must see the program.
     """
 
     def __init__(self, *, near: bool) -> None:
@@ -75,7 +78,9 @@ class Handover:
         with server, suppress(OSError):  # without an answer the driver keeps the streams that mpirun gave it
             connection, _ = server.accept()
             with connection:
-                credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+                credentials = connection.getsockopt(
+                    socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+                )
                 self.driver_pid = struct.unpack("3i", credentials)[0]
                 socket.send_fds(connection, [b"."], [_stdin_to_lend(), 1, 2])
 
@@ -108,9 +113,9 @@ def take_streams(environment: MutableMapping[str, str]) -> None:
 
 
 def report_exit(environment: MutableMapping[str, str], code: int) -> int:
-    """On the driver: tell the launcher the exit code. Returns the code to leave with: 0 once it has been told.
+    """On the driver: tell the launcher the exit code. Returns the code to leave with.
 
-    The launcher knows then, and mpirun, seeing a success, prints no page about a failure.
+    That is 0 once the launcher knows: mpirun, seeing a success, prints no page about a failure.
     """
     path = environment.pop(STATUS_VARIABLE, None)
     if path is None:
@@ -136,7 +141,7 @@ def die_with_parent(deadly: Signals) -> None:
 
 
 def _stdin_to_lend() -> int:
-    """Standard input; nothing if this is a background job of a terminal, which would take the shell's input away."""
+    """Standard input; nothing if this is a background job of a terminal: it would take the shell's input."""
     with suppress(OSError):
         if os.isatty(0) and os.tcgetpgrp(0) != os.getpgrp():
             return os.open(os.devnull, os.O_RDONLY)

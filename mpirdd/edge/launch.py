@@ -2,11 +2,12 @@
 
     mpirdd run -n 4 job.py args   ->   mpirun <what this MPI needs> -n 4 python -m mpirdd job.py args
 
-Why not leave it to the user: each MPI wants other words before it starts on a laptop, in a container or with more ranks than
-cores; exit codes and standard input get lost in mpirun (see ``handover``); and mpirun must not outlive us, nor we it.
+Why not leave it to the user: each MPI wants other words before it starts on a laptop, in a container or with
+more ranks than cores; exit codes and standard input get lost in mpirun (see ``handover``); and mpirun must
+not outlive us, nor we it.
 
-Promises: the exit code is that of the program, 130 after Ctrl-C, 143 after SIGTERM; all processes are gone within 5 seconds
-of either. Everything after the program's name reaches the program untouched.
+Promises: the exit code is that of the program, 130 after Ctrl-C, 143 after SIGTERM; all processes are gone
+within 5 seconds of either. Everything after the program's name reaches the program untouched.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def run(order: Order) -> int:
     if order.program[0] != "-m" and not os.path.exists(order.program[0]):
         raise UsageError(f"no such file: {order.program[0]}")
     settings = {**_terminal_settings(os.environ), **(order.settings or {})}
-    Settings.read({**os.environ, **settings})  # a wrong one is told once and here, not by the driver behind mpirun
+    Settings.read({**os.environ, **settings})  # a wrong one is told here, not from behind mpirun
     if ranks == 1:
         from mpirdd.edge import program
 
@@ -95,8 +96,8 @@ def run(order: Order) -> int:
     launcher = find_launcher(order.mpirun)
     with Handover(near=_rank_0_is_near(os.environ, order.mpi_words)) as handover:
         environment = environment_for(launcher, {**os.environ, **settings, **handover.environment()})
-        command = [*command_for(launcher, ranks, environment, order.mpi_words), "-m", "mpirdd", *order.program]
-        return _supervise(command, environment, handover)
+        python = command_for(launcher, ranks, environment, order.mpi_words)
+        return _supervise([*python, "-m", "mpirdd", *order.program], environment, handover)
 
 
 def default_ranks(environment: Mapping[str, str]) -> int:
@@ -108,7 +109,7 @@ def default_ranks(environment: Mapping[str, str]) -> int:
 
 
 def require_mpi4py() -> None:
-    """Raises ClusterError where mpi4py is missing. Does not import it: that would start MPI in this process."""
+    """Raises ClusterError where mpi4py is missing. Does not import it, as that would start MPI here."""
     from importlib.util import find_spec
 
     if find_spec("mpi4py") is None:
@@ -116,7 +117,7 @@ def require_mpi4py() -> None:
 
 
 def find_launcher(given: str | None = None) -> Launcher:
-    """The mpirun to use: the given one; or of this Python's environment, as mpi4py's MPI is there too; or on PATH.
+    """The given mpirun; else the one beside this Python, as mpi4py's MPI is there too; else the one on PATH.
 
     Raises:
         ClusterError: there is none, or it does not even tell its version.
@@ -132,10 +133,15 @@ def find_launcher(given: str | None = None) -> Launcher:
 
 
 def _identify(path: str) -> Launcher:
-    # Asking takes 15 ms on Open MPI, 3 on MPICH. Reading package metadata instead takes 40, and knows only PyPI's MPIs.
+    # Asking takes 15 ms on Open MPI, 3 on MPICH. Reading package metadata instead takes 40, and knows only
+    # PyPI's MPIs.
     try:
         answer = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=_IDENTIFY_TIMEOUT_S, stdin=subprocess.DEVNULL
+            [path, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=_IDENTIFY_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ClusterError(f"{path} does not work: {error}") from error
@@ -171,7 +177,9 @@ def environment_for(launcher: Launcher, environment: Mapping[str, str]) -> dict[
     return result
 
 
-def command_for(launcher: Launcher, ranks: int, environment: Mapping[str, str], extra: Sequence[str] = ()) -> list[str]:
+def command_for(
+    launcher: Launcher, ranks: int, environment: Mapping[str, str], extra: Sequence[str] = ()
+) -> list[str]:
     """mpirun and its words up to and with the Python interpreter."""
     words: list[str] = []
     if launcher.kind == "Open MPI":
@@ -187,11 +195,15 @@ def _open_mpi_words(ranks: int, environment: Mapping[str, str], extra: Sequence[
         # Without it Open MPI takes no more ranks than physical cores, not even one a hardware thread.
         words.append("--oversubscribe")
     if not any(word in ("--bind-to", "-bind-to") for word in extra):
-        # Open MPI binds up to two ranks to the first cores, of every run on a machine to the same ones; and a rank's
-        # threads to one core.
+        # Open MPI binds up to two ranks to the first cores, of every run on a machine to the same ones; and a
+        # rank's threads to one core.
         words += ["--bind-to", "none"]
     # Daemons on other hosts are started through ssh, which does not bring the environment along.
-    names = [name for name in environment if name.startswith("MPIRDD_") or name in (*THREAD_VARIABLES, "PYTHONPATH", "COLUMNS")]
+    names = [
+        name
+        for name in environment
+        if name.startswith("MPIRDD_") or name in (*THREAD_VARIABLES, "PYTHONPATH", "COLUMNS")
+    ]
     return words + [word for name in sorted(names) for word in ("-x", name)]
 
 
@@ -204,7 +216,8 @@ def _terminal_settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _rank_0_is_near(environment: Mapping[str, str], extra: Sequence[str]) -> bool:
-    """Whether mpirun will start rank 0 on this host: unless hosts are named, or this is a login node with an allocation."""
+    """Whether mpirun will start rank 0 on this host: unless hosts are named, or this is a login node with an
+    allocation."""
     hosts = ("host", "H", "hosts", "hostfile", "machinefile", "default-hostfile", "f")
     named = any(word.startswith("-") and word.lstrip("-").split("=")[0] in hosts for word in extra)
     login_node = "SLURM_JOB_ID" in environment and "SLURMD_NODENAME" not in environment
@@ -216,7 +229,8 @@ def _supervise(command: Sequence[str], environment: Mapping[str, str], handover:
     child: subprocess.Popen[bytes] | None = None
     with _stop_signals_raised():
         try:
-            # A session of its own: Ctrl-C on the terminal is ours to handle, and mpirun does not get it a second time.
+            # A session of its own: Ctrl-C on the terminal is ours to handle, and mpirun does not get it a
+            # second time.
             child = subprocess.Popen(
                 command,
                 env=environment,
@@ -270,7 +284,8 @@ def _stop_signals_raised() -> Iterator[None]:
 
 
 def _end(child: subprocess.Popen[bytes], number: int, driver_pid: int | None) -> None:
-    """End the run: the driver first, as it then unwinds the program and mpirun sees an orderly end; then less kindly."""
+    """End the run: the driver first, as it then unwinds the program and mpirun sees an orderly end; then less
+    kindly."""
     if driver_pid:
         try:
             os.kill(driver_pid, number)
@@ -278,7 +293,7 @@ def _end(child: subprocess.Popen[bytes], number: int, driver_pid: int | None) ->
             return
         except (ProcessLookupError, subprocess.TimeoutExpired):
             pass
-    for harder, patience_s in zip((signal.SIGTERM, signal.SIGKILL), _PATIENCE_S[1:]):
+    for harder, patience_s in zip((signal.SIGTERM, signal.SIGKILL), _PATIENCE_S[1:], strict=True):
         child.send_signal(harder)  # after SIGKILL, the ranks go with their parent (``die_with_parent``)
         try:
             child.wait(patience_s)

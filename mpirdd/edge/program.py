@@ -1,8 +1,9 @@
 """``python -m mpirdd job.py args``: what every rank of a run executes.
 
-Rank 0 runs the program as ``python job.py args`` would: as ``__main__``, with its own ``sys.argv`` and ``sys.path[0]``, with
-Python's tracebacks and exit codes. The other ranks serve as executors until it has ended, however it ended. So the program's file
-is run once, not once a rank, and an exit before any ``Context`` releases the others as well.
+Rank 0 runs the program as ``python job.py args`` would: as ``__main__``, with its own ``sys.argv`` and
+``sys.path[0]``, with Python's tracebacks and exit codes. The other ranks serve as executors until it has
+ended, however it ended. So the program's file is run once, not once a rank, and an exit before any
+``Context`` releases the others as well.
 
 Left out: what the ranks do for each other (``session``), and starting them (``launch``).
 """
@@ -50,7 +51,8 @@ def main(words: Sequence[str]) -> int:
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a program in this process as Python would. Returns its exit code; whatever it raises has been printed."""
+    """Run a program in this process as Python would. Returns its exit code; whatever it raises has been
+    printed."""
     signal.signal(signal.SIGTERM, _terminate)
     code = 0
     try:
@@ -88,6 +90,7 @@ def _load(words: Sequence[str]) -> tuple[ModuleType, CodeType]:
 
 
 def _load_module(name: str, shown: str, folder: str | None = None) -> tuple[ModuleType, CodeType]:
+    from importlib.abc import InspectLoader
     from importlib.machinery import PathFinder
     from importlib.util import find_spec
 
@@ -99,13 +102,17 @@ def _load_module(name: str, shown: str, folder: str | None = None) -> tuple[Modu
         if not f"{name}.__main__".startswith(str(error.name)):
             raise
         spec = None
-    code = spec.loader.get_code(spec.name) if spec and hasattr(spec.loader, "get_code") else None
+    code = spec.loader.get_code(spec.name) if spec and isinstance(spec.loader, InspectLoader) else None
     if spec is None or code is None:
         print(f"{sys.executable}: No module named {shown}", file=sys.stderr)
         raise SystemExit(1)
     main = ModuleType("__main__")
     main.__dict__.update(
-        __file__=spec.origin, __cached__=spec.cached, __loader__=spec.loader, __spec__=spec, __package__=spec.parent
+        __file__=spec.origin,
+        __cached__=spec.cached,
+        __loader__=spec.loader,
+        __spec__=spec,
+        __package__=spec.parent,
     )
     if folder is None and spec.origin:
         sys.argv[0] = spec.origin
@@ -113,7 +120,8 @@ def _load_module(name: str, shown: str, folder: str | None = None) -> tuple[Modu
 
 
 def _execute(main: ModuleType, code: CodeType) -> None:
-    # The real __main__ from here to the end of the process, as pickle, cloudpickle and multiprocessing look there.
+    # The real __main__ from here to the end of the process, as pickle, cloudpickle and multiprocessing look
+    # there.
     sys.modules["__main__"] = main
     main.__dict__["__builtins__"] = builtins
     exec(code, main.__dict__)
@@ -162,7 +170,8 @@ def _settle(code: int) -> int:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """On SIGTERM: unwind the program, so that its ``finally`` and ``with`` blocks run; but be gone soon in any case."""
+    """On SIGTERM: unwind the program, so that its ``finally`` and ``with`` blocks run; but be gone soon in
+    any case."""
     from threading import Timer
 
     signal.signal(number, signal.SIG_IGN)  # mpirun sends it again, into the program's cleaning up
