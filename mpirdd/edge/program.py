@@ -26,9 +26,12 @@ _LEAVE_WITHIN_S = 3.0
 
 def main(words: Sequence[str]) -> int:
     """Be this process's rank of a run of ``job.py args`` or ``-m module args``. Returns the exit code."""
+    from mpirdd.edge import handover
+
     if launched_size(os.environ) > 1:
+        handover.die_with_parent(signal.SIGKILL)  # or kill -9 of mpirun would leave the ranks behind
         cap_threads(os.environ)  # before session, which imports numpy
-    from mpirdd.edge import handover, session
+    from mpirdd.edge import session
 
     try:
         transport = session.transport()
@@ -38,8 +41,6 @@ def main(words: Sequence[str]) -> int:
         return handover.report_exit(os.environ, _complain(problem))
     except (ImportError, RuntimeError, OSError) as problem:
         return _complain(f"MPI does not start here: {problem}\n  fix: `mpirdd doctor` says more")
-    if transport.size > 1:
-        handover.die_with_parent(signal.SIGKILL)  # mpirun killed by kill -9 would leave its ranks behind
     if transport.rank != 0:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # leave at once and without a traceback from every rank
         session.serve()
@@ -51,8 +52,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a program in this process as Python would. Returns its exit code; whatever it raises has been
-    printed."""
+    """Run a program in this process as Python would; what it raises is printed. Returns its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
     code = 0
     try:
@@ -120,8 +120,7 @@ def _load_module(name: str, shown: str, folder: str | None = None) -> tuple[Modu
 
 
 def _execute(main: ModuleType, code: CodeType) -> None:
-    # The real __main__ from here to the end of the process, as pickle, cloudpickle and multiprocessing look
-    # there.
+    # The real __main__, to the end of the process: pickle, cloudpickle and multiprocessing look there.
     sys.modules["__main__"] = main
     main.__dict__["__builtins__"] = builtins
     exec(code, main.__dict__)
@@ -170,8 +169,7 @@ def _settle(code: int) -> int:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """On SIGTERM: unwind the program, so that its ``finally`` and ``with`` blocks run; but be gone soon in
-    any case."""
+    """On SIGTERM, unwind the program, so that its ``with`` blocks end well; but be gone soon in any case."""
     from threading import Timer
 
     signal.signal(number, signal.SIG_IGN)  # mpirun sends it again, into the program's cleaning up

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from mpirdd.edge.allotment import cap_threads, check_world
 from mpirdd.roles.driver import Driver
 from mpirdd.roles.executor import Executor
+from mpirdd.roles.interrupt import Watch
 from mpirdd.roles.waiting import Waiting
 from mpirdd.storage.codec import encode
 from mpirdd.together.inprocess import InProcessTransport, Network
@@ -102,7 +103,7 @@ class _Process:
         """Be an executor until the driver's program has ended."""
         settings = Settings.read()
         waiting = Waiting(spin_s=settings.spin_s, poll_sleep_s=settings.poll_sleep_s)
-        executor = Executor(self.transport)
+        executor = Executor(self.transport, Watch(self.transport))
         self.serving = True
         while not executor.stopped:
             if executor.step():

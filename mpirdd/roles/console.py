@@ -18,7 +18,7 @@ class Lines(io.TextIOBase):
 
     def __enter__(self) -> Lines:
         self._before = sys.stdout, sys.stderr
-        sys.stdout = sys.stderr = self  # type: ignore[assignment]
+        sys.stdout = sys.stderr = self
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 from threading import Lock
 from typing import Any
@@ -20,25 +21,41 @@ from typing import Any
 from mpirdd.decisions import scheduler as decisions
 from mpirdd.decisions.lineage import Narrow, Node, Shuffled, Source, walk
 from mpirdd.decisions.scheduler import Scheduler
+from mpirdd.roles.current import collecting_broadcasts
 from mpirdd.roles.progress import Progress
 from mpirdd.storage.codec import decode, encode, pickle_function
 from mpirdd.words import messages
-from mpirdd.words.errors import ClusterError, Failure, TaskError
+from mpirdd.words.errors import ClusterError, Failure, JobCancelled, TaskError, UsageError
 from mpirdd.words.ids import JobId, NodeId, Rank, StageId
 from mpirdd.words.settings import Settings
 from mpirdd.words.stage import ClosureId
 from mpirdd.words.transport import Frames, Transport
 
 _UNSET = object()
+_NONE: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks for a job, and how it can be found to be cancelled."""
+
+    group: str | None = None
+    tags: frozenset[str] = frozenset()
+    properties: dict[str, str] = field(default_factory=dict)
+    """Local properties of the thread that asks, for its tasks."""
+
+
+_NOBODY = Request()
 
 
 class _Job:
-    """What the driver knows of a job besides the scheduler: the action and the results so far."""
+    """What the driver knows of a job besides the scheduler: the results so far, and how it ended."""
 
-    def __init__(self, action: Callable[..., Any], label: str, partitions: Sequence[int]) -> None:
-        self.action, self.label = action, label
+    def __init__(self, request: Request, label: str, partitions: Sequence[int]) -> None:
+        self.request, self.label = request, label
         self.results: dict[int, Any] = dict.fromkeys(partitions, _UNSET)
         self.failure: Failure | None = None
+        self.cancelled = False
         self.ended = False
 
 
@@ -68,7 +85,13 @@ class Driver:
         self._jobs: dict[JobId, _Job] = {}
         self._job_ids = count(1)
         self._pickled: dict[ClosureId, bytes] = {}
+        self._uses: dict[ClosureId, set[int]] = {}
+        self._broadcasts: dict[int, Frames] = {}
         self._sent: dict[Rank, set[ClosureId | StageId]] = {rank: set() for rank in self._scheduler.executors}
+        self._sent_broadcasts: dict[Rank, set[int]] = {rank: set() for rank in self._scheduler.executors}
+        self._attempts = 0
+        self._take_updates: Callable[[dict[int, Any]], None] = lambda updates: None
+        self._counted: set[tuple[NodeId, int]] = set()
         self._unreferenced: deque[NodeId] = deque()
         self._lock = Lock()
         self._progress = Progress(settings.progress)
@@ -90,19 +113,27 @@ class Driver:
 
     # --- what the user's layer calls ------------------------------------------------------------------------------
 
-    def run(self, node: Node, partitions: Sequence[int], action: Callable[[int, Any], Any], label: str) -> list[Any]:
+    def run(
+        self,
+        node: Node,
+        partitions: Sequence[int],
+        action: Callable[[int, Any], Any],
+        label: str,
+        request: Request = _NOBODY,
+    ) -> list[Any]:
         """``action(partition, records)`` for each partition, in the order of ``partitions``.
 
         Raises:
             TaskError: a function raised on an executor. The driver can go on with the next job.
             UsageError: a function cannot be sent to the executors.
+            JobCancelled: by ``cancel``, from another thread.
             ClusterError: executors were lost and nobody can take their place.
         """
-        job_id, job = next(self._job_ids), _Job(action, label, partitions)
+        job_id, job = next(self._job_ids), _Job(request, label, partitions)
         try:
             with self._lock:
                 self._forget_unreferenced()
-                self._pickled[ClosureId("action", job_id)] = pickle_function(action, label)
+                self._pickle(ClosureId("action", job_id), action, label)
                 self._pickle_lineage(node)
                 self._jobs[job_id] = job
                 self._act(self._scheduler.handle(decisions.JobSubmitted(job_id, node, list(partitions), label)))
@@ -120,9 +151,37 @@ class Driver:
             raise
         finally:
             self._end(job_id)
+        if job.cancelled:
+            raise JobCancelled(f"{label} was cancelled")
         if job.failure is not None:
             raise TaskError(job.failure) from _exception(job.failure)
         return list(job.results.values())
+
+    def cancel(self, wanted: Callable[[Request], bool]) -> None:
+        """Cancel the running jobs whose request is ``wanted``; the threads that wait for them get ``JobCancelled``."""
+        with self._lock:
+            for job_id, job in list(self._jobs.items()):
+                if not job.ended and wanted(job.request):
+                    job.cancelled = job.ended = True
+                    self._act(self._scheduler.handle(decisions.JobCancelled(job_id)))
+
+    def broadcast(self, broadcast: int, value: Any) -> None:
+        """Keep ``value`` for tasks; it goes to an executor before the first task there that uses it."""
+        self._broadcasts[broadcast] = encode(value, by_value=True)
+
+    def drop_broadcast(self, broadcast: int, *, destroy: bool) -> None:
+        """Drop the executors' copies; unless destroyed, they are sent again when used."""
+        with self._lock:
+            if destroy:
+                self._broadcasts.pop(broadcast, None)
+            for rank, sent in self._sent_broadcasts.items():
+                if broadcast in sent:
+                    sent.discard(broadcast)
+                    self._send(rank, messages.Drop(broadcasts=(broadcast,)))
+
+    def on_updates(self, take: Callable[[dict[int, Any]], None]) -> None:
+        """``take`` gets what tasks add to accumulators, exactly once for each partition of a job or shuffle."""
+        self._take_updates = take
 
     def keep(self, node: NodeId) -> None:
         """Keep the node's partitions where they are computed from now on."""
@@ -183,10 +242,16 @@ class Driver:
 
     def _finish_task(self, sender: Rank, done: messages.Done) -> None:
         output = self._scheduler.output_of(done.stage)
-        if output is not None and output.kind == "result":
-            results = self._jobs[output.of].results
-            if results[done.partition] is _UNSET:
-                results[done.partition] = decode(done.result)
+        if output is None:
+            pass  # of a job that has ended
+        elif output.kind == "map":
+            if done.updates and (output.of, done.partition) not in self._counted:
+                self._counted.add((output.of, done.partition))
+                self._take_updates(decode(done.updates))
+        elif (results := self._jobs[output.of].results)[done.partition] is _UNSET:
+            results[done.partition] = decode(done.result)
+            if done.updates:
+                self._take_updates(decode(done.updates))
         self._act(self._scheduler.handle(
             decisions.TaskFinished(sender, done.stage, done.partition, done.made, done.seconds)))
 
@@ -208,12 +273,15 @@ class Driver:
 
     def _start_tasks(self, command: decisions.StartTasks) -> None:
         stage, sent = command.stage, self._sent[command.executor]
+        self._send_broadcasts(command)
         new = [closure for closure in dict.fromkeys(stage.closures()) if closure not in sent]
         if new:
             self._send(command.executor, messages.Closures(tuple((c, self._pickled[c]) for c in new)))
             sent.update(new)
         if stage.id not in sent:
-            self._send(command.executor, messages.OpenStage(stage))
+            wanting = self._scheduler.jobs_wanting(stage.output)
+            properties = self._jobs[wanting[0]].request.properties if wanting else {}
+            self._send(command.executor, messages.OpenStage(stage, properties))
             sent.add(stage.id)
         splits = {}
         for task in command.tasks:
@@ -221,8 +289,21 @@ class Driver:
                 source = command.nodes[node]
                 assert isinstance(source, Source)
                 splits[node, index] = source.splits[index]
-        message = messages.RunTasks(stage.id, tuple(task.partition for task in command.tasks), splits)
+        message = messages.RunTasks(stage.id, tuple(task.partition for task in command.tasks), self._attempts, splits)
+        self._attempts += len(command.tasks)
         self._transport.send(command.executor, encode(message, by_value=True))
+
+    def _send_broadcasts(self, command: decisions.StartTasks) -> None:
+        """Send what the stage's functions use and the executor does not have."""
+        if not self._uses:
+            return
+        sent = self._sent_broadcasts[command.executor]
+        for closure in command.stage.closures():
+            for broadcast in self._uses.get(closure, _NONE) - sent:
+                if broadcast not in self._broadcasts:
+                    raise UsageError(f"{command.stage.label} uses a broadcast variable that was destroyed")
+                self._send(command.executor, messages.Broadcast(broadcast, self._broadcasts[broadcast]))
+                sent.add(broadcast)
 
     def _start_exchange(self, command: decisions.StartExchange) -> None:
         for rank in command.executors:
@@ -241,6 +322,7 @@ class Driver:
             self._progress.done()
             self._jobs.pop(job_id, None)
             self._pickled.pop(closure, None)
+            self._uses.pop(closure, None)
             for rank, sent in self._sent.items():
                 if closure in sent:
                     sent.discard(closure)
@@ -254,22 +336,32 @@ class Driver:
             if step in known:
                 continue
             if isinstance(node, Shuffled):
-                self._pickled[ClosureId("scatter", node.id)] = pickle_function(node.scatter, node.label)
-                self._pickled[step] = pickle_function(node.gather, node.label)
+                self._pickle(ClosureId("scatter", node.id), node.scatter, node.label)
+                self._pickle(step, node.gather, node.label)
             elif isinstance(node, Source):
-                self._pickled[step] = pickle_function(node.reader, node.label)
+                self._pickle(step, node.reader, node.label)
             elif isinstance(node, Narrow):
-                self._pickled[step] = pickle_function(node.step, node.label)
+                self._pickle(step, node.step, node.label)
+
+    def _pickle(self, closure: ClosureId, function: Any, label: str) -> None:
+        with collecting_broadcasts() as used:
+            self._pickled[closure] = pickle_function(function, label)
+        if used:
+            self._uses[closure] = used
 
     def _forget_unreferenced(self) -> None:
         nodes = [self._unreferenced.popleft() for _ in range(len(self._unreferenced))]
         if not nodes:
             return
+        if self._counted:
+            gone = set(nodes)
+            self._counted = {counted for counted in self._counted if counted[0] not in gone}
         for node in nodes:
             self._scheduler.kept.discard(node)
             self._scheduler.have.forget(node)
             for closure in (ClosureId("step", node), ClosureId("scatter", node)):
                 self._pickled.pop(closure, None)
+                self._uses.pop(closure, None)
                 for sent in self._sent.values():
                     sent.discard(closure)
         self._broadcast(messages.Drop(nodes=tuple(nodes)))

@@ -16,6 +16,8 @@ from time import perf_counter
 from typing import Any
 
 from mpirdd.roles.console import Lines
+from mpirdd.roles.current import CurrentTask, running
+from mpirdd.roles.interrupt import Interrupted, Interrupts
 from mpirdd.roles.task import BlocksMissing, run_task
 from mpirdd.storage.blocks import BlockStore
 from mpirdd.storage.codec import decode, encode
@@ -34,14 +36,17 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 class Executor:
     """One rank's executor. Call ``step`` until ``stopped``; pause when it returns False."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, interrupts: Interrupts | None = None) -> None:
         self.stopped = False
         self._transport = transport
+        self._interrupts = interrupts or Interrupts(transport)
         self._settings = Settings()
         self._store = BlockStore()
-        self._stages: dict[StageId, Stage] = {}
+        self._stages: dict[StageId, messages.OpenStage] = {}
+        self._broadcasts: dict[int, Any] = {}
+        self._undecoded: dict[int, Frames] = {}
         self._closures: dict[ClosureId, Callable[..., Any]] = {}
-        self._tasks: deque[tuple[StageId, int, dict[tuple[NodeId, int], Any]]] = deque()
+        self._tasks: deque[tuple[StageId, int, int, dict[tuple[NodeId, int], Any]]] = deque()
         self._exchanges: deque[messages.Exchange] = deque()
         self._exchange: Generator[bool, None, None] | None = None
         self._arrived: dict[BlockId, list[tuple[int, Frames]]] = {}
@@ -52,6 +57,7 @@ class Executor:
         self._handlers: dict[type, Callable[[Any], None]] = {
             messages.Start: self._start,
             messages.Closures: self._keep_closures,
+            messages.Broadcast: self._keep_broadcast,
             messages.OpenStage: self._open_stage,
             messages.RunTasks: self._queue_tasks,
             messages.CancelStage: self._cancel_stage,
@@ -63,7 +69,7 @@ class Executor:
 
     def step(self) -> bool:
         """Do one thing; False when there is nothing to do but wait."""
-        received = self._transport.poll()
+        received = self._interrupts.poll()
         if received is not None:
             message = decode(received[1])
             self._handlers[type(message)](message)
@@ -91,11 +97,15 @@ class Executor:
             except Exception as error:  # a module that is not installed here, say: tell it when a task needs it
                 self._closures[closure] = _Unloadable(f"{type(error).__name__}: {error}")
 
+    def _keep_broadcast(self, message: messages.Broadcast) -> None:
+        self._undecoded[message.id] = message.frames
+
     def _open_stage(self, message: messages.OpenStage) -> None:
-        self._stages[message.stage.id] = message.stage
+        self._stages[message.stage.id] = message
 
     def _queue_tasks(self, message: messages.RunTasks) -> None:
-        self._tasks.extend((message.stage, partition, message.splits) for partition in message.partitions)
+        for attempt, partition in enumerate(message.partitions, message.first_attempt):
+            self._tasks.append((message.stage, partition, attempt, message.splits))
 
     def _cancel_stage(self, message: messages.CancelStage) -> None:
         kept = [task for task in self._tasks if task[0] != message.stage]
@@ -116,11 +126,16 @@ class Executor:
             self._closures.pop(closure, None)
         for stage in message.stages:
             self._stages.pop(stage, None)
+        for broadcast in message.broadcasts:
+            self._broadcasts.pop(broadcast, None)
+            self._undecoded.pop(broadcast, None)
 
     def _reset(self, message: messages.Reset) -> None:
         self._store.clear()
         self._stages.clear()
         self._closures.clear()
+        self._broadcasts.clear()
+        self._undecoded.clear()
         self._tasks.clear()
         self._done.clear()
 
@@ -130,17 +145,22 @@ class Executor:
     # --- tasks ----------------------------------------------------------------------------------------------------
 
     def _run_next_task(self) -> None:
-        stage_id, partition, splits = self._tasks.popleft()
-        stage = self._stages[stage_id]
+        stage_id, partition, attempt, splits = self._tasks.popleft()
+        opened = self._stages[stage_id]
+        stage = opened.stage
+        task = CurrentTask(stage_id, partition, attempt, opened.properties, self._broadcast_value)
         began = perf_counter()
         try:
-            with self._lines:
+            with self._lines, running(task), self._interrupts.allowed(stage_id):
                 outcome = run_task(stage, partition, store=self._store, closures=self._closures, splits=splits)
                 result = [] if stage.output.kind == "map" else encode(outcome.result)
+                updates = encode(task.updates) if task.updates else []
             seconds = perf_counter() - began
-            self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), seconds, result))
+            self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), seconds, result, updates))
         except KeyboardInterrupt:
             raise
+        except Interrupted:
+            pass  # the driver does not wait for it any more
         except BlocksMissing as missing:
             self._tell(messages.Lacking(stage_id, partition, missing.blocks))
         except BaseException as error:
@@ -148,6 +168,12 @@ class Executor:
             self._tell(messages.Failed(stage_id, partition, self._failure(error, stage.label, partition)))
         if not self._tasks or perf_counter() - self._last_report > self._settings.report_interval_s:
             self._report()
+
+    def _broadcast_value(self, broadcast: int) -> Any:
+        """Decoded when a task first asks, then shared by all tasks here."""
+        if broadcast in self._undecoded:
+            self._broadcasts[broadcast] = decode(self._undecoded.pop(broadcast))
+        return self._broadcasts[broadcast]
 
     def _report(self) -> None:
         """Send what has gathered: lines first, so that a task's output comes before its result."""

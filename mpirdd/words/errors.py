@@ -1,6 +1,7 @@
 """What can go wrong, sorted by whose fault it is.
 
     MpirddError
+    ├── JobCancelled     the job was cancelled by the program itself
     ├── TaskError        the user's function raised inside a task; carries the remote traceback whole
     ├── UsageError       the user's call: wrong arguments, an RDD inside a task, a stopped Context
     │   ├── InputError   the user's data: a missing file, a byte that is not UTF-8
@@ -30,6 +31,10 @@ class InputError(UsageError):
 
 class RecordError(UsageError, TypeError):
     """A record that an operation cannot take, such as a non-pair given to reduceByKey."""
+
+
+class JobCancelled(MpirddError):
+    """The job was cancelled, by ``cancelJobGroup`` or one of its kin."""
 
 
 class ClusterError(MpirddError):

@@ -1,6 +1,6 @@
 """The control messages between driver and executors: frozen values, pickled as they are.
 
-    driver -> executor   Start, Closures, OpenStage, RunTasks, CancelStage, Exchange, Drop, Reset, Stop
+    driver -> executor   Start, Closures, Broadcast, OpenStage, RunTasks, CancelStage, Exchange, Drop, Reset, Stop
     executor -> driver   Started, Report, Failed, Lacking, Exchanged, Printed, Crashed
 
 Messages between two ranks arrive in the order in which they were sent: a stage is open before its first task, and a
@@ -46,19 +46,31 @@ class Closures:
 @dataclass(frozen=True, slots=True)
 class OpenStage:
     stage: Stage
+    properties: dict[str, str]
+    """Local properties of the thread that asked for the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """A value to keep until it is dropped."""
+
+    id: int
+    frames: Frames
 
 
 @dataclass(frozen=True, slots=True)
 class RunTasks:
     stage: StageId
     partitions: tuple[int, ...]
+    first_attempt: int
+    """The attempt id of the first task; the others follow."""
     splits: dict[tuple[NodeId, int], Any]
     """What the tasks' sources read, by (source, index)."""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelStage:
-    """Tasks of the stage that have not begun are not wanted any more."""
+    """Tasks of the stage are not wanted any more; one that is running is interrupted where that is possible."""
 
     stage: StageId
 
@@ -88,6 +100,7 @@ class Drop:
     """The persisted partitions of these nodes."""
     closures: tuple[ClosureId, ...] = ()
     stages: tuple[StageId, ...] = ()
+    broadcasts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +123,8 @@ class Done(NamedTuple):
     """How long the task ran."""
     result: Frames
     """The encoded value of the job's action; empty for map tasks."""
+    updates: Frames
+    """What the task added to accumulators, encoded: {accumulator's id: sum}; empty for most tasks."""
 
 
 @dataclass(frozen=True, slots=True)

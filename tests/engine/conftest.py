@@ -2,30 +2,43 @@
 
     mpirun -n 4 python -m pytest tests/engine        (also without mpirun: a world of one)
 
-The Context is shared, as making one is cheap but not what these tests are about; a test that stops it makes its own.
+The Context is shared by the tests of a module, as making one is cheap but not what these tests are about; a test that stops
+its Context lives in a module that does not use the shared one.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 # Long before numpy is imported, and the same for all ranks of a test run.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import hypothesis
 import pytest
+from beside import Calls
 
 from mpirdd import Context
 from mpirdd.edge import session
 
-
 WORLD = session.transport()
+
+# Few examples, as each runs jobs on all ranks; the same ones in every run, so that a failure can be repeated.
+hypothesis.settings.register_profile(
+    "engine", max_examples=12, deadline=None, derandomize=True, database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("engine")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     if WORLD.rank:  # its pytest has nothing to say; what goes wrong on stderr does come out
-        config.pluginmanager.get_plugin("terminalreporter")._tw._file = open(os.devnull, "w")
+        terminal = config.pluginmanager.get_plugin("terminalreporter")
+        assert terminal is not None
+        terminal._tw._file = open(os.devnull, "w")
 
 
 def pytest_runtestloop() -> bool | None:
@@ -45,8 +58,8 @@ def pytest_report_header() -> str:
     return f"mpirdd: {WORLD.size} rank{'s' if WORLD.size > 1 else ''}"
 
 
-@pytest.fixture(scope="session")
-def sc():
+@pytest.fixture(scope="module")
+def sc() -> Iterator[Context]:
     with Context() as context:
         yield context
 
@@ -54,3 +67,15 @@ def sc():
 @pytest.fixture(scope="session")
 def ranks() -> int:
     return WORLD.size
+
+
+@pytest.fixture(scope="session")
+def executors() -> int:
+    """Executors in the world: the default number of partitions."""
+    return max(1, WORLD.size - 1)
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Calls:
+    """A function that tasks call and that counts it."""
+    return Calls(str(tmp_path / "calls"))

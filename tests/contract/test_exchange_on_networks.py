@@ -1,0 +1,91 @@
+"""``exchange`` over the group of each network: whatever is given arrives once, whole and in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+from ends import Check, Steps, member
+
+from mpirdd.together.exchange import Parcel, exchange
+from mpirdd.words.ids import BlockId, Rank
+from mpirdd.words.transport import Frames, Group
+
+Everywhere = Callable[[Check], None]
+Sizes = Callable[[Rank, Rank], list[list[int]]]
+"""(sender, receiver) -> for each parcel the sizes of its frames; equal on all ranks."""
+
+
+def parcels(sender: Rank, receiver: Rank, sizes: Sizes) -> list[Parcel]:
+    content = Random(f"{sender} to {receiver}")
+    return [
+        Parcel(BlockId("in", sender, receiver), place, _frames(content, frame_sizes))
+        for place, frame_sizes in enumerate(sizes(sender, receiver))
+    ]
+
+
+def _frames(content: Random, sizes: list[int]) -> Frames:
+    return [content.randbytes(size) for size in sizes]
+
+
+def trade(group: Group, sizes: Sizes, exchange_bytes: int) -> Steps:
+    me = group.members[group.index]
+    arrived: list[Parcel] = []
+    outgoing = {receiver: parcels(me, receiver, sizes) for receiver in group.members}
+    for _ in exchange(group, outgoing, arrived.append, exchange_bytes):
+        yield
+    for sender in group.members:
+        from_sender = [parcel for parcel in arrived if parcel.block.of == sender]
+        assert [_plain(parcel) for parcel in from_sender] == [_plain(parcel) for parcel in parcels(sender, me, sizes)]
+    assert len(arrived) == sum(len(sizes(sender, me)) for sender in group.members)
+
+
+def _plain(parcel: Parcel) -> tuple[BlockId, int, list[bytes]]:
+    return parcel.block, parcel.source, [bytes(frame) for frame in parcel.frames]
+
+
+@pytest.mark.parametrize("exchange_bytes", [64, 4_096, 1 << 20])
+def test_random_parcels_arrive_whatever_the_buffer(everywhere: Everywhere, exchange_bytes: int) -> None:
+    def sizes(sender: Rank, receiver: Rank) -> list[list[int]]:
+        random = Random(sender * 100 + receiver)
+        return [[random.choice([0, 1, 40, 700]) for _ in range(random.randint(1, 4))] for _ in range(random.randint(0, 6))]
+
+    everywhere(member(lambda group: trade(group, sizes, exchange_bytes)))
+
+
+def test_an_exchange_takes_hundreds_of_rounds(everywhere: Everywhere) -> None:
+    everywhere(member(lambda group: trade(group, lambda sender, receiver: [[5_000 + sender]], 20 * len(group.members))))
+
+
+def test_one_pair_may_have_all_the_data(everywhere: Everywhere) -> None:
+    def check(group: Group) -> Steps:
+        first, last = group.members[0], group.members[-1]
+        everything = [[300_000], [1, 2, 3]]
+        yield from trade(group, lambda sender, receiver: everything if (sender, receiver) == (first, last) else [], 4_096)
+
+    everywhere(member(check))
+
+
+def test_nothing_at_all_can_be_exchanged(everywhere: Everywhere) -> None:
+    everywhere(member(lambda group: trade(group, lambda sender, receiver: [], 4_096)))
+
+
+def test_parcels_for_oneself_arrive(everywhere: Everywhere) -> None:
+    everywhere(member(lambda group: trade(group, lambda sender, receiver: [[9]] if sender == receiver else [], 4_096)))
+
+
+def test_empty_frames_arrive_as_empty_frames(everywhere: Everywhere) -> None:
+    everywhere(member(lambda group: trade(group, lambda sender, receiver: [[0], [0, 0, 3, 0], [0, 0]], 50)))
+
+
+def test_frames_larger_than_a_rank_s_buffer_arrive(everywhere: Everywhere) -> None:
+    everywhere(member(lambda group: trade(group, lambda sender, receiver: [[1_000_000, 10, 70_000]], 65_536)))
+
+
+def test_exchanges_follow_each_other(everywhere: Everywhere) -> None:
+    def check(group: Group) -> Steps:
+        for turn in range(30):
+            yield from trade(group, lambda sender, receiver, turn=turn: [[turn * sender]] * (receiver % 3), 256)  # type: ignore[misc]
+
+    everywhere(member(check))

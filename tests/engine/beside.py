@@ -1,0 +1,148 @@
+"""What tasks use from a module beside the tests, as a job's own helper module would be."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from operator import itemgetter
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from mpirdd import RDD, Context
+from mpirdd.storage.blocks import BlockStore
+from mpirdd.words.ids import BlockId
+
+first, second = itemgetter(0), itemgetter(1)
+
+
+class Calls:
+    """The identity, which writes down each call: tasks run in other processes, and a file is what they share with the test.
+
+    A line is one ``write`` to a file opened for appending, so lines of several ranks never mix.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __call__(self, value: Any) -> Any:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, f"{value!r}\n".encode())
+        finally:
+            os.close(descriptor)
+        return value
+
+    def seen(self) -> list[str]:
+        """``repr`` of what it was called with since the last look, in no order."""
+        if not os.path.exists(self._path):
+            return []
+        with open(self._path) as file:
+            lines = file.read().splitlines()
+        os.remove(self._path)
+        return lines
+
+    def count(self) -> int:
+        """The calls since the last look."""
+        return len(self.seen())
+
+
+class Flag:
+    """True until it is lowered, in all processes: lets a task behave differently when it is run again."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        open(path, "x").close()
+
+    def __bool__(self) -> bool:
+        return os.path.exists(self._path)
+
+    def lower(self) -> None:
+        os.remove(self._path)
+
+
+class Point(NamedTuple):
+    x: int
+    y: str
+
+
+class Plain:
+    """Equal by value, ordered, and hashable by a key that is stable."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plain) and other.value == self.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __lt__(self, other: Plain) -> bool:
+        return self.value < other.value
+
+    def __stable_hash__(self) -> int:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Cell:
+    row: int
+    column: str | None = None
+
+
+def double(value: Any) -> Any:
+    return value + value
+
+
+def fail_on(bad: Any, value: Any) -> Any:
+    if value == bad:
+        raise LookupError(f"do not like {value!r}")
+    return value
+
+
+class Demanding(Exception):
+    """Can be pickled, but not loaded again: ``args`` does not hold what ``__init__`` wants."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{reason} ({code})")
+
+
+class Unpicklable(Exception):
+    def __reduce__(self) -> Any:
+        raise TypeError("this exception stays where it is")
+
+
+def unshipped(source: str) -> ModuleType:
+    """A module that no executor can import, as ``__main__`` and a notebook's cells are."""
+    module = ModuleType("__main__")
+    exec(source, module.__dict__)
+    return module
+
+
+def sizes(rdd: RDD) -> list[int]:
+    """Records in each partition."""
+    return [len(part) for part in rdd.glom().collect()]
+
+
+def on_every_executor(sc: Context, function: Callable[[], Any]) -> list[Any]:
+    """``function()`` once on each executor: as many tasks as executors are handed out one to each."""
+    count = len(sc._driver.executors)
+    made = sc.parallelize(range(count), count).mapPartitions(lambda _: [(os.getpid(), function())]).collect()
+    assert len({pid for pid, _ in made}) == count
+    return [result for _, result in made]
+
+
+def blocks_held(sc: Context) -> list[BlockId]:
+    """The ids of all blocks on all executors."""
+    gc.collect()  # here, so that what the test has let go of is known to be gone
+    return sorted(block for blocks in on_every_executor(sc, _blocks_here) for block in blocks)
+
+
+def _blocks_here() -> list[BlockId]:
+    return [block for store in gc.get_objects() if isinstance(store, BlockStore) for block in store]
+
+
+def in_pairs(records: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    return ((record, 1) for record in records)
