@@ -195,8 +195,8 @@ def _open_mpi_words(ranks: int, environment: Mapping[str, str], extra: Sequence[
         # Without it Open MPI takes no more ranks than physical cores, not even one a hardware thread.
         words.append("--oversubscribe")
     if not any(word in ("--bind-to", "-bind-to") for word in extra):
-        # Open MPI binds two ranks to the first two cores, the same in all runs on a machine; and the threads of
-        # a rank to its one core.
+        # Open MPI binds two ranks to the first two cores, the same in all runs on a machine; and the
+        # threads of a rank to its one core.
         words += ["--bind-to", "none"]
     # Daemons on other hosts are started through ssh, which does not bring the environment along.
     names = [

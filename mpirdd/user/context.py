@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn
-from weakref import WeakKeyDictionary, finalize
+from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
 
 from mpirdd.decisions.lineage import Concatenated, Narrow, Node, OneToOne, Shuffled, Source, walk
 from mpirdd.roles.driver import Driver
 from mpirdd.storage import text
 from mpirdd.user import steps
+from mpirdd.user.accumulators import Accumulator, AccumulatorParam, param_for
+from mpirdd.user.broadcast import Broadcast
 from mpirdd.user.callsite import label
+from mpirdd.user.jobs import Jobs
 from mpirdd.user.rdd import RDD
 from mpirdd.words.errors import TaskError, UsageError
 from mpirdd.words.settings import Settings
@@ -25,11 +28,14 @@ from mpirdd.words.settings import Settings
 _log = logging.getLogger("mpirdd")
 
 
-class Context:
+class Context(Jobs):
     """Where RDDs come from. One at a time in a program; a ``with`` block stops it."""
 
     def __init__(self, driver: Driver) -> None:
+        super().__init__()
         self._driver = driver
+        self._accumulators: WeakValueDictionary[int, Accumulator] = WeakValueDictionary()
+        driver.on_updates(self._accumulate)
         self._ids = itertools.count(1)
         self._stopped = False
         self._preparations: WeakKeyDictionary[Node, Callable[[], None]] = WeakKeyDictionary()
@@ -145,6 +151,28 @@ class Context:
         return first._narrow("union", steps.concatenate, others=others, inputs=Concatenated(counts),
                              num_partitions=sum(counts))
 
+    def broadcast(self, value: Any) -> Broadcast:
+        """Send a read-only value to each executor once, for all its tasks.
+
+        >>> b = sc.broadcast([1, 2, 3])
+        >>> sc.parallelize([0, 2]).map(lambda i: b.value[i]).collect()
+        [1, 3]
+        """
+        self._check_usable()
+        return Broadcast(self._driver, next(self._ids), value)
+
+    def accumulator(self, value: Any, accum_param: AccumulatorParam | None = None) -> Accumulator:
+        """A sum that tasks add to, starting at ``value``. Numbers need no ``accum_param``; other types raise TypeError without.
+
+        >>> seen = sc.accumulator(0)
+        >>> sc.parallelize([1, 2, 3]).foreach(lambda x: seen.add(1))
+        >>> seen.value
+        3
+        """
+        accumulator = Accumulator(next(self._ids), value, accum_param or param_for(value))
+        self._accumulators[accumulator.aid] = accumulator
+        return accumulator
+
     def runJob(
         self, rdd: RDD, partitionFunc: Callable[[Iterable[Any]], Iterable[Any]], partitions: Sequence[int] | None = None,
         allowLocal: bool = False,
@@ -188,9 +216,15 @@ class Context:
                 if prepare is not None:
                     prepare()
         try:
-            return self._driver.run(node, partitions, action, operation)
+            return self._driver.run(node, partitions, action, operation, self._request())
         except TaskError as error:
             raise error.with_traceback(None)  # the engine's own frames tell the user nothing
+
+    def _accumulate(self, updates: dict[int, Any]) -> None:
+        for aid, term in updates.items():
+            accumulator = self._accumulators.get(aid)
+            if accumulator is not None:
+                accumulator.add(term)
 
     def _check_usable(self) -> None:
         if self._stopped:

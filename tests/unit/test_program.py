@@ -8,21 +8,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 RUN = "import sys; from mpirdd.edge.program import run; sys.exit(run(sys.argv[1:]))"
 
 
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+def start(
+    folder: Path, *words: str, stdout: IO[str] | int = subprocess.PIPE, **variables: str
+) -> subprocess.Popen[str]:
+    import_path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)
     return subprocess.Popen(
         [sys.executable, "-c", RUN, *words],
         cwd=folder,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))},
+        env={**os.environ, "PYTHONPATH": import_path, **variables},
     )
 
 
@@ -158,8 +162,5 @@ def test_output_that_finds_no_room_is_no_success(tmp_path: Path) -> None:
         pytest.skip("no /dev/full")
     (tmp_path / "job.py").write_text("print('x')")
     with open("/dev/full", "w") as full:
-        code = subprocess.call(
-            [sys.executable, "-c", RUN, "job.py"], cwd=tmp_path, stdout=full, stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))},
-        )
-    assert code == 120
+        child = start(tmp_path, "job.py", stdout=full, PYTHONUNBUFFERED="")
+        assert child.wait(30) == 120

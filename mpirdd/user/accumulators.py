@@ -1,0 +1,107 @@
+"""Accumulators: sums that tasks add to and the driver reads.
+
+A task's additions travel with its result and are merged at the driver once for each partition of an action, whatever is tried
+twice. (In transformations, as in Spark, a partition that is computed again later adds again.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mpirdd.roles.current import current_task
+from mpirdd.words.errors import UsageError
+
+
+class AccumulatorParam:
+    """How values of a type are added; subclass it for types other than numbers."""
+
+    def zero(self, value: Any) -> Any:
+        """The neutral element for values like ``value``."""
+        raise NotImplementedError
+
+    def addInPlace(self, value1: Any, value2: Any) -> Any:
+        """The sum; may change and return ``value1``."""
+        raise NotImplementedError
+
+
+class AddingAccumulatorParam(AccumulatorParam):
+    """For types with ``+=``."""
+
+    def __init__(self, zero_value: Any) -> None:
+        self.zero_value = zero_value
+
+    def zero(self, value: Any) -> Any:
+        return self.zero_value
+
+    def addInPlace(self, value1: Any, value2: Any) -> Any:
+        value1 += value2
+        return value1
+
+
+class Accumulator:
+    """A sum: tasks add to it with ``+=`` or ``add``; only the driver can read its ``value``.
+
+    >>> total = sc.accumulator(1)
+    >>> def f(x):
+    ...     total.add(x)
+    >>> sc.parallelize([1, 2, 3]).foreach(f)
+    >>> total.value
+    7
+    """
+
+    def __init__(self, aid: int, value: Any, accum_param: AccumulatorParam) -> None:
+        self.aid = aid
+        self.accum_param = accum_param
+        self._value = value
+        self._remote = False
+
+    @property
+    def value(self) -> Any:
+        """The sum so far; on the driver only."""
+        self._on_driver("read")
+        return self._value
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self._on_driver("set")
+        self._value = value
+
+    def add(self, term: Any) -> None:
+        """Add a term, in a task or on the driver."""
+        task = current_task() if self._remote else None
+        if task is None:
+            self._value = self.accum_param.addInPlace(self._value, term)
+        else:
+            so_far = task.updates[self.aid] if self.aid in task.updates else self.accum_param.zero(self._value)
+            task.updates[self.aid] = self.accum_param.addInPlace(so_far, term)
+
+    def __iadd__(self, term: Any) -> Accumulator:
+        self.add(term)
+        return self
+
+    def __str__(self) -> str:
+        return str(self._value)
+
+    def __repr__(self) -> str:
+        return f"Accumulator<id={self.aid}, value={self._value}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remote, (self.aid, self.accum_param.zero(self._value), self.accum_param)
+
+    def _on_driver(self, what: str) -> None:
+        if self._remote:
+            raise UsageError(f"an accumulator's value cannot be {what} inside a task; tasks can only add to it")
+
+
+def _remote(aid: int, zero: Any, param: AccumulatorParam) -> Accumulator:
+    accumulator = Accumulator(aid, zero, param)
+    accumulator._remote = True
+    return accumulator
+
+
+def param_for(value: Any) -> AccumulatorParam:
+    """The param for a number; raises TypeError for other types."""
+    for kind, zero in ((int, 0), (float, 0.0), (complex, 0.0j)):
+        if isinstance(value, kind):
+            return AddingAccumulatorParam(zero)
+    raise TypeError(f"no default accumulator param for type {type(value).__name__}; give an AccumulatorParam")

@@ -1,0 +1,95 @@
+"""Broadcast variables: values that are sent to each executor once, and shared by its tasks."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any, BinaryIO
+
+from mpirdd.roles.current import current_task, note_broadcast
+from mpirdd.roles.driver import Driver
+from mpirdd.words.errors import UsageError
+
+
+class Broadcast:
+    """A read-only value for tasks; made by ``Context.broadcast``.
+
+    >>> table = sc.broadcast({1: "one", 2: "two"})
+    >>> sc.parallelize([2, 1]).map(lambda x: table.value[x]).collect()
+    ['two', 'one']
+    """
+
+    def __init__(self, driver: Driver, broadcast: int, value: Any) -> None:
+        self._driver = driver
+        self._id = broadcast
+        self._value = value
+        self._destroyed = False
+        driver.broadcast(broadcast, value)
+
+    @property
+    def value(self) -> Any:
+        """The value. Change it nowhere: tasks of an executor share it."""
+        self._check()
+        return self._value
+
+    def unpersist(self, blocking: bool = False) -> None:
+        """Drop the executors' copies; they are sent again when used."""
+        self._check()
+        self._driver.drop_broadcast(self._id, destroy=False)
+
+    def destroy(self, blocking: bool = False) -> None:
+        """Drop it for good; later use is an error."""
+        self._check()
+        self._destroyed = True
+        self._value = None
+        self._driver.drop_broadcast(self._id, destroy=True)
+
+    def dump(self, value: Any, f: BinaryIO) -> None:
+        """Pickle ``value`` to an open file, and close it. Raises PicklingError, with a hint, if that cannot be."""
+        try:
+            pickle.dump(value, f, 5)
+        except pickle.PickleError:
+            raise
+        except Exception as error:
+            raise pickle.PicklingError(f"cannot pickle the value to broadcast: {error}") from error
+        f.close()
+
+    def load(self, file: BinaryIO) -> Any:
+        """The value in an open file that ``dump`` wrote. Only for files that you trust: unpickling can run code."""
+        return pickle.load(file)
+
+    def load_from_path(self, path: str) -> Any:
+        """The value in a file that ``dump`` wrote. Only for files that you trust: unpickling can run code."""
+        with open(path, "rb") as file:
+            return self.load(file)
+
+    def __repr__(self) -> str:
+        return f"<Broadcast {self._id}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._check()
+        note_broadcast(self._id)
+        return _Received, (self._id,)
+
+    def _check(self) -> None:
+        if self._destroyed:
+            raise UsageError(f"broadcast variable {self._id} has been destroyed and cannot be used any more")
+
+
+class _Received:
+    """A broadcast variable as tasks have it."""
+
+    def __init__(self, broadcast: int) -> None:
+        self._id = broadcast
+
+    @property
+    def value(self) -> Any:
+        task = current_task()
+        if task is None:
+            raise UsageError("a broadcast variable that was sent to an executor can be used inside tasks only")
+        return task.broadcast(self._id)
+
+    def unpersist(self, blocking: bool = False) -> None:
+        raise UsageError("a broadcast variable can be unpersisted on the driver only")
+
+    def destroy(self, blocking: bool = False) -> None:
+        raise UsageError("a broadcast variable can be destroyed on the driver only")

@@ -1,0 +1,321 @@
+"""``mpirdd run`` on real ranks: what goes in, what comes out, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from mpirdd.edge.launch import find_launcher
+from mpirdd.words.errors import ClusterError
+
+ROOT = Path(__file__).parents[2]
+
+
+def mpirun_is_here() -> bool:
+    try:
+        find_launcher()
+    except ClusterError:
+        return False
+    return True
+
+
+pytestmark = [pytest.mark.skipif(not mpirun_is_here(), reason="no mpirun"), pytest.mark.timeout(60)]
+
+
+@dataclass
+class Runs:
+    """Starts ``mpirdd run`` in a folder, and finds processes of those runs by a mark in their environment."""
+
+    folder: Path
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def environment(self) -> dict[str, str]:
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        return {**os.environ, "PYTHONPATH": path, "RUNS_MARK": self.mark, "TMPDIR": str(self.folder)}
+
+    def command(self, text: str, *args: str, ranks: int = 3) -> list[str]:
+        (self.folder / "job.py").write_text(text)
+        return [sys.executable, "-m", "mpirdd", "run", "-n", str(ranks), "job.py", *args]
+
+    def start(self, text: str, *args: str, ranks: int = 3) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(text, *args, ranks=ranks),
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __call__(self, text: str, *args: str, ranks: int = 3, stdin: str = "") -> tuple[int, str, str]:
+        child = self.start(text, *args, ranks=ranks)
+        out, err = child.communicate(stdin, timeout=50)
+        return child.returncode, out, err
+
+    def left(self) -> list[int]:
+        """Processes that still live; the launcher's own short-lived helpers get a moment to go."""
+        deadline = time.monotonic() + 1
+        while (pids := list(self._marked())) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return pids
+
+    def _marked(self) -> Iterator[int]:
+        for entry in os.listdir("/proc"):
+            try:
+                if entry.isdigit() and self.mark.encode() in Path("/proc", entry, "environ").read_bytes():
+                    yield int(entry)
+            except OSError:
+                pass
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Runs]:
+    runs = Runs(tmp_path)
+    yield runs
+    left = runs.left()
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+    assert [name for name in os.listdir(tmp_path) if name.startswith("mpirdd-")] == []
+
+
+SQUARES = """
+from mpirdd import Context
+with Context() as sc:
+    print(sc.parallelize(range(10)).map(lambda x: x * x).sum())
+"""
+UP_AND_WAIT = """
+import time
+from mpirdd import Context
+sc = Context()
+sc.parallelize(range(10)).sum()
+print("up", flush=True)
+time.sleep(60)
+"""
+BUSY_EXECUTORS = """
+import time
+from mpirdd import Context
+sc = Context()
+print("up", flush=True)
+sc.parallelize(range(10)).foreach(lambda x: time.sleep(60))
+"""
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_a_job_prints_its_result_and_nothing_else(runs: Runs, ranks: int) -> None:
+    assert runs(SQUARES, ranks=ranks) == (0, "285\n", "")
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+@pytest.mark.parametrize(
+    ("last_line", "code", "said"),
+    [("sys.exit(3)", 3, ""), ("sys.exit('bye')", 1, "bye\n"), ("pass", 0, "")],
+)
+def test_the_exit_code_is_the_programs(runs: Runs, ranks: int, last_line: str, code: int, said: str) -> None:
+    assert runs(f"{SQUARES}\nimport sys\n{last_line}", ranks=ranks) == (code, "285\n", said)
+
+
+def test_an_exception_gives_1_and_the_programs_own_traceback_once(runs: Runs) -> None:
+    code, out, err = runs("def f():\n    1 / 0\nprint('x')\nf()")
+    assert (code, out) == (1, "x\n")
+    assert err.count("Traceback") == 1
+    assert err.splitlines()[1].endswith("job.py\", line 4, in <module>")
+    assert err.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_an_exit_before_any_context_ends_all_ranks(runs: Runs) -> None:
+    assert runs("import sys; sys.exit(5)") == (5, "", "")
+
+
+def test_a_driver_that_vanishes_gives_its_code_and_a_line_about_it(runs: Runs) -> None:
+    code, _, err = runs("import os; os._exit(7)")
+    assert code == 7
+    assert "the run ended before the driver finished" in err
+
+
+def test_a_driver_that_vanishes_with_code_0_is_no_success(runs: Runs) -> None:
+    code, _, err = runs("import os; os._exit(0)")
+    assert code == 1
+    assert "the run ended before the driver finished" in err
+
+
+def test_a_driver_killed_by_a_signal_is_no_success(runs: Runs) -> None:
+    code, _, err = runs("import os; os.kill(os.getpid(), 9)")
+    assert code != 0
+    assert "the run ended before the driver finished" in err
+
+
+def test_arguments_reach_the_program_untouched(runs: Runs) -> None:
+    words = ["-n", "--help", "--", "a b", "", "*", "-m", "'\""]
+    _, out, _ = runs("import sys, json; print(json.dumps(sys.argv))", *words)
+    assert json.loads(out) == ["job.py", *words]
+
+
+def test_a_module_is_run_by_m(runs: Runs) -> None:
+    command = runs.command("import sys; print(sys.argv[1:], __spec__.name, __name__)")
+    command[-1:] = ["-m", "job", "-n", "7"]
+    done = subprocess.run(
+        command, cwd=runs.folder, env=runs.environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert (done.returncode, done.stdout) == (0, "['-n', '7'] job __main__\n")
+
+
+def test_standard_input_reaches_the_driver_whole_and_ends(runs: Runs) -> None:
+    text = "".join(f"{i}\n" for i in range(100_000))  # 0.6 MB: Open MPI's own forwarding repeats or hangs
+    count = "import sys, hashlib; print(hashlib.md5(sys.stdin.buffer.read()).hexdigest())"
+    import hashlib
+
+    assert runs(count, stdin=text) == (0, hashlib.md5(text.encode()).hexdigest() + "\n", "")
+
+
+def test_standard_input_is_not_read_ahead(runs: Runs) -> None:
+    child = subprocess.Popen(
+        ["sh", "-c", '"$@"; head -n 1', "sh", *runs.command("import os; print(os.read(0, 6))")],
+        cwd=runs.folder,
+        env=runs.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.communicate("first\nsecond\n", timeout=50)[0] == "b'first\\n'\nsecond\n"
+
+
+def test_bytes_on_stdout_arrive_as_they_are_and_a_pipe_is_no_terminal(runs: Runs) -> None:
+    child = subprocess.run(
+        runs.command("import sys, os; os.isatty(1) or sys.stdout.buffer.write(bytes(range(256)) * 1000)"),
+        cwd=runs.folder,
+        env=runs.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        timeout=50,
+    )
+    assert child.stdout == bytes(range(256)) * 1000
+
+
+def wait_for(child: subprocess.Popen[str], line: str) -> None:
+    assert child.stdout is not None
+    while (read := child.stdout.readline()) != line:
+        assert read, child.communicate()[1]
+
+
+@pytest.mark.parametrize("text", [UP_AND_WAIT, BUSY_EXECUTORS], ids=["idle", "busy"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("to", ["process", "group"])
+def test_a_signal_ends_all_ranks_within_5_seconds(
+    runs: Runs, text: str, number: signal.Signals, code: int, to: str
+) -> None:
+    child = runs.start(text)
+    wait_for(child, "up\n")
+    (os.kill if to == "process" else os.killpg)(child.pid, number)
+    assert child.wait(5) == code
+    assert runs.left() == []
+
+
+def test_ctrl_c_while_the_ranks_start_ends_them(runs: Runs) -> None:
+    child = runs.start(UP_AND_WAIT)
+    time.sleep(0.4)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(5) == 130
+
+
+def test_a_program_can_clean_up_on_ctrl_c(runs: Runs) -> None:
+    child = runs.start(f"try:\n    {'    '.join(UP_AND_WAIT.splitlines(True)).strip()}\nfinally:\n    print('cleaned up')")
+    wait_for(child, "up\n")
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=5)
+    assert (child.returncode, out) == (130, "cleaned up\n")
+    assert err.endswith("KeyboardInterrupt\n")
+
+
+def test_kill_9_of_the_launcher_takes_the_ranks_along(runs: Runs) -> None:
+    child = runs.start(UP_AND_WAIT)
+    wait_for(child, "up\n")
+    child.kill()
+    child.wait()
+    deadline = time.monotonic() + 5
+    while runs.left() and time.monotonic() < deadline:
+        pass
+    assert runs.left() == []
+    for name in os.listdir(runs.folder):  # the private folder stays, as nobody is left to remove it
+        if name.startswith("mpirdd-"):
+            subprocess.run(["rm", "-r", runs.folder / name], check=True)
+
+
+def test_kill_9_of_mpirun_takes_the_ranks_along(runs: Runs) -> None:
+    child = runs.start(UP_AND_WAIT)
+    wait_for(child, "up\n")
+    mpirun = int(Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()[0])
+    os.kill(mpirun, signal.SIGKILL)
+    assert child.wait(5) == 137
+
+
+def on_a_terminal(runs: Runs, command: list[str], typed: list[tuple[str, str]]) -> tuple[int, str]:
+    """Exit code and screen of a command on a terminal of its own, typing each text once the screen shows a word."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(runs.folder)
+        os.execve(command[0], command, runs.environment())
+    screen = ""
+    while True:
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:  # the terminal is closed when the last process has left it
+            break
+        if not data:
+            break
+        screen += data.decode()
+        if typed and typed[0][0] in screen:
+            os.write(terminal, typed.pop(0)[1].encode())
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), screen
+
+
+def test_a_program_can_ask_on_a_terminal(runs: Runs) -> None:
+    text = "import os; print(input('name? ')[::-1], [os.isatty(i) for i in range(3)])"
+    code, screen = on_a_terminal(runs, runs.command(text), [("name? ", "reldda\n")])
+    assert code == 0
+    assert "addler [True, True, True]" in screen
+
+
+def test_ctrl_c_typed_on_a_terminal_gives_130(runs: Runs) -> None:
+    code, screen = on_a_terminal(runs, runs.command(UP_AND_WAIT), [("up", "\x03")])
+    assert code == 130
+    assert screen.count("Traceback") == 1
+
+
+def test_settings_reach_the_driver(runs: Runs) -> None:
+    command = runs.command("from mpirdd import Context\nprint(Context().defaultParallelism)")
+    command[4:4] = ["--parallelism", "17"]
+    done = subprocess.run(command, cwd=runs.folder, env=runs.environment(), capture_output=True, text=True)
+    assert done.stdout == "17\n"
+
+
+def test_threads_are_capped_before_numpy_is_imported(runs: Runs) -> None:
+    text = "import os; print(os.environ['OPENBLAS_NUM_THREADS'], 'MPIRDD_STATUS_FILE' in os.environ)"
+    environment = {key: value for key, value in runs.environment().items() if not key.endswith("_NUM_THREADS")}
+    done = subprocess.run(runs.command(text), cwd=runs.folder, env=environment, capture_output=True, text=True)
+    assert done.stdout == "1 False\n"
+
+
+def test_a_driver_on_another_host_still_tells_its_exit_code(runs: Runs) -> None:
+    """Hosts are named, so the launcher must not count on a driver beside it: mpirun carries the output."""
+    command = runs.command("print('far'); raise SystemExit(4)")
+    command[4:4] = ["--mpi-args", "--host localhost:3" if find_launcher().kind == "Open MPI" else "-hosts localhost"]
+    done = subprocess.run(
+        command, cwd=runs.folder, env=runs.environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert (done.returncode, done.stdout.strip()) == (4, "far"), done.stderr
+    assert [name for name in os.listdir(runs.folder) if name.startswith(".mpirdd-")] == []
