@@ -272,7 +272,7 @@ def circumstances() -> Record:
     return {"when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "versions": _versions(), "host": _host(), "git": _git(),
             "flags": {key: value for key, value in sorted(environment().items())
-                      if key.startswith(("OMPI_", "PRTE_", "MPICH_", "UCX_", "MPIRDD_", "OMP_"))}}
+                      if key.startswith(("OMPI_", "PRTE_", "MPICH_", "UCX_", "MPIRDD_", "OMP_", "MALLOC_"))}}
 
 
 def _versions() -> Record:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as xml
+from contextlib import suppress
 from pathlib import Path
 
 from mpirdd.edge.launch import command_for, environment_for, find_launcher
@@ -77,10 +78,8 @@ def run_limited(command: list[str], environment: dict[str, str], limit_s: float)
         print(f"timed out after {limit_s} s", flush=True)
         return -9
     finally:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def read_counts(report: Path) -> dict[str, int]:

@@ -11,7 +11,7 @@ refers to one any more, what executors keep for it can go.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mpirdd.words.ids import NodeId
@@ -62,10 +62,27 @@ class Narrow(Node):
     from_nodes: tuple[Node, ...]
     inputs: Inputs
     step: Step
+    barrier: bool = False
+    """All tasks of the stage must run at the same time, each on an executor of its own."""
 
     @property
     def parents(self) -> tuple[Node, ...]:
         return self.from_nodes
+
+
+@dataclass(frozen=True, eq=False)
+class Cut(Narrow):
+    """The same records as its one parent, which can be replaced: where checkpoints cut the lineage.
+
+    The only place where lineage changes: ``parent`` holds one node, and whoever puts another one there lets go of
+    the old ancestors, for all that was made from this node.
+    """
+
+    parent: list[Node] = field(default_factory=list)
+
+    @property
+    def parents(self) -> tuple[Node, ...]:
+        return tuple(self.parent)
 
 
 @dataclass(frozen=True, eq=False)

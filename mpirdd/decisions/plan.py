@@ -49,6 +49,8 @@ class Need:
     """By partition of the goal's node."""
     absent: dict[NodeId, set[int]]
     """Reduce partitions that no executor holds yet, by shuffle: an exchange must bring them."""
+    barrier: bool = False
+    """All tasks must run at once, each on an executor of its own."""
     blocked: bool = False
     """Some map output for ``absent`` does not exist yet: another need comes first."""
 
@@ -75,6 +77,10 @@ class Have:
     def forget(self, node: NodeId) -> None:
         """Nobody needs the blocks of this node any more."""
         for kind in ("rdd", "map", "in"):
+            self._holders.pop((kind, node), None)
+
+    def forget_shuffle(self, node: NodeId) -> None:
+        for kind in ("map", "in"):
             self._holders.pop((kind, node), None)
 
     def forget_kept(self, node: NodeId) -> None:
@@ -125,6 +131,7 @@ def missing(goal: Goal, have: Have, kept: Container[NodeId]) -> list[Need]:
 def _need(goal: Goal, have: Have, kept: Container[NodeId]) -> Need:
     pipes, nodes = _flatten(goal.node, have, kept)
     need = Need(goal, pipes, nodes, {}, {})
+    need.barrier = any(isinstance(node, Narrow) and node.barrier for node in nodes.values())
     for partition in goal.partitions:
         work = need.work[partition] = _work(pipes, goal.node.id, partition, have)
         for block in work.reads:

@@ -13,8 +13,8 @@ and few large ones still balance).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from mpirdd.decisions.lineage import Node
@@ -93,6 +93,8 @@ class StartTasks:
     nodes: dict[NodeId, Node]
     """Driver-side: the lineage nodes whose functions and splits the stage uses."""
     tasks: tuple[Task, ...]
+    barrier: int = 0
+    """How many tasks of the stage wait for each other; 0 if they do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,8 @@ class _Run:
 class _Exchange:
     plan: StartExchange
     waiting: set[Rank]
+    forgotten: set[NodeId] = field(default_factory=set)
+    """Nodes whose blocks were dropped meanwhile: what arrives of them may be incomplete, or wanted by nobody."""
 
 
 class Scheduler:
@@ -220,17 +224,37 @@ class Scheduler:
         run = self._runs.get(stage)
         return run.stage.output if run else None
 
+    def tasks_of(self, stage: StageId) -> int:
+        """The number of tasks of a stage under way; 0 if it is not."""
+        run = self._runs.get(stage)
+        return len(run.need.work) if run else 0
+
     def jobs_wanting(self, output: Output) -> list[JobId]:
         """The jobs that a stage with this output runs for, oldest first."""
         return [job.id for job in self._jobs.values() if self._wants(job, output)]
 
     def progress(self, job: JobId) -> dict[StageId, tuple[str, int, int]]:
-        """Stages of the job under way: label, tasks done, tasks in all."""
+        """Stages of the job under way: label, tasks done, tasks in all; none when it has ended."""
         return {
             run.stage.id: (run.stage.label, len(run.need.work) - len(run.running) - len(run.free), len(run.need.work))
             for run in self._runs.values()
-            if self._wants(self._jobs[job], run.stage.output)
+            if job in self._jobs and self._wants(self._jobs[job], run.stage.output)
         }
+
+    def forget(self, node: NodeId) -> None:
+        """Executors are told to drop everything of the node: nobody refers to it any more."""
+        self.kept.discard(node)
+        self.have.forget(node)
+        self._forget_arrivals(node)
+
+    def forget_shuffle(self, node: NodeId) -> None:
+        """Executors are told to drop the shuffle's map outputs and what was exchanged of them."""
+        self.have.forget_shuffle(node)
+        self._forget_arrivals(node)
+
+    def _forget_arrivals(self, node: NodeId) -> None:
+        for exchange in self._exchanges.values():
+            exchange.forgotten.add(node)
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -241,19 +265,27 @@ class Scheduler:
 
     def _task_finished(self, event: TaskFinished) -> list[Command]:
         run = self._settle(event.stage, event.partition)
-        if run is None:  # of a job that ended: its nodes may be gone, so its blocks must go
-            return [DropBlocks(event.executor, event.made)] if event.made else []
+        unwanted = []
         for block in event.made:
-            self.have.add(block, event.executor)
+            if self._is_wanted(block, run):
+                self.have.add(block, event.executor)
+            else:
+                unwanted.append(block)
+        commands: list[Command] = [DropBlocks(event.executor, tuple(unwanted))] if unwanted else []
+        if run is None:
+            return commands
         run.seconds += event.seconds
         output = run.stage.output
         if output.kind == "result":
             self._jobs[output.of].undone.pop(event.partition, None)
-        if run.done():
-            return self._run_done(run)
-        if run.free and not run.load[event.executor]:
-            return self._hand_out(run, event.executor)
-        return []
+        return commands + self._go_on(run, event.executor)
+
+    def _is_wanted(self, block: BlockId, run: _Run | None) -> bool:
+        """False for what a late task of a job that ended made, unless others make the same now: the executor may run
+        their task as well before it hears of a drop, and a drop would then take what the account says is there."""
+        if block.kind == "rdd":
+            return block.of in self.kept
+        return run is not None or Output("map", block.of) in self._outputs
 
     def _exchange_finished(self, event: ExchangeFinished) -> list[Command]:
         exchange = self._exchanges.get(event.exchange)
@@ -263,14 +295,23 @@ class Scheduler:
         if exchange.waiting:
             return []
         del self._exchanges[event.exchange]
-        for executor, partitions in exchange.plan.owners.items():
-            for partition in partitions:
-                assert exchange.plan.shuffle is not None
-                self.have.add(BlockId("in", exchange.plan.shuffle, partition), executor)
-        for copies in exchange.plan.copies.values():
-            for block, executor in copies:
+        unwanted: dict[Rank, list[BlockId]] = {}
+        for block, executor in self._arrivals(exchange.plan):
+            if block.of in exchange.forgotten or (block.kind == "rdd" and block.of not in self.kept):
+                unwanted.setdefault(executor, []).append(block)
+            else:
                 self.have.add(block, executor)
-        return self._advance_all()
+        return [*(DropBlocks(executor, tuple(blocks)) for executor, blocks in unwanted.items()), *self._advance_all()]
+
+    @staticmethod
+    def _arrivals(plan: StartExchange) -> Iterator[tuple[BlockId, Rank]]:
+        """What the exchange brings, and where."""
+        for executor, partitions in plan.owners.items():
+            for partition in partitions:
+                assert plan.shuffle is not None
+                yield BlockId("in", plan.shuffle, partition), executor
+        for copies in plan.copies.values():
+            yield from copies
 
     def _blocks_gone(self, event: BlocksGone) -> list[Command]:
         for block in event.blocks:
@@ -280,7 +321,7 @@ class Scheduler:
         run = None
         for partition in event.partitions:
             run = self._settle(event.stage, partition) or run
-        return self._run_done(run) if run is not None and run.done() else []
+        return self._go_on(run, event.executor) if run is not None else []
 
     def _task_failed(self, event: TaskFailed) -> list[Command]:
         run = self._settle(event.stage, event.partition)
@@ -313,11 +354,26 @@ class Scheduler:
     def _start(self, need: Need) -> list[Command]:
         if any(block in self._making for work in need.work.values() for block in work.makes):
             return []  # another stage computes a partition to be kept; when it is done, this one can read it
-        places = {partition: self._place(partition, work) for partition, work in need.work.items()}
+        if need.barrier:
+            if len(need.work) > len(self.executors) or any(run.running for run in self._runs.values()):
+                return self._hold_barrier(need)
+            places: dict[int, Rank | None] = dict(zip(need.work, self.executors, strict=False))
+        else:
+            places = {partition: self._place(partition, work) for partition, work in need.work.items()}
         if need.absent:
             return [command for shuffle in need.absent for command in self._exchange(need, shuffle, places)]
+        need = need if need.barrier else _first_makers(need)
         copies = self._copies(need, places)
         return self._copy(copies) if copies else self._run(need, places)
+
+    def _hold_barrier(self, need: Need) -> list[Command]:
+        """A barrier stage waits until nothing else runs; one that can never start all its tasks fails."""
+        if len(need.work) <= len(self.executors):
+            return []
+        summary = (f"a barrier stage needs an executor for each of its {len(need.work)} tasks, but there are "
+                   f"{len(self.executors)}. Run with -n {len(need.work) + 1}, or use fewer partitions.")
+        failure = Failure(f"UsageError: {summary}", "", 0, "driver", need.goal.label, 0, None)
+        return [command for job in self.jobs_wanting(need.goal.output) for command in self._end_job(job, failure)]
 
     def _place(self, partition: int, work: Work) -> Rank | None:
         """The executor for a task; None when any will do."""
@@ -328,7 +384,9 @@ class Scheduler:
             for executor in self.have.holders(block):
                 held[executor] = held.get(executor, 0) + 1
         if held:
-            return max(held, key=lambda executor: (held[executor], -executor))
+            most = max(held.values())
+            best = sorted(executor for executor, number in held.items() if number == most)
+            return best[partition % len(best)]  # not always the first, or a cartesian product would crowd there
         return self.executors[partition % len(self.executors)]
 
     def _exchange(self, need: Need, shuffle: NodeId, places: dict[int, Rank | None]) -> list[Command]:
@@ -388,7 +446,8 @@ class Scheduler:
             for block in work.makes:
                 self._making[block] = stage.id
         placed: dict[Rank, list[int]] = {}
-        for partition, place in places.items():
+        for partition in need.work:
+            place = places[partition]
             if place is not None:
                 placed.setdefault(place, []).append(partition)
         commands: list[Command] = [self._send(run, executor, partitions) for executor, partitions in placed.items()]
@@ -396,6 +455,14 @@ class Scheduler:
             if run.free and not run.load[executor]:
                 commands += self._hand_out(run, executor)
         return commands
+
+    def _go_on(self, run: _Run, executor: Rank) -> list[Command]:
+        """A task of the run is over on the executor: end the run, or give the executor more."""
+        if run.done():
+            return self._run_done(run)
+        if run.free and not run.load[executor]:
+            return self._hand_out(run, executor)
+        return []
 
     def _hand_out(self, run: _Run, executor: Rank) -> list[Command]:
         share = run.share(len(self.executors))
@@ -406,7 +473,7 @@ class Scheduler:
             run.running[partition] = executor
         run.load[executor] += len(partitions)
         tasks = tuple(Task(p, tuple(run.need.work[p].splits)) for p in partitions)
-        return StartTasks(executor, run.stage, run.need.nodes, tasks)
+        return StartTasks(executor, run.stage, run.need.nodes, tasks, len(run.need.work) if run.need.barrier else 0)
 
     def _settle(self, stage: StageId, partition: int) -> _Run | None:
         """The task is no longer under way; its run, or None if nobody waits for it."""
@@ -441,3 +508,15 @@ class Scheduler:
             commands.append(CloseStage(run.stage.id))
             self._drop_run(run)
         return commands + (self._advance_all() if orphans else [])
+
+
+def _first_makers(need: Need) -> Need:
+    """Without the tasks that would compute a partition to be kept which an earlier task computes already; they come when
+    it is there to be read. (Two partitions of a cartesian product, say, need the same one of a persisted parent.)"""
+    made: set[BlockId] = set()
+    work: dict[int, Work] = {}
+    for partition, touched in need.work.items():
+        if made.isdisjoint(touched.makes):
+            made.update(touched.makes)
+            work[partition] = touched
+    return replace(need, work=work)

@@ -112,12 +112,11 @@ def take_streams(environment: MutableMapping[str, str]) -> None:
         sys.stdout.reconfigure(line_buffering=sys.stdout.isatty())  # as Python decides at its start
 
 
-def report_exit(environment: MutableMapping[str, str], code: int) -> int:
-    """On the driver: tell the launcher the exit code. Returns the code to leave with.
+def report_exit(path: str | None, code: int) -> int:
+    """On the driver: write the exit code to the launcher's status file. Returns the code to leave with.
 
     That is 0 once the launcher knows: mpirun, seeing a success, prints no page about a failure.
     """
-    path = environment.pop(STATUS_VARIABLE, None)
     if path is None:
         return code
     try:

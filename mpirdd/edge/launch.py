@@ -285,7 +285,7 @@ def _end(child: subprocess.Popen[bytes], number: int, driver_pid: int | None) ->
     """End the run, the driver first: then the program can clean up, and mpirun has no failure to explain."""
     if driver_pid:
         try:
-            os.kill(driver_pid, number)
+            os.kill(driver_pid, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
             child.wait(_PATIENCE_S[0])
             return
         except (ProcessLookupError, subprocess.TimeoutExpired):

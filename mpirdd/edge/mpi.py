@@ -68,10 +68,10 @@ class MpiTransport:
 
     def send(self, to: int, frames: Frames) -> None:
         sizes = [memoryview(frame).nbytes for frame in frames]
-        inline = [frame for frame, size in zip(frames, sizes) if size <= INLINE_BYTES]
+        inline = [frame for frame, size in zip(frames, sizes, strict=True) if size <= INLINE_BYTES]
         envelope = b"".join([struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes), *inline])
         self._start_send(envelope, to, ENVELOPE)
-        for frame, size in zip(frames, sizes):
+        for frame, size in zip(frames, sizes, strict=True):
             if size > INLINE_BYTES:
                 for chunk in _chunks(memoryview(frame).cast("B")):
                     self._start_send(chunk, to, BULK)

@@ -33,12 +33,13 @@ def main(words: Sequence[str]) -> int:
         cap_threads(os.environ)  # before session, which imports numpy
     from mpirdd.edge import session
 
+    status_file = os.environ.pop(handover.STATUS_VARIABLE, None)  # no matter of what the program starts
     try:
         transport = session.transport()
     except ClusterError as problem:  # each rank is alone: one of them says so, and none waits for another
         if launched_rank(os.environ) != 0:
             return 0
-        return handover.report_exit(os.environ, _complain(problem))
+        return handover.report_exit(status_file, _complain(problem))
     except (ImportError, RuntimeError, OSError) as problem:
         return _complain(f"MPI does not start here: {problem}\n  fix: `mpirdd doctor` says more")
     if transport.rank != 0:
@@ -48,7 +49,7 @@ def main(words: Sequence[str]) -> int:
     handover.take_streams(os.environ)
     code = run(words)
     session.finish(code)
-    return handover.report_exit(os.environ, code)
+    return handover.report_exit(status_file, code)
 
 
 def run(words: Sequence[str]) -> int:

@@ -10,11 +10,13 @@ import atexit
 import logging
 import os
 import sys
+import traceback
 from functools import cache
-from threading import main_thread
-from typing import Any, NoReturn
+from socket import gethostname
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from mpirdd.edge.allotment import cap_threads, check_world
+import mpirdd
+from mpirdd.edge.allotment import cap_threads, check_world, launched_size
 from mpirdd.roles.driver import Driver
 from mpirdd.roles.executor import Executor
 from mpirdd.roles.interrupt import Watch
@@ -22,10 +24,22 @@ from mpirdd.roles.waiting import Waiting
 from mpirdd.storage.codec import encode
 from mpirdd.together.inprocess import InProcessTransport, Network
 from mpirdd.user import context
+from mpirdd.user.conf import Conf
+from mpirdd.user.profiling import BasicProfiler, Profiler
 from mpirdd.words import messages
-from mpirdd.words.errors import UsageError
+from mpirdd.words.errors import InvalidValue, UsageError
 from mpirdd.words.settings import Settings
 from mpirdd.words.transport import Transport
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+_LAUNCHERS = (
+    "OMPI_", "PMI", "PRTE_", "HYDRA_", "MPI_", "MPIEXEC", "MV2_", "I_MPI_",
+    "SLURM_STEP", "SLURM_PROCID", "PALS_", "ALPS_", "JSM_", "FLUX_",
+)
+"""How the variables begin that mpirun, srun and the like of all known MPIs set for the processes that they start."""
 
 
 class Context(context.Context):
@@ -33,13 +47,15 @@ class Context(context.Context):
 
     Args:
         app_name: shown in logs.
+        conf: settings under the names that PySpark has for them, where it has; and keys that mean nothing here.
+        profiler: the class that profiles tasks, when the setting ``profile`` is on.
         settings: any setting by name (``mpirdd.words.settings.Settings``), such as ``parallelism=64``.
 
     On ranks other than 0 this call never returns: it serves as an executor until the driver's program has
     ended, then ends the process.
 
     Raises:
-        UsageError: there is a Context already, or this is inside a task.
+        InvalidValue: there is a Context already, or this is inside a task.
         ClusterError: the ranks do not form one world.
 
     >>> from mpirdd import Context
@@ -48,23 +64,54 @@ class Context(context.Context):
     45
     """
 
-    def __init__(self, app_name: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        app_name: str | None = None,
+        *,
+        conf: Conf | None = None,
+        profiler: type[Profiler] = BasicProfiler,
+        **settings: Any,
+    ) -> None:
         process = _process()
-        chosen = Settings.read(app_name=app_name, **settings)
+        from_conf = conf.settings() if conf is not None else {}
+        chosen = Settings.read({**os.environ, **from_conf}, app_name=app_name, **settings)
         if process.transport.rank != 0:
             process.serve_and_leave()
         if process.serving or process.context is not None:
-            raise UsageError(
+            raise InvalidValue(
                 "there is a Context already in this program: stop it first, or use that one. "
                 "(Inside a function that runs on executors, no Context can be made.)"
             )
         process.context = self
         try:
             _set_up_logging(chosen)
-            super().__init__(process.drive(chosen))
+            super().__init__(process.drive(chosen), conf, profiler)
         except BaseException:
             process.context = None
             raise
+
+    @classmethod
+    def getOrCreate(cls, conf: Conf | None = None) -> Self:
+        """The Context of this program; a new one if there is none.
+
+        >>> Context.getOrCreate() is sc
+        True
+        """
+        active = _process().context
+        if active is None:
+            return cls(conf=conf)
+        if not isinstance(active, cls):
+            raise UsageError(f"the Context of this program is a {type(active).__name__}, not a {cls.__name__}")
+        return active
+
+    @property
+    def version(self) -> str:
+        """The version of mpirdd.
+
+        >>> sc.version == mpirdd.__version__
+        True
+        """
+        return mpirdd.__version__
 
     def stop(self) -> None:
         super().stop()
@@ -105,11 +152,18 @@ class _Process:
         waiting = Waiting(spin_s=settings.spin_s, poll_sleep_s=settings.poll_sleep_s)
         executor = Executor(self.transport, Watch(self.transport))
         self.serving = True
-        while not executor.stopped:
-            if executor.step():
-                waiting.reset()
-            else:
-                waiting.pause(busy=self.transport.in_flight())
+        try:
+            while not executor.stopped:
+                if executor.step():
+                    waiting.reset()
+                else:
+                    waiting.pause(busy=executor.busy())
+        except Exception:
+            # Not a user's function, those are caught: the others cannot go on without this rank, and must not wait for it.
+            sys.stderr.write(f"mpirdd: the executor on rank {self.transport.rank} ({self.transport.host}) failed:\n"
+                             f"{traceback.format_exc()}mpirdd: ending all ranks\n")
+            sys.stderr.flush()
+            self._abort()
         self.finished = True
 
     def serve_and_leave(self) -> NoReturn:
@@ -121,9 +175,6 @@ class _Process:
             self.serve()
         except KeyboardInterrupt:
             code = 130
-        except BaseException:
-            logging.getLogger("mpirdd").critical("executor on rank %d failed", self.transport.rank, exc_info=True)
-            self._abort()
         self.transport.close()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -148,6 +199,11 @@ class _Process:
 @cache
 def _process() -> _Process:
     return _Process()
+
+
+def active_context() -> Context | None:
+    """The Context of this program, if there is one."""
+    return _process().context
 
 
 def transport() -> Transport:
@@ -183,7 +239,14 @@ def ship_modules_of(folder: str) -> None:
 
 
 def _open_transport() -> Transport:
-    if "SLURM_NTASKS" in os.environ or any(name.endswith("COMM_WORLD_SIZE") for name in os.environ):
+    """MPI's, if there is any sign that a launcher has started this process; else a world of one without MPI.
+
+    Starting MPI takes up to a second, which plain ``python job.py`` should not pay. The signs are broad, as a
+    launcher that was not noticed would give as many worlds of one as it has started processes.
+    """
+    if not any(name.startswith(_LAUNCHERS) for name in os.environ):
+        return InProcessTransport(Network(1, gethostname()), 0)
+    if launched_size(os.environ) > 1:
         cap_threads(os.environ)
     from mpirdd.edge.mpi import MpiTransport
 
@@ -209,4 +272,3 @@ def _set_up_logging(settings: Settings) -> None:
         log.addHandler(handler)
 
 
-__all__ = ["Context", "finish", "main_thread", "serve", "transport"]

@@ -22,6 +22,10 @@ class CurrentTask:
     """Unique among all attempts of the Context."""
     properties: dict[str, str]
     """The local properties of the thread that submitted the job."""
+    barrier: Callable[[str], tuple[str, ...]] | None
+    """Barrier stages only: wait for the other tasks; gives what each of them said, by partition."""
+    addresses: tuple[str, ...]
+    """Barrier stages only: where each task runs."""
     broadcast: Callable[[int], Any]
     """The value of a broadcast variable, by its id."""
     updates: dict[int, Any] = field(default_factory=dict)

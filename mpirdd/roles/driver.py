@@ -20,12 +20,13 @@ from typing import Any
 
 from mpirdd.decisions import scheduler as decisions
 from mpirdd.decisions.lineage import Narrow, Node, Shuffled, Source, walk
+from mpirdd.decisions.plan import shuffles_of
 from mpirdd.decisions.scheduler import Scheduler
 from mpirdd.roles.current import collecting_broadcasts
 from mpirdd.roles.progress import Progress
 from mpirdd.storage.codec import decode, encode, pickle_function
 from mpirdd.words import messages
-from mpirdd.words.errors import ClusterError, Failure, JobCancelled, TaskError, UsageError
+from mpirdd.words.errors import Failure, JobCancelled, TaskError, UsageError
 from mpirdd.words.ids import JobId, NodeId, Rank, StageId
 from mpirdd.words.settings import Settings
 from mpirdd.words.stage import ClosureId
@@ -89,6 +90,7 @@ class Driver:
         self._broadcasts: dict[int, Frames] = {}
         self._sent: dict[Rank, set[ClosureId | StageId]] = {rank: set() for rank in self._scheduler.executors}
         self._sent_broadcasts: dict[Rank, set[int]] = {rank: set() for rank in self._scheduler.executors}
+        self._barriers: dict[StageId, dict[int, tuple[Rank, str]]] = {}
         self._attempts = 0
         self._take_updates: Callable[[dict[int, Any]], None] = lambda updates: None
         self._counted: set[tuple[NodeId, int]] = set()
@@ -127,7 +129,6 @@ class Driver:
             TaskError: a function raised on an executor. The driver can go on with the next job.
             UsageError: a function cannot be sent to the executors.
             JobCancelled: by ``cancel``, from another thread.
-            ClusterError: executors were lost and nobody can take their place.
         """
         job_id, job = next(self._job_ids), _Job(request, label, partitions)
         try:
@@ -194,8 +195,18 @@ class Driver:
             self._scheduler.have.forget_kept(node)
             self._broadcast(messages.Drop(kept=(node,)))
 
-    def is_kept(self, node: NodeId) -> bool:
-        return node in self._scheduler.kept
+    def adopt(self, node: Node) -> None:
+        """The node takes the place of another one in a lineage that is known already."""
+        with self._lock:
+            self._pickle_lineage(node)
+
+    def drop_shuffles(self, node: Node) -> None:
+        """Drop what executors hold of the shuffles in a lineage."""
+        shuffles = tuple(shuffles_of(node))
+        with self._lock:
+            for shuffle in shuffles:
+                self._scheduler.have.forget_shuffle(shuffle)
+            self._broadcast(messages.Drop(shuffles=shuffles))
 
     def unreferenced(self, node: NodeId) -> None:
         """No handle refers to the node; its blocks go before the next job. May be called from anywhere, at any time."""
@@ -232,13 +243,13 @@ class Driver:
         elif isinstance(message, messages.Lacking):
             self._act(self._scheduler.handle(
                 decisions.BlocksGone(sender, message.blocks, message.stage, (message.partition,))))
+        elif isinstance(message, messages.AtBarrier):
+            self._meet(sender, message)
         elif isinstance(message, messages.Printed):
             self._progress.write("".join(f"[rank {sender}] {line}\n" for line in message.lines))
         elif isinstance(message, messages.Started):
             self.hosts[sender] = message.host
             self._sees_folder.append(message.sees_folder)
-        elif isinstance(message, messages.Crashed):
-            raise ClusterError(f"the executor on rank {sender} ({self.hosts[sender]}) failed:\n{message.traceback}")
 
     def _finish_task(self, sender: Rank, done: messages.Done) -> None:
         output = self._scheduler.output_of(done.stage)
@@ -254,6 +265,16 @@ class Driver:
                 self._take_updates(decode(done.updates))
         self._act(self._scheduler.handle(
             decisions.TaskFinished(sender, done.stage, done.partition, done.made, done.seconds)))
+
+    def _meet(self, sender: Rank, message: messages.AtBarrier) -> None:
+        """Let the tasks of a barrier stage go on once all of them are there."""
+        there = self._barriers.setdefault(message.stage, {})
+        there[message.partition] = sender, message.message
+        if len(there) == self._scheduler.tasks_of(message.stage):
+            del self._barriers[message.stage]
+            said = tuple(text for _, (_, text) in sorted(there.items()))
+            for rank, _ in there.values():
+                self._send(rank, messages.BarrierPassed(message.stage, said))
 
     def _act(self, commands: list[decisions.Command]) -> None:
         for command in commands:
@@ -289,7 +310,8 @@ class Driver:
                 source = command.nodes[node]
                 assert isinstance(source, Source)
                 splits[node, index] = source.splits[index]
-        message = messages.RunTasks(stage.id, tuple(task.partition for task in command.tasks), self._attempts, splits)
+        hosts = tuple(self.hosts[rank] for rank in self._scheduler.executors[: command.barrier])
+        message = messages.RunTasks(stage.id, tuple(task.partition for task in command.tasks), self._attempts, hosts, splits)
         self._attempts += len(command.tasks)
         self._transport.send(command.executor, encode(message, by_value=True))
 
@@ -311,6 +333,7 @@ class Driver:
                 command.exchange, command.shuffle, command.maps.get(rank, ()), command.owners, command.copies.get(rank, ())))
 
     def _close_stage(self, stage: StageId) -> None:
+        self._barriers.pop(stage, None)
         for rank, sent in self._sent.items():
             if stage in sent:
                 sent.discard(stage)

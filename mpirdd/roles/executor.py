@@ -12,21 +12,23 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator
+from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from mpirdd.roles.console import Lines
 from mpirdd.roles.current import CurrentTask, running
 from mpirdd.roles.interrupt import Interrupted, Interrupts
 from mpirdd.roles.task import BlocksMissing, run_task
+from mpirdd.roles.waiting import Waiting
 from mpirdd.storage.blocks import BlockStore
-from mpirdd.storage.codec import decode, encode
+from mpirdd.storage.codec import decode, encode, inside
 from mpirdd.together.exchange import Parcel, exchange
 from mpirdd.words import messages
 from mpirdd.words.errors import Failure, InternalError, UsageError
 from mpirdd.words.ids import BlockId, NodeId, Rank, StageId
 from mpirdd.words.settings import Settings
-from mpirdd.words.stage import ClosureId, Stage
+from mpirdd.words.stage import ClosureId
 from mpirdd.words.transport import Frames, Transport
 
 _DRIVER: Rank = 0
@@ -46,9 +48,11 @@ class Executor:
         self._broadcasts: dict[int, Any] = {}
         self._undecoded: dict[int, Frames] = {}
         self._closures: dict[ClosureId, Callable[..., Any]] = {}
-        self._tasks: deque[tuple[StageId, int, int, dict[tuple[NodeId, int], Any]]] = deque()
+        self._tasks: deque[_Task] = deque()
+        self._waiting_messages: deque[tuple[int, Frames]] = deque()
         self._exchanges: deque[messages.Exchange] = deque()
-        self._exchange: Generator[bool, None, None] | None = None
+        self._exchange: Generator[int, None, None] | None = None
+        self._round = 0
         self._arrived: dict[BlockId, list[tuple[int, Frames]]] = {}
         self._done: list[messages.Done] = []
         self._printed: list[str] = []
@@ -67,9 +71,13 @@ class Executor:
             messages.Stop: self._stop,
         }
 
+    def busy(self) -> bool:
+        """Bytes are moving to or from this rank, so it should not sleep for long."""
+        return self._round > 0 or self._transport.in_flight()
+
     def step(self) -> bool:
         """Do one thing; False when there is nothing to do but wait."""
-        received = self._interrupts.poll()
+        received = self._waiting_messages.popleft() if self._waiting_messages else self._interrupts.poll()
         if received is not None:
             message = decode(received[1])
             self._handlers[type(message)](message)
@@ -105,10 +113,10 @@ class Executor:
 
     def _queue_tasks(self, message: messages.RunTasks) -> None:
         for attempt, partition in enumerate(message.partitions, message.first_attempt):
-            self._tasks.append((message.stage, partition, attempt, message.splits))
+            self._tasks.append(_Task(message.stage, partition, attempt, message.barrier, message.splits))
 
     def _cancel_stage(self, message: messages.CancelStage) -> None:
-        kept = [task for task in self._tasks if task[0] != message.stage]
+        kept = [task for task in self._tasks if task.stage != message.stage]
         self._tasks.clear()
         self._tasks.extend(kept)
         self._stages.pop(message.stage, None)
@@ -122,6 +130,8 @@ class Executor:
             self._closures.pop(ClosureId("scatter", node), None)
         for node in message.kept:
             self._store.drop_node(node, kinds=("rdd",))
+        for node in message.shuffles:
+            self._store.drop_node(node, kinds=("map", "in"))
         for closure in message.closures:
             self._closures.pop(closure, None)
         for stage in message.stages:
@@ -145,15 +155,17 @@ class Executor:
     # --- tasks ----------------------------------------------------------------------------------------------------
 
     def _run_next_task(self) -> None:
-        stage_id, partition, attempt, splits = self._tasks.popleft()
+        stage_id, partition, attempt, barrier, splits = self._tasks.popleft()
         opened = self._stages[stage_id]
         stage = opened.stage
-        task = CurrentTask(stage_id, partition, attempt, opened.properties, self._broadcast_value)
+        task = CurrentTask(stage_id, partition, attempt, opened.properties, None, barrier, self._broadcast_value)
         began = perf_counter()
+        if barrier:
+            task.barrier = partial(self._wait_at_barrier, stage_id, partition, len(barrier))
         try:
             with self._lines, running(task), self._interrupts.allowed(stage_id):
                 outcome = run_task(stage, partition, store=self._store, closures=self._closures, splits=splits)
-                result = [] if stage.output.kind == "map" else encode(outcome.result)
+                result = [] if stage.output.kind == "map" else inside(encode(outcome.result))
                 updates = encode(task.updates) if task.updates else []
             seconds = perf_counter() - began
             self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), seconds, result, updates))
@@ -168,6 +180,25 @@ class Executor:
             self._tell(messages.Failed(stage_id, partition, self._failure(error, stage.label, partition)))
         if not self._tasks or perf_counter() - self._last_report > self._settings.report_interval_s:
             self._report()
+
+    def _wait_at_barrier(self, stage: StageId, partition: int, tasks: int, message: str) -> tuple[str, ...]:
+        """Called by a task. Other messages wait until the task is done; a cancellation ends it."""
+        if tasks == 1:
+            return (message,)
+        self._report()
+        self._tell(messages.AtBarrier(stage, partition, message))
+        waiting = Waiting(spin_s=self._settings.spin_s, poll_sleep_s=self._settings.poll_sleep_s)
+        while True:
+            received = self._interrupts.poll()
+            if received is None:
+                waiting.pause()
+                continue
+            answer = decode(received[1])
+            if isinstance(answer, messages.BarrierPassed) and answer.stage == stage:
+                return answer.said
+            self._waiting_messages.append(received)
+            if isinstance(answer, messages.CancelStage) and answer.stage == stage:
+                raise Interrupted
 
     def _broadcast_value(self, broadcast: int) -> Any:
         """Decoded when a task first asks, then shared by all tasks here."""
@@ -199,14 +230,16 @@ class Executor:
         """Go on with the exchange under way, or begin the next one."""
         if self._exchange is None:
             self._exchange = self._run_exchange(self._exchanges[0])
+        before = self._round
         try:
-            return next(self._exchange)
+            self._round = next(self._exchange)
         except StopIteration:
-            self._exchange = None
+            self._exchange, self._round = None, 0
             self._exchanges.popleft()
             return True
+        return self._round != before
 
-    def _run_exchange(self, message: messages.Exchange) -> Generator[bool, None, None]:
+    def _run_exchange(self, message: messages.Exchange) -> Generator[int, None, None]:
         group = self._transport.group()
         if group is None:
             raise InternalError("an exchange on a rank that is no executor")
@@ -251,6 +284,14 @@ class Executor:
 
     def _tell(self, message: Any) -> None:
         self._transport.send(_DRIVER, encode(message))
+
+
+class _Task(NamedTuple):
+    stage: StageId
+    partition: int
+    attempt: int
+    barrier: tuple[str, ...]
+    splits: dict[tuple[NodeId, int], Any]
 
 
 class _Unloadable:

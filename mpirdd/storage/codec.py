@@ -52,6 +52,11 @@ def encode(value: Any, *, by_value: bool = False) -> Frames:
         raise UsageError(unpicklable(value, error)) from error
 
 
+def inside(frames: Frames) -> list[Any]:
+    """Frames as part of a larger value to be encoded; its large buffers then still travel as they are."""
+    return [pickle.PickleBuffer(frame) for frame in frames]
+
+
 def decode(frames: Frames) -> Any:
     """The value that ``encode`` was given. Arrays share memory with the frames, writable where the frames are."""
     return pickle.loads(frames[0], buffers=frames[1:])

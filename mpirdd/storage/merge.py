@@ -20,6 +20,9 @@ from mpirdd.words.transport import Frames
 
 Pair = tuple[Any, Any]
 
+NOTHING: Any = object()
+"""Stands for the record before the first: what makes the records may itself raise, and then no record is to blame."""
+
 
 class Splitter(Protocol):
     """What the map side needs of a partitioner."""
@@ -64,7 +67,7 @@ def combine(combiner: Combiner, records: Iterable[Pair]) -> dict[Any, Any]:
     """key -> combiner, keys in the order of their first record."""
     combined: dict[Any, Any] = {}
     create, merge_value = combiner.create, combiner.merge_value
-    record: Any = None
+    record = NOTHING
     try:
         if create is None:
             for record in records:
@@ -100,6 +103,8 @@ def merge(combiner: Combiner, records: Iterable[Pair]) -> dict[Any, Any]:
 
 def blame(record: Any, operation: str, error: Exception) -> None:
     """Raise RecordError from ``error`` if the record's shape explains it; return if it does not."""
+    if record is NOTHING:
+        return
     try:
         key, _ = record
     except (TypeError, ValueError):

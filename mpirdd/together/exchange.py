@@ -8,8 +8,8 @@ buffers are reused, so an exchange needs ``2 * exchange_bytes`` besides the data
 near 2 GiB. Parcels for the rank itself never touch the network.
 
 Nothing blocks: ``exchange`` is a generator that yields whenever it has to wait, and the executor decides what to do meanwhile.
-It yields True when all ranks are in the exchange and bytes are moving (do not sleep: some MPIs move
-bytes only while they are being called), False while it waits for others to come.
+It yields the number of the round under way, from 1 on, while bytes are moving (do not sleep: some MPIs move
+bytes only while they are being called), and 0 while it waits for others to come.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Deliver = Callable[[Parcel], None]
 
 def exchange(
     group: Group, outgoing: Mapping[Rank, Sequence[Parcel]], deliver: Deliver, exchange_bytes: int
-) -> Generator[bool, None, None]:
+) -> Generator[int, None, None]:
     """Give ``outgoing`` to the ranks it names, and everything that comes in to ``deliver``.
 
     All members of the group run this together, exchange after exchange in the same order. When the generator
@@ -55,14 +55,15 @@ def exchange(
     streams = [_Stream([] if rank == me else outgoing.get(rank, ())) for rank in group.members]
     if len(streams) == 1:
         return
-    quota = max(exchange_bytes // len(streams), 1)
+    quota = max(exchange_bytes // (len(streams) - 1), 1)
     incoming, rounds = yield from _agree(group, [stream.size for stream in streams], quota)
     if not rounds:
         return
     assemblers = [_Assembler(deliver) for _ in streams]
     send = _buffer(sum(min(quota, stream.size) for stream in streams))
     receive = _buffer(sum(min(quota, size) for size in incoming))
-    for done in range(0, rounds * quota, quota):
+    for number in range(rounds):
+        done = number * quota
         send_counts = [min(quota, max(0, stream.size - done)) for stream in streams]
         receive_counts = [min(quota, max(0, size - done)) for size in incoming]
         at = 0
@@ -71,20 +72,20 @@ def exchange(
             at += count
         pending = group.alltoallv(send, send_counts, receive, receive_counts)
         while not pending.test():
-            yield True
+            yield number + 1
         at = 0
         for assembler, count in zip(assemblers, receive_counts, strict=True):
             assembler.feed(receive[at : at + count])
             at += count
 
 
-def _agree(group: Group, sizes: list[int], quota: int) -> Generator[bool, None, tuple[list[int], int]]:
+def _agree(group: Group, sizes: list[int], quota: int) -> Generator[int, None, tuple[list[int], int]]:
     """How much each member will send here, and how many rounds the longest stream of all takes."""
     incoming, longest = [0] * len(sizes), [0] * len(sizes)
     pendings = [group.alltoall(sizes, incoming), group.alltoall([max(sizes)] * len(sizes), longest)]
     for pending in pendings:
         while not pending.test():
-            yield False
+            yield 0
     return incoming, -(-max(longest) // quota)
 
 
@@ -135,11 +136,9 @@ class _Assembler:
         """Bytes used. Headers are small, so one that is cut waits in ``_partial``."""
         had = len(self._partial)
         needed = _HEADER.size
-        if had < needed:
-            self._partial += data[: needed - had]
-        elif had == needed:
+        if had >= needed:  # the fixed part is here, and says how many sizes follow
             needed += 8 * _HEADER.unpack_from(self._partial)[4]
-            self._partial += data[: needed - had]
+        self._partial += data[: needed - had]
         used = len(self._partial) - had
         if len(self._partial) >= _HEADER.size:
             kind, of, index, source, count = _HEADER.unpack_from(self._partial)

@@ -181,7 +181,7 @@ class Actions(Handle):
         [(1, 2), (2, 3)]
         """
         counts: dict[Any, int] = defaultdict(int)
-        for part in self._run("countByValue", steps.count_each):
+        for part in self._run("countByValue", partial(steps.count_each, "countByValue")):
             for value, count in part.items():
                 counts[value] += count
         return counts

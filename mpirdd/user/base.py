@@ -44,6 +44,7 @@ class Handle:
         inputs: Inputs = ONE_TO_ONE,
         num_partitions: int | None = None,
         partitioner: Partitioner | None = None,
+        barrier: bool = False,
     ) -> RDD:
         """Each partition is ``step(partition, *the parents' partitions that inputs names)``."""
         for other in others:
@@ -52,7 +53,7 @@ class Handle:
         count = self._node.num_partitions if num_partitions is None else num_partitions
         parents = (self._node, *(other._node for other in others))
         return self._context._new(
-            lambda id: Narrow(id, label(operation), count, partitioner, parents, inputs, step)
+            lambda id: Narrow(id, label(operation), count, partitioner, parents, inputs, step, barrier)
         )
 
     def _shuffle(
@@ -62,10 +63,11 @@ class Handle:
 
         ``partitioner`` is what later operations may count on; None when equal keys may lie apart.
         """
+        write = self._context._profiles.watch(self._node.id, partial(scatter, splitter, combiner))
         return self._context._new(
             lambda id: Shuffled(
                 id, label(operation), splitter.num_partitions, partitioner, self._node,
-                partial(scatter, splitter, combiner), partial(gather, combiner),
+                write, partial(gather, combiner),
             )
         )
 

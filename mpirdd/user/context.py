@@ -9,6 +9,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from threading import Lock
 from types import TracebackType
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
@@ -18,27 +19,39 @@ from mpirdd.roles.driver import Driver
 from mpirdd.storage import text
 from mpirdd.user import steps
 from mpirdd.user.accumulators import Accumulator, AccumulatorParam, param_for
+from mpirdd.user.application import Application
 from mpirdd.user.broadcast import Broadcast
 from mpirdd.user.callsite import label
+from mpirdd.user.checkpoints import Checkpoints
+from mpirdd.user.conf import Conf
 from mpirdd.user.jobs import Jobs
+from mpirdd.user.profiling import BasicProfiler, Profiler, Profiles
 from mpirdd.user.rdd import RDD
+from mpirdd.user.storagelevel import StorageLevel
 from mpirdd.words.errors import TaskError, UsageError
 from mpirdd.words.settings import Settings
 
 _log = logging.getLogger("mpirdd")
 
 
-class Context(Jobs):
+class Context(Jobs, Application):
     """Where RDDs come from. One at a time in a program; a ``with`` block stops it."""
 
-    def __init__(self, driver: Driver) -> None:
-        super().__init__()
+    def __init__(
+        self, driver: Driver, conf: Conf | None = None, profiler: type[Profiler] = BasicProfiler
+    ) -> None:
+        Jobs.__init__(self)
         self._driver = driver
+        Application.__init__(self, conf)
+        self._profiles = Profiles(
+            self, profiler if self.settings.profile else None, self._conf.get("spark.python.profile.dump"))
         self._accumulators: WeakValueDictionary[int, Accumulator] = WeakValueDictionary()
         driver.on_updates(self._accumulate)
         self._ids = itertools.count(1)
         self._stopped = False
-        self._preparations: WeakKeyDictionary[Node, Callable[[], None]] = WeakKeyDictionary()
+        self._levels: WeakKeyDictionary[Node, StorageLevel] = WeakKeyDictionary()
+        self._checkpoints = Checkpoints(self)
+        self._preparations: WeakKeyDictionary[Node, _Once] = WeakKeyDictionary()
 
     def __enter__(self) -> Context:
         return self
@@ -140,8 +153,8 @@ class Context(Jobs):
         >>> sc.union([sc.parallelize([1]), sc.parallelize([2]), sc.parallelize([3])]).collect()
         [1, 2, 3]
         """
-        if not rdds:
-            raise UsageError("union needs at least one RDD")
+        if not rdds or not all(isinstance(rdd, RDD) for rdd in rdds):
+            raise UsageError(f"union needs a list of one or more RDDs, not {rdds!r}")
         first, *others = rdds
         partitioner = first.partitioner
         if partitioner is not None and all(other.partitioner == partitioner for other in others):
@@ -173,6 +186,14 @@ class Context(Jobs):
         self._accumulators[accumulator.aid] = accumulator
         return accumulator
 
+    def setCheckpointDir(self, dirName: str) -> None:
+        """Where checkpoints go: a new private folder below ``dirName``, on a file system that all ranks see."""
+        self._checkpoints.set_folder(dirName)
+
+    def getCheckpointDir(self) -> str | None:
+        """The folder of this Context's checkpoints; None if none is set."""
+        return self._checkpoints.folder
+
     def runJob(
         self, rdd: RDD, partitionFunc: Callable[[Iterable[Any]], Iterable[Any]], partitions: Sequence[int] | None = None,
         allowLocal: bool = False,
@@ -199,7 +220,7 @@ class Context(Jobs):
 
     def _before_first_use(self, node: Node, prepare: Callable[[], None]) -> None:
         """``prepare`` runs jobs of its own that the node's functions need; once, before the first job that needs the node."""
-        self._preparations[node] = prepare
+        self._preparations[node] = _Once(prepare)
 
     def _run(
         self, node: Node, action: Callable[..., Any], operation: str, partitions: Sequence[int] | None = None
@@ -212,13 +233,17 @@ class Context(Jobs):
         if self._preparations:
             ancestors_first = reversed([ancestor for ancestor in walk(node) if ancestor in self._preparations])
             for ancestor in sorted(ancestors_first, key=lambda node: node.id):  # a parent's id is smaller
-                prepare = self._preparations.pop(ancestor, None)
+                prepare = self._preparations.get(ancestor)
                 if prepare is not None:
                     prepare()
+                    self._preparations.pop(ancestor, None)
         try:
-            return self._driver.run(node, partitions, action, operation, self._request())
+            action = self._profiles.watch(node.id, action)
+            results = self._driver.run(node, partitions, action, operation, self._request())
         except TaskError as error:
-            raise error.with_traceback(None)  # the engine's own frames tell the user nothing
+            raise error.with_traceback(None) from error.__cause__  # the engine's own frames tell the user nothing
+        self._checkpoints.after_job(node)
+        return results
 
     def _accumulate(self, updates: dict[int, Any]) -> None:
         for aid, term in updates.items():
@@ -236,3 +261,18 @@ class Context(Jobs):
         if not isinstance(given, int) or given < 1:
             raise UsageError(f"numSlices must be a whole number of 1 or more, not {given!r}")
         return given
+
+
+class _Once:
+    """Calls a function until it has succeeded once; other threads wait for it meanwhile."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        self._lock = Lock()
+        self._done = False
+
+    def __call__(self) -> None:
+        with self._lock:
+            if not self._done:
+                self._function()
+                self._done = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import local
 from typing import Any
 
@@ -101,6 +102,16 @@ class Jobs:
     def _request(self) -> Request:
         """This thread's properties as they are now, for a job."""
         return Request(self._properties.get("spark.jobGroup.id"), frozenset(self._tags), dict(self._properties))
+
+    def _inheritance(self) -> Callable[[], None]:
+        """Gives the thread that calls it what this thread's properties and tags are now."""
+        properties, tags = dict(self._properties), set(self._tags)
+
+        def inherit() -> None:
+            self._properties.update(properties)
+            self._tags.update(tags)
+
+        return inherit
 
     @staticmethod
     def _check_tag(tag: Any) -> None:

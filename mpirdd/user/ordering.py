@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mpirdd.decisions.lineage import Grouped
-from mpirdd.decisions.partitioners import RangePartitioner, range_bounds, sample_keys
+from mpirdd.decisions.partitioners import RangePartitioner, range_bounds
 from mpirdd.user import steps
 from mpirdd.user.base import Handle, check_function
 from mpirdd.words.errors import UsageError

@@ -152,8 +152,7 @@ class Pairs(Handle):
         >>> sorted(pairs.groupByKey().mapValues(len).collect())
         [('a', 2), ('b', 1)]
         """
-        combiner = Combiner(steps.new_list, steps.append, steps.extend, "groupByKey")
-        return self._combine(combiner, numPartitions, partitionFunc).mapValues(ResultIterable)
+        return self._group("groupByKey", numPartitions, partitionFunc)
 
     def cogroup(self, other: Pairs, numPartitions: int | None = None) -> RDD:
         """(key, (its values here, its values in ``other``)). Shuffles whichever side is not partitioned alike.
@@ -180,7 +179,8 @@ class Pairs(Handle):
         [('a', 2), ('b', 1)]
         """
         counts: dict[Any, int] = defaultdict(int)
-        for part in self.keys()._run("countByKey", steps.count_each):
+        keys = self._narrow("countByKey", partial(steps.pick, 0, "countByKey"))
+        for part in keys._run("countByKey", partial(steps.count_each, "countByKey")):
             for key, count in part.items():
                 counts[key] += count
         return counts
@@ -191,8 +191,7 @@ class Pairs(Handle):
         >>> sc.parallelize([(1, 2), (3, 4)]).collectAsMap()
         {1: 2, 3: 4}
         """
-        checked = self._narrow("collectAsMap", partial(steps.check_pairs, "collectAsMap"))
-        return {key: value for part in checked._run("collectAsMap", steps.collect_records) for key, value in part}
+        return {key: value for part in self._run("collectAsMap", steps.last_by_key) for key, value in part.items()}
 
     def lookup(self, key: Any) -> list[Any]:
         """The values of a key. Runs one partition only if the partitioner is known, else all.
@@ -203,6 +202,10 @@ class Pairs(Handle):
         checked = self._narrow("lookup", partial(steps.check_pairs, "lookup"))
         partitions = None if self.partitioner is None else [self.partitioner(key)]
         return [value for part in checked._run("lookup", partial(steps.values_of, key), partitions) for value in part]
+
+    def _group(self, operation: str, num_partitions: int | None, function: PartitionFunction | None) -> RDD:
+        combiner = Combiner(steps.new_list, steps.append, steps.extend, operation)
+        return self._combine(combiner, num_partitions, function).mapValues(ResultIterable)
 
     def _combine(
         self, combiner: Combiner, num_partitions: int | None, function: PartitionFunction | None

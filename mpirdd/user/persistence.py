@@ -1,26 +1,36 @@
-"""Keeping computed partitions, so that iterative and interactive programs compute them once."""
+"""Keeping computed partitions, so that iterative and interactive programs compute them once; and cutting lineage."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from mpirdd.user.base import Handle
+from mpirdd.user.storagelevel import StorageLevel
+from mpirdd.words.errors import UsageError
 
 if TYPE_CHECKING:
     from mpirdd.user.rdd import RDD
 
 
 class Persistence(Handle):
-    def persist(self) -> RDD:
-        """Keep each partition in its executor's memory once it has been computed. Runs nothing by itself; returns self.
+    def persist(self, storageLevel: StorageLevel = StorageLevel.MEMORY_ONLY) -> RDD:
+        """Keep each partition on its executor once it has been computed. Runs nothing by itself; returns self.
 
         Records are kept as they are, not as copies: a function that changes a record it is given changes the kept one.
+        All levels keep in memory, for now.
+
+        Raises:
+            UsageError: it is persisted already, at another level.
 
         >>> squares = sc.parallelize(range(4), 2).map(lambda x: x * x).persist()
         >>> squares.count(), squares.sum(), squares.is_cached
         (4, 14, True)
         """
         self._context._check_usable()
+        current = self.getStorageLevel()
+        if current not in (StorageLevel.NONE, storageLevel):
+            raise UsageError(f"the RDD is persisted as {current!r} already; unpersist it before choosing {storageLevel!r}")
+        self._context._levels[self._node] = storageLevel
         self._context._driver.keep(self._node.id)
         return self._same()
 
@@ -33,16 +43,76 @@ class Persistence(Handle):
         return self.persist()
 
     def unpersist(self, blocking: bool = False) -> RDD:
-        """Drop the kept partitions, and keep no more; returns self. ``blocking`` is accepted: later jobs never see them in any case.
+        """Drop the kept partitions, and keep no more; returns self. ``blocking`` makes no difference: later jobs never see them.
 
         >>> sc.parallelize([1, 2]).cache().unpersist().is_cached
         False
         """
         self._context._check_usable()
+        self._context._levels.pop(self._node, None)
         self._context._driver.unkeep(self._node.id)
         return self._same()
 
     @property
     def is_cached(self) -> bool:
         """Marked to be kept."""
-        return self._context._driver.is_kept(self._node.id)
+        return self._node in self._context._levels
+
+    def getStorageLevel(self) -> StorageLevel:
+        """The level at which it is persisted; ``StorageLevel.NONE`` if it is not.
+
+        >>> sc.parallelize([1, 2]).cache().getStorageLevel()
+        StorageLevel(False, True, False, False, 1)
+        """
+        return self._context._levels.get(self._node, StorageLevel.NONE)
+
+    def checkpoint(self) -> None:
+        """Write the partitions below the checkpoint folder at the next job that uses them, and cut the lineage there.
+
+        Computes them a second time for that, unless the RDD is cached. Call it before other RDDs are made from this one.
+
+        Raises:
+            UsageError: no checkpoint folder has been set.
+
+        >>> import tempfile
+        >>> sc.setCheckpointDir(tempfile.mkdtemp())
+        >>> rdd = sc.parallelize(range(4), 2).map(lambda x: x * x)
+        >>> rdd.checkpoint()
+        >>> rdd.isCheckpointed(), rdd.count(), rdd.isCheckpointed(), rdd.collect()
+        (False, 4, True, [0, 1, 4, 9])
+        """
+        self._context._checkpoints.mark(self)
+
+    def localCheckpoint(self) -> None:
+        """Cut the lineage once the partitions are cached. Faster than ``checkpoint``, but what is lost then cannot be made again.
+
+        >>> rdd = sc.parallelize(range(4), 2)
+        >>> rdd.localCheckpoint()
+        >>> rdd.isLocallyCheckpointed(), rdd.sum()
+        (True, 6)
+        """
+        self._context._checkpoints.mark_local(self)
+
+    def isCheckpointed(self) -> bool:
+        """True once the checkpoint is really there."""
+        return self._context._checkpoints.is_done(self._node)
+
+    def isLocallyCheckpointed(self) -> bool:
+        """Marked for local checkpointing."""
+        return self._context._checkpoints.is_local(self._node)
+
+    def getCheckpointFile(self) -> str | None:
+        """The folder of the checkpoint; None if there is none (yet)."""
+        return self._context._checkpoints.folder_of(self._node)
+
+    @property
+    def is_checkpointed(self) -> bool:
+        """Marked for checkpointing."""
+        return self._context._checkpoints.is_marked(self._node)
+
+    def cleanShuffleDependencies(self, blocking: bool = False) -> None:
+        """Drop the shuffle data of the lineage; it is made again when needed.
+
+        >>> sc.parallelize([(1, 2)]).reduceByKey(max).cleanShuffleDependencies()
+        """
+        self._context._driver.drop_shuffles(self._node)

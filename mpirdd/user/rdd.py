@@ -10,8 +10,10 @@ from functools import partial
 from typing import Any
 
 from mpirdd.decisions.lineage import Grouped
+from mpirdd.storage.merge import Combiner
 from mpirdd.user import steps
 from mpirdd.user.actions import Actions
+from mpirdd.user.barrier import RDDBarrier
 from mpirdd.user.base import check_function
 from mpirdd.user.ordering import Ordering
 from mpirdd.user.pairs import Pairs
@@ -124,7 +126,8 @@ class RDD(Actions, Pairs, Ordering, Persistence):
         [1, 2, 3]
         """
         pairs = self._narrow("distinct", partial(steps.map_records, steps.distinct_pair))
-        return pairs.reduceByKey(steps.keep_first, numPartitions).keys()
+        combiner = Combiner(None, steps.keep_first, steps.keep_first, "distinct")
+        return pairs._combine(combiner, numPartitions, None).keys()
 
     def groupBy(
         self, f: Callable[[Any], Any], numPartitions: int | None = None,
@@ -136,7 +139,7 @@ class RDD(Actions, Pairs, Ordering, Persistence):
         >>> sorted((key, sorted(values)) for key, values in groups)
         [(0, [2, 8]), (1, [1, 1, 3, 5])]
         """
-        return self.keyBy(f).groupByKey(numPartitions, partitionFunc)
+        return self.keyBy(f)._group("groupBy", numPartitions, partitionFunc)
 
     def repartition(self, numPartitions: int) -> RDD:
         """Exactly so many partitions, evenly filled. Shuffles everything.
@@ -145,6 +148,14 @@ class RDD(Actions, Pairs, Ordering, Persistence):
         4
         """
         return self.coalesce(numPartitions, shuffle=True)
+
+    def barrier(self) -> RDDBarrier:
+        """Let the next step run as a barrier stage: all its tasks start together, each on an executor of its own.
+
+        >>> sc.parallelize([1, 2], 1).barrier().mapPartitions(lambda records: [sum(records)]).collect()
+        [3]
+        """
+        return RDDBarrier(self)
 
     def coalesce(self, numPartitions: int, shuffle: bool = False) -> RDD:
         """Fewer partitions, by putting neighbours together; no shuffle unless asked for, and then any number of partitions.

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from mpirdd.decisions.partitioners import sample_keys
 from mpirdd.storage import outputs
-from mpirdd.storage.merge import blame
+from mpirdd.storage.merge import NOTHING, Combiner, blame, combine
 
 Function = Callable[..., Any]
 
@@ -82,7 +82,7 @@ def cogroup_parts(operation: str, partition: int, *parts: Iterable[Any]) -> Iter
     """(key, (values in the first part, values in the second, ...)), keys in the order in which they come up."""
     groups: dict[Any, tuple[list[Any], ...]] = {}
     for place, records in enumerate(parts):
-        record: Any = None
+        record = NOTHING
         try:
             for record in records:
                 key, value = record
@@ -207,11 +207,21 @@ def smallest(number: int, key: Function | None, partition: int, records: Iterabl
     return heapq.nsmallest(number, records, key)
 
 
-def count_each(partition: int, records: Iterable[Any]) -> dict[Any, int]:
+def count_each(operation: str, partition: int, records: Iterable[Any]) -> dict[Any, int]:
     counts: dict[Any, int] = defaultdict(int)
-    for record in records:
-        counts[record] += 1
+    record = NOTHING
+    try:
+        for record in records:
+            counts[record] += 1
+    except TypeError as error:
+        if record is not NOTHING:
+            blame((record, None), operation, error)
+        raise
     return counts
+
+
+def last_by_key(partition: int, records: Iterable[Any]) -> dict[Any, Any]:
+    return combine(Combiner(None, keep_second, keep_second, "collectAsMap"), records)
 
 
 def values_of(key: Any, partition: int, records: Iterable[Any]) -> list[Any]:
@@ -237,6 +247,10 @@ def extend(values: list[Any], more: list[Any]) -> list[Any]:
 
 def keep_first(first: Any, second: Any) -> Any:
     return first
+
+
+def keep_second(first: Any, second: Any) -> Any:
+    return second
 
 
 def start_from(zero: Any, function: Function, value: Any) -> Any:

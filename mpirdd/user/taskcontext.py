@@ -59,3 +59,43 @@ class TaskContext:
     def resources(self) -> dict[str, Any]:
         """Accelerators assigned to the task: mpirdd assigns none."""
         raise UsageError("mpirdd assigns no accelerators to tasks; use what the rank sees, such as CUDA_VISIBLE_DEVICES")
+
+
+class BarrierTaskInfo:
+    """One task of a barrier stage.
+
+    Attributes:
+        address: the host that it runs on.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+
+class BarrierTaskContext(TaskContext):
+    """The current task of a barrier stage, whose tasks run at the same time and can wait for each other."""
+
+    @classmethod
+    def get(cls) -> BarrierTaskContext:
+        """The context of the running task. Raises UsageError on the driver and in ordinary stages."""
+        task = current_task()
+        if task is None or task.barrier is None:
+            raise UsageError("a BarrierTaskContext exists in tasks of a barrier stage only: rdd.barrier().mapPartitions(...)")
+        context = cls._of(task)
+        assert isinstance(context, BarrierTaskContext)
+        return context
+
+    def barrier(self) -> None:
+        """Wait until all tasks of the stage have called this."""
+        self.allGather()
+
+    def allGather(self, message: str = "") -> list[str]:
+        """Wait for all tasks, and give what each of them said, in the order of their partitions."""
+        if not isinstance(message, str):
+            raise TypeError(f"allGather takes a str, not {type(message).__name__}")
+        assert self._task.barrier is not None
+        return list(self._task.barrier(message))
+
+    def getTaskInfos(self) -> list[BarrierTaskInfo]:
+        """Where each task of the stage runs, by partition."""
+        return [BarrierTaskInfo(address) for address in self._task.addresses]

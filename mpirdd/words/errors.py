@@ -5,7 +5,9 @@
     ├── TaskError        the user's function raised inside a task; carries the remote traceback whole
     ├── UsageError       the user's call: wrong arguments, an RDD inside a task, a stopped Context
     │   ├── InputError   the user's data: a missing file, a byte that is not UTF-8
-    │   └── RecordError  a record that an operation cannot take: not a pair, a key that cannot be hashed
+    │   ├── RecordError  a record that an operation cannot take: not a pair, a key that cannot be hashed
+    │   ├── InvalidValue, InvalidType    an argument, where PySpark raises ValueError and TypeError
+    │   └── NotSupported what only a JVM can do
     ├── ClusterError     the machines: a lost executor, a world that does not fit the allocation
     └── InternalError    ourselves: please report it
 
@@ -31,6 +33,18 @@ class InputError(UsageError):
 
 class RecordError(UsageError, TypeError):
     """A record that an operation cannot take, such as a non-pair given to reduceByKey."""
+
+
+class InvalidValue(UsageError, ValueError):
+    """An argument out of its range, where programs may rely on ValueError."""
+
+
+class InvalidType(UsageError, TypeError):
+    """An argument of the wrong type, where programs may rely on TypeError."""
+
+
+class NotSupported(UsageError, NotImplementedError):
+    """A member of PySpark's API that needs a JVM; the message names what to use instead."""
 
 
 class JobCancelled(MpirddError):

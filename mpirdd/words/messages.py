@@ -1,7 +1,8 @@
 """The control messages between driver and executors: frozen values, pickled as they are.
 
-    driver -> executor   Start, Closures, Broadcast, OpenStage, RunTasks, CancelStage, Exchange, Drop, Reset, Stop
-    executor -> driver   Started, Report, Failed, Lacking, Exchanged, Printed, Crashed
+    driver -> executor   Start, Closures, Broadcast, OpenStage, RunTasks, CancelStage, BarrierPassed, Exchange, Drop,
+                          Reset, Stop
+    executor -> driver   Started, Report, Failed, Lacking, Exchanged, AtBarrier, Printed
 
 Messages between two ranks arrive in the order in which they were sent: a stage is open before its first task, and a
 block that was dropped is gone before the next exchange.
@@ -64,6 +65,8 @@ class RunTasks:
     partitions: tuple[int, ...]
     first_attempt: int
     """The attempt id of the first task; the others follow."""
+    barrier: tuple[str, ...]
+    """Barrier stages only: the hosts of all its tasks, by partition."""
     splits: dict[tuple[NodeId, int], Any]
     """What the tasks' sources read, by (source, index)."""
 
@@ -98,6 +101,8 @@ class Drop:
     """All blocks and functions of these nodes."""
     kept: tuple[NodeId, ...] = ()
     """The persisted partitions of these nodes."""
+    shuffles: tuple[NodeId, ...] = ()
+    """All data of these shuffles, but not their functions."""
     closures: tuple[ClosureId, ...] = ()
     stages: tuple[StageId, ...] = ()
     broadcasts: tuple[int, ...] = ()
@@ -156,14 +161,25 @@ class Exchanged:
 
 
 @dataclass(frozen=True, slots=True)
+class AtBarrier:
+    """A task waits for the other tasks of its barrier stage."""
+
+    stage: StageId
+    partition: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierPassed:
+    """All tasks of the stage are there."""
+
+    stage: StageId
+    said: tuple[str, ...]
+    """The tasks' messages, in the order of their partitions."""
+
+
+@dataclass(frozen=True, slots=True)
 class Printed:
     """Whole lines that tasks printed."""
 
     lines: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Crashed:
-    """The executor itself failed, outside of any user's function, and leaves."""
-
-    traceback: str

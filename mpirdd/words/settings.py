@@ -34,6 +34,8 @@ class Settings:
     progress: bool = False
     """Draw a progress bar on stderr."""
     log_level: str = "WARNING"
+    profile: bool = False
+    """Profile the Python code of all tasks; ``Context.show_profiles`` prints where the time went."""
 
     def __post_init__(self) -> None:
         if self.parallelism < 0:

@@ -24,10 +24,9 @@ RANK = _from_launcher("OMPI_COMM_WORLD_RANK", "PMI_RANK") or 0
 SIZE = _from_launcher("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """None without a launcher."""
 
-_IN_PROCESS = [
-    pytest.param(size, id=f"{size} in process", marks=pytest.mark.skipif((SIZE or 1) > 1, reason="run on one rank"))
-    for size in (1, 2, 3, 4, 6)
-]
+NETWORKS = [pytest.param("mpi", marks=pytest.mark.mpi)]
+if (SIZE or 1) == 1:
+    NETWORKS += [pytest.param(size, id=f"{size} in process") for size in (1, 2, 3, 4, 6)]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -59,7 +58,7 @@ def mpi() -> Any:
     return World
 
 
-@pytest.fixture(params=[*_IN_PROCESS, pytest.param("mpi", marks=pytest.mark.mpi)])
+@pytest.fixture(params=NETWORKS)
 def everywhere(request: pytest.FixtureRequest) -> Callable[[Check], None]:
     """Runs a check on all ends of a network."""
     if request.param != "mpi":

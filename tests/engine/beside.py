@@ -11,9 +11,11 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from mpirdd import RDD, Context
+from mpirdd.edge import session
 from mpirdd.storage.blocks import BlockStore
 from mpirdd.words.ids import BlockId
 
+RANKS = session.transport().size
 first, second = itemgetter(0), itemgetter(1)
 
 
@@ -53,13 +55,16 @@ class Flag:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        open(path, "x").close()
+        self.raise_again()
 
     def __bool__(self) -> bool:
         return os.path.exists(self._path)
 
     def lower(self) -> None:
         os.remove(self._path)
+
+    def raise_again(self) -> None:
+        open(self._path, "x").close()
 
 
 class Point(NamedTuple):

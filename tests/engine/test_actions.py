@@ -20,7 +20,6 @@ from mpirdd import Context
 
 INTS = st.lists(st.integers(-9, 9), max_size=40)
 PARTITIONS = st.integers(1, 9)
-EMPTIES = [[], [None, None]]
 
 
 @given(data=INTS, count=PARTITIONS, n=st.integers(0, 45))

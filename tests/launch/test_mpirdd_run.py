@@ -132,7 +132,7 @@ def test_an_exception_gives_1_and_the_programs_own_traceback_once(runs: Runs) ->
     code, out, err = runs("def f():\n    1 / 0\nprint('x')\nf()")
     assert (code, out) == (1, "x\n")
     assert err.count("Traceback") == 1
-    assert err.splitlines()[1].endswith("job.py\", line 4, in <module>")
+    assert err.splitlines()[1].endswith('job.py", line 4, in <module>')
     assert err.endswith("ZeroDivisionError: division by zero\n")
 
 
@@ -142,7 +142,8 @@ def test_an_exit_before_any_context_ends_all_ranks(runs: Runs) -> None:
 
 def test_a_driver_that_vanishes_gives_its_code_and_a_line_about_it(runs: Runs) -> None:
     code, _, err = runs("import os; os._exit(7)")
-    assert code == 7
+    # MPICH then kills the others, and may return their code: 9.
+    assert code == 7 if find_launcher().kind == "Open MPI" else code in (7, 9)
     assert "the run ended before the driver finished" in err
 
 
@@ -168,7 +169,12 @@ def test_a_module_is_run_by_m(runs: Runs) -> None:
     command = runs.command("import sys; print(sys.argv[1:], __spec__.name, __name__)")
     command[-1:] = ["-m", "job", "-n", "7"]
     done = subprocess.run(
-        command, cwd=runs.folder, env=runs.environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
+        command,
+        cwd=runs.folder,
+        env=runs.environment(),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
     )
     assert (done.returncode, done.stdout) == (0, "['-n', '7'] job __main__\n")
 
@@ -212,7 +218,9 @@ def wait_for(child: subprocess.Popen[str], line: str) -> None:
 
 
 @pytest.mark.parametrize("text", [UP_AND_WAIT, BUSY_EXECUTORS], ids=["idle", "busy"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 @pytest.mark.parametrize("to", ["process", "group"])
 def test_a_signal_ends_all_ranks_within_5_seconds(
     runs: Runs, text: str, number: signal.Signals, code: int, to: str
@@ -232,7 +240,8 @@ def test_ctrl_c_while_the_ranks_start_ends_them(runs: Runs) -> None:
 
 
 def test_a_program_can_clean_up_on_ctrl_c(runs: Runs) -> None:
-    child = runs.start(f"try:\n    {'    '.join(UP_AND_WAIT.splitlines(True)).strip()}\nfinally:\n    print('cleaned up')")
+    body = "    ".join(UP_AND_WAIT.splitlines(True)).strip()
+    child = runs.start(f"try:\n    {body}\nfinally:\n    print('cleaned up')")
     wait_for(child, "up\n")
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=5)
@@ -263,7 +272,7 @@ def test_kill_9_of_mpirun_takes_the_ranks_along(runs: Runs) -> None:
 
 
 def on_a_terminal(runs: Runs, command: list[str], typed: list[tuple[str, str]]) -> tuple[int, str]:
-    """Exit code and screen of a command on a terminal of its own, typing each text once the screen shows a word."""
+    """Exit code and screen of a command on a terminal, typing each text once the screen shows its word."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(runs.folder)
@@ -305,17 +314,27 @@ def test_settings_reach_the_driver(runs: Runs) -> None:
 
 def test_threads_are_capped_before_numpy_is_imported(runs: Runs) -> None:
     text = "import os; print(os.environ['OPENBLAS_NUM_THREADS'], 'MPIRDD_STATUS_FILE' in os.environ)"
-    environment = {key: value for key, value in runs.environment().items() if not key.endswith("_NUM_THREADS")}
-    done = subprocess.run(runs.command(text), cwd=runs.folder, env=environment, capture_output=True, text=True)
+    environment = {
+        key: value for key, value in runs.environment().items() if not key.endswith("_NUM_THREADS")
+    }
+    done = subprocess.run(
+        runs.command(text), cwd=runs.folder, env=environment, capture_output=True, text=True
+    )
     assert done.stdout == "1 False\n"
 
 
 def test_a_driver_on_another_host_still_tells_its_exit_code(runs: Runs) -> None:
     """Hosts are named, so the launcher must not count on a driver beside it: mpirun carries the output."""
     command = runs.command("print('far'); raise SystemExit(4)")
-    command[4:4] = ["--mpi-args", "--host localhost:3" if find_launcher().kind == "Open MPI" else "-hosts localhost"]
+    hosts = "--host localhost:3" if find_launcher().kind == "Open MPI" else "-hosts localhost"
+    command[4:4] = [f"--mpi-args={hosts}"]
     done = subprocess.run(
-        command, cwd=runs.folder, env=runs.environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
+        command,
+        cwd=runs.folder,
+        env=runs.environment(),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
     )
     assert (done.returncode, done.stdout.strip()) == (4, "far"), done.stderr
     assert [name for name in os.listdir(runs.folder) if name.startswith(".mpirdd-")] == []

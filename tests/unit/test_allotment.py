@@ -143,8 +143,12 @@ def test_worlds_of_one_under_srun_are_refused_with_the_line_that_helps(environme
         check_world(environment, 1)
 
 
-@pytest.mark.parametrize(("environment", "whose"), [(OPEN_MPI, "Open MPI"), (MPICH, "MPICH"), ({**SRUN, **MPICH}, "MPICH")])
-def test_worlds_of_one_under_the_mpirun_of_another_mpi_are_refused(environment: dict[str, str], whose: str) -> None:
+@pytest.mark.parametrize(
+    ("environment", "whose"), [(OPEN_MPI, "Open MPI"), (MPICH, "MPICH"), ({**SRUN, **MPICH}, "MPICH")]
+)
+def test_worlds_of_one_under_the_mpirun_of_another_mpi_are_refused(
+    environment: dict[str, str], whose: str
+) -> None:
     with pytest.raises(ClusterError, match=f"{whose}.* started 4 .*another MPI"):
         check_world(environment, 1)
 

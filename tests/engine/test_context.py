@@ -1,0 +1,123 @@
+"""The life of a Context. These tests make their own, so they do not use the shared one."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from operator import add
+from typing import Any
+
+import pytest
+from beside import blocks_held
+
+from mpirdd import RDD, Context, TaskError, UsageError
+
+
+def test_one_context_after_the_other(executors: int) -> None:
+    for number in range(3):
+        with Context() as sc:
+            assert sc.defaultParallelism == executors
+            assert sc.parallelize(range(10)).map(lambda x, n=number: (x % 2, x * n)).reduceByKey(add).collectAsMap() == {
+                0: 20 * number, 1: 25 * number}
+
+
+def test_there_is_one_context_at_a_time() -> None:
+    with Context() as sc:
+        with pytest.raises(UsageError, match="there is a Context already"):
+            Context()
+        assert sc.parallelize([1]).count() == 1
+    with Context() as sc:
+        assert sc.parallelize([2]).collect() == [2]
+
+
+@pytest.mark.parametrize("use", [
+    lambda sc, rdd: rdd.collect(), lambda sc, rdd: rdd.take(1), lambda sc, rdd: rdd.saveAsTextFile("never"),
+    lambda sc, rdd: rdd.map(str), lambda sc, rdd: rdd.reduceByKey(add), lambda sc, rdd: rdd.cache(),
+    lambda sc, rdd: rdd.unpersist(), lambda sc, rdd: sc.parallelize([1]), lambda sc, rdd: sc.textFile(__file__),
+    lambda sc, rdd: sc.range(3), lambda sc, rdd: sc.union([rdd]), lambda sc, rdd: sc.emptyRDD(),
+])
+def test_a_stopped_context_and_its_rdds_refuse_everything(use: Callable[[Context, RDD], Any]) -> None:
+    with Context() as sc:
+        rdd = sc.parallelize([(1, 2)])
+        assert rdd.count() == 1
+    with pytest.raises(UsageError, match="has been stopped"):
+        use(sc, rdd)
+    sc.stop()  # once more is no error
+    with Context():  # nor does another one bring it back to life
+        with pytest.raises(UsageError, match="has been stopped"):
+            use(sc, rdd)
+        sc.stop()
+
+
+def test_rdds_of_another_context_are_refused() -> None:
+    with Context() as sc:
+        old = sc.parallelize([(1, 2)])
+    with Context() as sc, pytest.raises(UsageError):
+        sc.parallelize([(1, 2)]).union(old)
+
+
+def test_stopping_frees_what_executors_held() -> None:
+    with Context() as sc:
+        rdd = sc.parallelize([(1, 2)] * 10, 4).cache().reduceByKey(add)
+        assert rdd.count() == 1
+        assert blocks_held(sc)
+    with Context() as sc:
+        assert blocks_held(sc) == []
+    del rdd
+    gc.collect()  # handles of a stopped Context go without harm
+
+
+def test_an_exception_in_the_block_stops_the_context() -> None:
+    with pytest.raises(ZeroDivisionError), Context() as sc:
+        sc.parallelize([1]).count()
+        1 / 0  # noqa: B018
+    with pytest.raises(TaskError), Context() as sc:
+        sc.parallelize([1, 0]).map(lambda x: 1 / x).collect()
+    with Context() as sc:
+        assert sc.parallelize([1]).collect() == [1]
+
+
+def test_the_parallelism_setting_is_the_default_number_of_partitions() -> None:
+    with Context(parallelism=7) as sc:
+        assert (sc.defaultParallelism, sc.defaultMinPartitions) == (7, 2)
+        rdd = sc.parallelize([(i, i) for i in range(20)])
+        assert rdd.getNumPartitions() == 7
+        narrow = rdd.coalesce(2)
+        for made in (narrow.reduceByKey(add), narrow.groupByKey(), narrow.distinct(), narrow.join(narrow)):
+            assert made.getNumPartitions() == 7
+            assert made.count() == 20
+        assert narrow.reduceByKey(add, 3).getNumPartitions() == 3
+        assert narrow.sortByKey().keys().collect() == list(range(20))
+
+
+def test_exchanges_in_many_rounds_give_the_same_results() -> None:
+    words = [(f"word {i % 97}", "x" * (i % 50)) for i in range(3000)]
+    expected = {key: sum(len(v) for k, v in words if k == key) for key, _ in words}
+    with Context(exchange_bytes=4096) as sc:
+        rdd = sc.parallelize(words, 5)
+        assert rdd.mapValues(len).reduceByKey(add, 4).collectAsMap() == expected
+        assert rdd.groupByKey(6).mapValues(lambda values: sum(map(len, values))).collectAsMap() == expected
+        assert rdd.sortBy(lambda kv: kv[0]).collect() == sorted(words, key=lambda kv: kv[0])
+        assert rdd.cache().join(rdd.distinct().groupByKey()).count() == len(words)
+
+
+@pytest.mark.parametrize("settings", [{"parallelism": -1}, {"exchange_bytes": 1}, {"no_such_setting": 1}])
+def test_a_setting_that_cannot_be_is_refused_and_the_next_context_works(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(settings))):
+        Context(**settings)
+    with Context() as sc:
+        assert sc.parallelize([1]).count() == 1
+
+
+def test_jobs_right_after_a_failure_with_tasks_still_running() -> None:
+    def slow(index: int, records: Any) -> Any:
+        if index == 0:
+            raise RuntimeError("at once")
+        return list(records)
+
+    for _ in range(5):
+        with Context() as sc:
+            rdd = sc.parallelize(range(40), 20)
+            with pytest.raises(TaskError, match="at once"):
+                rdd.mapPartitionsWithIndex(slow).collect()
+            assert rdd.map(lambda x: (x % 4, 1)).reduceByKey(add).count() == 4

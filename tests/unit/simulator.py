@@ -1,0 +1,520 @@
+"""A cluster of simulated executors around the real scheduler, for thousands of seeded schedules without MPI.
+
+An executor behaves as the real one: messages reach it in order, it takes part in exchanges before it runs tasks, an exchange
+begins when all have come to it, and what it tells the driver arrives in order, some time later. Who does something
+next is random. Data is only the ids of blocks.
+
+``Account`` knows what the driver has been told, and holds every command against it: a task is sent only where all that it
+reads lies, nothing that exists is made again, an exchange is complete. When nothing moves any more, every job
+must have ended.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, field
+from random import Random
+
+from mpirdd.decisions.lineage import (
+    Concatenated,
+    Crossed,
+    Grouped,
+    Narrow,
+    Node,
+    OneToOne,
+    Shuffled,
+    Source,
+    walk,
+)
+from mpirdd.decisions.scheduler import (
+    BlocksGone,
+    CancelStage,
+    CloseStage,
+    Command,
+    DropBlocks,
+    Event,
+    ExchangeFinished,
+    JobCancelled,
+    JobEnded,
+    JobSubmitted,
+    Scheduler,
+    StartExchange,
+    StartTasks,
+    Task,
+    TaskFailed,
+    TaskFinished,
+)
+from mpirdd.words.errors import Failure
+from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
+from mpirdd.words.stage import Output, Stage
+
+FAILURE = Failure("ValueError", "", 1, "host", "stage", 0, None)
+
+
+@dataclass(frozen=True)
+class DropNode:
+    """What the driver tells all executors when it forgets a node."""
+
+    node: NodeId
+
+
+Message = StartTasks | StartExchange | CancelStage | CloseStage | DropBlocks | DropNode
+
+
+@dataclass(frozen=True)
+class Chaos:
+    """What goes wrong."""
+
+    failing: float = 0.0
+    """Probability that a task fails."""
+    vanishing: float = 0.0
+    """Probability, at each step, that a block is gone; its executor says so when somebody wants it."""
+
+
+# --- what a task touches ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Touched:
+    lacking: list[BlockId]
+    """Blocks without which the task cannot run; empty when it can."""
+    kept: list[BlockId]
+    """Persisted partitions that it computes."""
+
+
+def touch(stage: Stage, task: Task, held: Container[BlockId]) -> Touched:
+    """What a task does on an executor that holds these blocks."""
+    kept: dict[BlockId, None] = {}
+    absent: list[BlockId] = []
+    complete, splits = True, set(task.splits)
+    stack = [(stage.target, task.partition)]
+    while stack:
+        node, index = stack.pop()
+        pipe = stage.pipes[node]
+        if pipe.keep:
+            block = BlockId("rdd", node, index)
+            if block in held or block in kept:
+                continue
+            kept[block] = None
+        if pipe.kind == "source":
+            complete = complete and (pipe.head, index) in splits
+        elif pipe.kind == "shuffle":
+            if BlockId("in", pipe.head, index) not in held:
+                absent.append(BlockId("in", pipe.head, index))
+        elif any(parent not in stage.pipes for parent in pipe.parents):
+            complete = False
+        else:
+            assert pipe.inputs is not None
+            stack.extend((pipe.parents[parent], at) for parent, at in pipe.inputs.of(index))
+    return Touched([] if complete and not absent else [*kept, *absent], list(kept))
+
+
+# --- the account ------------------------------------------------------------------------------------------------------
+
+
+class Account:
+    """What the driver has been told; checks its commands against that."""
+
+    def __init__(self, executors: Iterable[Rank]) -> None:
+        self.executors = set(executors)
+        self.nodes: dict[NodeId, Node] = {}
+        self.wanted: dict[JobId, set[int]] = {}
+        self.results: dict[JobId, Counter[int]] = {}
+        """How often each partition of a job arrived."""
+        self.ended: dict[JobId, Failure | None] = {}
+        self.holders: dict[BlockId, set[Rank]] = {}
+        self._outputs: dict[StageId, Output] = {}
+        self._exchanges: dict[int, tuple[StartExchange, set[Rank]]] = {}
+
+    def note(self, event: Event) -> None:
+        if isinstance(event, JobSubmitted):
+            self.nodes.update((node.id, node) for node in walk(event.node))
+            self.wanted[event.job], self.results[event.job] = set(event.partitions), Counter()
+        elif isinstance(event, JobCancelled):
+            self.ended[event.job] = FAILURE
+        elif isinstance(event, TaskFinished):
+            output = self._outputs[event.stage]
+            for block in event.made:
+                self._add(block, event.executor)
+            if output.kind == "result":
+                self.results[output.of][event.partition] += 1
+        elif isinstance(event, BlocksGone):
+            self._remove(event.blocks, event.executor)
+        elif isinstance(event, ExchangeFinished):
+            self._note_exchange(event)
+
+    def _note_exchange(self, event: ExchangeFinished) -> None:
+        plan, waiting = self._exchanges[event.exchange]
+        waiting.discard(event.executor)
+        if waiting:
+            return
+        del self._exchanges[event.exchange]
+        for rank, parts in plan.owners.items():
+            for part in parts:
+                self._add(BlockId("in", plan.shuffle or 0, part), rank)
+        for copies in plan.copies.values():
+            for block, rank in copies:
+                self._add(block, rank)
+
+    def forget(self, node: NodeId) -> None:
+        del self.nodes[node]
+        for block in [block for block in self.holders if block.of == node]:
+            del self.holders[block]
+
+    def _add(self, block: BlockId, rank: Rank) -> None:
+        if block.of in self.nodes:
+            self.holders.setdefault(block, set()).add(rank)
+
+    def _remove(self, blocks: Iterable[BlockId], rank: Rank) -> None:
+        for block in blocks:
+            self.holders.get(block, set()).discard(rank)
+
+    def check(self, command: Command) -> None:
+        if isinstance(command, StartTasks):
+            self._check_tasks(command)
+        elif isinstance(command, StartExchange):
+            self._check_exchange(command)
+            self._exchanges[command.exchange] = command, set(command.executors)
+        elif isinstance(command, DropBlocks):
+            self._remove(command.blocks, command.executor)
+        elif isinstance(command, JobEnded):
+            assert command.job not in self.ended, f"job {command.job} ended twice"
+            self.ended[command.job] = command.failure
+            assert command.failure or set(self.results[command.job]) == self.wanted[command.job]
+
+    def _check_tasks(self, command: StartTasks) -> None:
+        assert command.executor in self.executors
+        self._outputs[command.stage.id] = output = command.stage.output
+        here = _HeldBy(self.holders, command.executor)
+        for task in command.tasks:
+            touched = touch(command.stage, task, here)
+            assert not touched.lacking, f"sent to executor {command.executor}, which lacks {touched.lacking}"
+            if output.kind == "map":
+                assert not self.holders.get(BlockId("map", output.of, task.partition)), "map output exists already"
+            else:
+                assert output.of not in self.ended and not self.results[output.of][task.partition]
+            for block in touched.kept:
+                assert not self.holders.get(block), "a kept partition exists already"
+
+    def _check_exchange(self, plan: StartExchange) -> None:
+        assert set(plan.executors) == self.executors
+        if plan.shuffle is not None:
+            shuffle = self.nodes[plan.shuffle]
+            assert isinstance(shuffle, Shuffled)
+            given = [index for maps in plan.maps.values() for index in maps]
+            assert sorted(given) == list(range(shuffle.from_node.num_partitions)), "incomplete or doubled"
+            for rank, maps in plan.maps.items():
+                assert all(rank in self.holders[BlockId("map", plan.shuffle, index)] for index in maps)
+            for parts in plan.owners.values():
+                assert not any(self.holders.get(BlockId("in", plan.shuffle, part)) for part in parts), "exchanged already"
+        for rank, copies in plan.copies.items():
+            for block, to in copies:
+                assert rank in self.holders[block] and to not in self.holders[block]
+
+
+class _HeldBy:
+    """The blocks of one executor, as a container."""
+
+    def __init__(self, holders: dict[BlockId, set[Rank]], rank: Rank) -> None:
+        self._holders, self._rank = holders, rank
+
+    def __contains__(self, block: object) -> bool:
+        return self._rank in self._holders.get(block, ())  # type: ignore[call-overload]
+
+
+# --- the cluster ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Executor:
+    rank: Rank
+    inbox: deque[Message] = field(default_factory=deque)
+    tasks: deque[tuple[Stage, Task]] = field(default_factory=deque)
+    exchanges: deque[StartExchange] = field(default_factory=deque)
+    joined: bool = False
+    """Is in the first of its exchanges, and has given what it gives."""
+    outbox: deque[Event] = field(default_factory=deque)
+    blocks: set[BlockId] = field(default_factory=set)
+
+
+@dataclass
+class Meeting:
+    """An exchange under way."""
+
+    joined: int = 0
+    left: int = 0
+    copies: set[tuple[BlockId, Rank]] = field(default_factory=set)
+    """What was really given, and to whom."""
+
+
+class Simulator:
+    """``submit``, ``cancel`` and ``forget`` as a program would; ``step`` or ``run``; then look at the account."""
+
+    def __init__(self, executors: int, random: Random, chaos: Chaos | None = None) -> None:
+        self.scheduler = Scheduler(range(1, executors + 1))
+        self.executors = {rank: Executor(rank) for rank in range(1, executors + 1)}
+        self.account = Account(self.executors)
+        self.made: Counter[BlockId] = Counter()
+        """How often each block was computed."""
+        self.exchanges = 0
+        self.events = 0
+        self.chaos = chaos or Chaos()
+        self._random = random
+        self._restless = _Bag()
+        self._meetings: dict[int, Meeting] = {}
+
+    # --- the program ----------------------------------------------------------------------------------------------
+
+    def submit(self, job: JobId, node: Node, partitions: Iterable[int] | None = None) -> None:
+        wanted = range(node.num_partitions) if partitions is None else partitions
+        self._tell(JobSubmitted(job, node, list(wanted), f"job {job}"))
+
+    def cancel(self, job: JobId) -> None:
+        if job not in self.account.ended:
+            self._tell(JobCancelled(job))
+
+    def forget(self, node: NodeId) -> None:
+        """No handle refers to the node, and no job needs it."""
+        self.scheduler.forget(node)
+        self.account.forget(node)
+        for rank in self.executors:
+            self._send(rank, DropNode(node))
+
+    def run(self, steps: int = 100_000) -> None:
+        """Until nothing moves any more; then every job has ended."""
+        for _ in range(steps):
+            if not self.step():
+                waiting = set(self.account.wanted) - set(self.account.ended)
+                assert not waiting, f"jobs {waiting} wait for ever"
+                return
+        raise AssertionError(f"still busy after {steps} steps")
+
+    def step(self) -> bool:
+        """Somebody does something; False when there is nothing to do."""
+        if not self._restless:
+            return False
+        executor = self.executors[self._restless.choose(self._random)]
+        if self.chaos.vanishing and self._random.random() < self.chaos.vanishing:
+            self._vanish(executor)
+        self._random.choice(self._possible(executor))(executor)
+        self._look_at(executor)
+        return True
+
+    # --- executors ------------------------------------------------------------------------------------------------
+
+    def _possible(self, executor: Executor) -> list[Callable[[Executor], None]]:
+        actions = []
+        if executor.outbox:
+            actions.append(self._report)
+        if executor.inbox:
+            actions.append(self._read)
+        if executor.exchanges:
+            plan = executor.exchanges[0]
+            if not executor.joined:
+                actions.append(self._join)
+            elif self._meetings[plan.exchange].joined == len(plan.executors):
+                actions.append(self._leave)
+        elif executor.tasks:
+            actions.append(self._work)
+        return actions
+
+    def _report(self, executor: Executor) -> None:
+        self._tell(executor.outbox.popleft())
+
+    def _read(self, executor: Executor) -> None:
+        message = executor.inbox.popleft()
+        if isinstance(message, StartTasks):
+            executor.tasks.extend((message.stage, task) for task in message.tasks)
+        elif isinstance(message, StartExchange):
+            executor.exchanges.append(message)
+        elif isinstance(message, DropBlocks):
+            executor.blocks -= set(message.blocks)
+        elif isinstance(message, DropNode):
+            executor.blocks = {block for block in executor.blocks if block.of != message.node}
+        elif isinstance(message, CancelStage):
+            executor.tasks = deque(item for item in executor.tasks if item[0].id != message.stage)
+        else:
+            assert all(stage.id != message.stage for stage, _ in executor.tasks), "a closed stage has tasks left"
+
+    def _join(self, executor: Executor) -> None:
+        plan = executor.exchanges[0]
+        for index in plan.maps.get(executor.rank, ()):
+            block = BlockId("map", plan.shuffle or 0, index)
+            assert block in executor.blocks or block.of not in self.account.nodes, f"{block} is not there"
+        meeting = self._meetings.setdefault(plan.exchange, Meeting())
+        copies = plan.copies.get(executor.rank, ())
+        meeting.copies.update(copy for copy in copies if copy[0] in executor.blocks)
+        gone = tuple(block for block, _ in copies if block not in executor.blocks)
+        if gone:
+            executor.outbox.append(BlocksGone(executor.rank, gone))
+        executor.joined = True
+        meeting.joined += 1
+        if meeting.joined == len(plan.executors):
+            for rank in plan.executors:
+                self._restless.add(rank)
+
+    def _leave(self, executor: Executor) -> None:
+        plan = executor.exchanges.popleft()
+        executor.joined = False
+        meeting = self._meetings[plan.exchange]
+        executor.blocks.update(BlockId("in", plan.shuffle or 0, part) for part in plan.owners.get(executor.rank, ()))
+        executor.blocks.update(block for block, to in meeting.copies if to == executor.rank)
+        executor.outbox.append(ExchangeFinished(executor.rank, plan.exchange))
+        meeting.left += 1
+        if meeting.left == len(plan.executors):
+            del self._meetings[plan.exchange]
+
+    def _work(self, executor: Executor) -> None:
+        stage, task = executor.tasks.popleft()
+        touched = touch(stage, task, executor.blocks)
+        if touched.lacking:
+            executor.outbox.append(BlocksGone(executor.rank, tuple(touched.lacking), stage.id, (task.partition,)))
+        elif self._random.random() < self.chaos.failing:
+            executor.outbox.append(TaskFailed(executor.rank, stage.id, task.partition, FAILURE))
+        else:
+            made = [*touched.kept]
+            if stage.output.kind == "map":
+                made.append(BlockId("map", stage.output.of, task.partition))
+            executor.blocks.update(made)
+            self.made.update(made)
+            seconds = self._random.expovariate(1000)
+            executor.outbox.append(TaskFinished(executor.rank, stage.id, task.partition, tuple(made), seconds))
+
+    def _vanish(self, executor: Executor) -> None:
+        if not executor.blocks:
+            return
+        block = self._random.choice(sorted(executor.blocks))
+        if block.kind != "map":
+            executor.blocks.remove(block)
+        elif executor.rank in self.account.holders.get(block, ()) and not self._contributes(executor, block):
+            executor.blocks.remove(block)  # no task ever looks for it, so the driver must hear of it at once
+            self._tell(BlocksGone(executor.rank, (block,)))
+
+    def _contributes(self, executor: Executor, block: BlockId) -> bool:
+        """An exchange counts on the map output."""
+        plans = [*executor.exchanges, *(message for message in executor.inbox if isinstance(message, StartExchange))]
+        return any(plan.shuffle == block.of and block.part in plan.maps.get(executor.rank, ()) for plan in plans)
+
+    def _look_at(self, executor: Executor) -> None:
+        if self._possible(executor):
+            self._restless.add(executor.rank)
+        else:
+            self._restless.discard(executor.rank)
+
+    # --- the driver -----------------------------------------------------------------------------------------------
+
+    def _tell(self, event: Event) -> None:
+        self.events += 1
+        self.account.note(event)
+        for command in self.scheduler.handle(event):
+            self.account.check(command)
+            if isinstance(command, StartExchange):
+                self.exchanges += 1
+                for rank in command.executors:
+                    self._send(rank, command)
+            elif isinstance(command, CloseStage):
+                for rank in self.executors:
+                    self._send(rank, command)
+            elif not isinstance(command, JobEnded):
+                self._send(command.executor, command)
+
+    def _send(self, rank: Rank, message: Message) -> None:
+        self.executors[rank].inbox.append(message)
+        self._restless.add(rank)
+
+
+class _Bag:
+    """A set from which a random member can be drawn in constant time."""
+
+    def __init__(self) -> None:
+        self._members: list[Rank] = []
+        self._places: dict[Rank, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def choose(self, random: Random) -> Rank:
+        return self._members[int(random.random() * len(self._members))]
+
+    def add(self, member: Rank) -> None:
+        if member not in self._places:
+            self._places[member] = len(self._members)
+            self._members.append(member)
+
+    def discard(self, member: Rank) -> None:
+        place = self._places.pop(member, None)
+        if place is not None:
+            last = self._members.pop()
+            if last != member:
+                self._members[place] = last
+                self._places[last] = place
+
+
+# --- lineages ---------------------------------------------------------------------------------------------------------
+
+
+class Lineage:
+    """Makes nodes. Their functions are never called here."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+
+    def source(self, partitions: int) -> Node:
+        return self._add(lambda id: Source(id, f"source {id}", partitions, None, iter, range(partitions)))
+
+    def map(self, parent: Node) -> Node:
+        return self._narrow(parent.num_partitions, (parent,), OneToOne())
+
+    def zip(self, *parents: Node) -> Node:
+        return self._narrow(parents[0].num_partitions, parents, OneToOne(len(parents)))
+
+    def union(self, *parents: Node) -> Node:
+        counts = tuple(parent.num_partitions for parent in parents)
+        return self._narrow(sum(counts), parents, Concatenated(counts))
+
+    def coalesce(self, parent: Node, partitions: int) -> Node:
+        have = parent.num_partitions
+        groups = tuple(tuple(range(i * have // partitions, (i + 1) * have // partitions)) for i in range(partitions))
+        return self._narrow(partitions, (parent,), Grouped(groups))
+
+    def cartesian(self, first: Node, second: Node) -> Node:
+        return self._narrow(
+            first.num_partitions * second.num_partitions, (first, second), Crossed(second.num_partitions))
+
+    def shuffle(self, parent: Node, partitions: int) -> Node:
+        return self._add(lambda id: Shuffled(id, f"shuffle {id}", partitions, None, parent, list, iter))  # type: ignore[arg-type]
+
+    def _narrow(self, partitions: int, parents: tuple[Node, ...], inputs: OneToOne | Concatenated | Grouped | Crossed) -> Node:
+        return self._add(lambda id: Narrow(id, f"narrow {id}", partitions, None, parents, inputs, zip))
+
+    def _add(self, make: Callable[[NodeId], Node]) -> Node:
+        node = make(len(self.nodes) + 1)
+        self.nodes.append(node)
+        return node
+
+
+def random_lineage(random: Random, size: int, *, most_partitions: int = 6) -> list[Node]:
+    """About ``size`` nodes, each made from earlier ones."""
+    lineage = Lineage()
+    for _ in range(random.randint(1, 2)):
+        lineage.source(random.randint(1, most_partitions))
+    while len(lineage.nodes) < size:
+        parent, other = random.choice(lineage.nodes), random.choice(lineage.nodes)
+        parts = random.randint(1, most_partitions)
+        kind = random.choice(["map", "map", "shuffle", "shuffle", "join", "union", "coalesce", "cartesian", "zip"])
+        if kind == "map":
+            lineage.map(parent)
+        elif kind == "shuffle":
+            lineage.shuffle(parent, parts)
+        elif kind == "join":
+            lineage.zip(lineage.shuffle(parent, parts), lineage.shuffle(other, parts))
+        elif kind == "union" and parent.num_partitions + other.num_partitions <= 3 * most_partitions:
+            lineage.union(parent, other)
+        elif kind == "coalesce":
+            lineage.coalesce(parent, random.randint(1, parent.num_partitions))
+        elif kind == "cartesian" and parent.num_partitions * other.num_partitions <= 3 * most_partitions:
+            lineage.cartesian(parent, other)
+        elif kind == "zip" and parent.num_partitions == other.num_partitions:
+            lineage.zip(parent, other)
+    return lineage.nodes
