@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from struct import Struct
+from struct import error as StructError
 from typing import Any
 
 from mpirdd.words.errors import UsageError
@@ -119,7 +120,7 @@ def _fixed(name: str, layout: str, check: Callable[[Any], bool], what: str) -> W
             raise TypeError(f"it takes {what}")
         try:
             return packer.pack(value)
-        except Exception as error:  # struct.error, OverflowError
+        except (StructError, OverflowError) as error:
             raise ValueError(f"it takes {what}") from error
 
     def read(data: bytes, start: int) -> tuple[Any, int]:
@@ -128,9 +129,10 @@ def _fixed(name: str, layout: str, check: Callable[[Any], bool], what: str) -> W
         return unpack_from(data, start)[0], start + size
 
     def decode_all(data: Sequence[bytes]) -> list[Any]:
-        if any(len(one) != size for one in data):
-            raise ValueError(f"not {size} bytes long")
-        return list(chain.from_iterable(map(unpack, data)))
+        try:
+            return list(chain.from_iterable(map(unpack, data)))
+        except StructError:
+            raise ValueError(f"not {size} bytes long") from None
 
     return Writable(PACKAGE + name, encode, read, decode_all)
 

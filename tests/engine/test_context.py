@@ -8,7 +8,7 @@ from operator import add
 from typing import Any
 
 import pytest
-from beside import blocks_held
+from beside import RANKS, blocks_held
 
 from mpirdd import RDD, Context, TaskError, UsageError
 
@@ -56,6 +56,7 @@ def test_rdds_of_another_context_are_refused() -> None:
         sc.parallelize([(1, 2)]).union(old)
 
 
+@pytest.mark.xfail(RANKS == 1, strict=True, reason="nobody lets the hosted executor act on the Reset that stop sends")
 def test_stopping_frees_what_executors_held() -> None:
     with Context() as sc:
         rdd = sc.parallelize([(1, 2)] * 10, 4).cache().reduceByKey(add)

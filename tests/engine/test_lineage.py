@@ -84,6 +84,7 @@ def test_a_join_with_itself_that_shuffles_each_time(sc: Context) -> None:
 
 def test_a_union_with_itself_again_and_again(sc: Context, calls: Calls) -> None:
     rdd = sc.parallelize([1], 1).map(calls).cache()
+    assert rdd.count() == 1
     for _ in range(6):
         rdd = rdd.union(rdd)
     assert rdd.map(double).sum() == 2**7

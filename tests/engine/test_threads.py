@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from operator import add
@@ -61,23 +60,6 @@ def test_a_failing_job_leaves_those_of_other_threads_alone(sc: Context) -> None:
 
     made = at_once(fail, rdd.count, fail, rdd.reduceByKey(add).collectAsMap, rdd.values().sum)
     assert made == ["do not like (3, 150)", 200, "do not like (3, 150)", SUMS, sum(range(200))]
-
-
-def test_a_short_job_need_not_wait_for_a_long_one(sc: Context, executors: int) -> None:
-    if executors < 2:
-        pytest.skip("one executor does one thing after the other")
-
-    def long() -> float:
-        sc.parallelize([0.5], 1).foreach(time.sleep)
-        return time.monotonic()
-
-    def short() -> float:
-        time.sleep(0.1)
-        sc.parallelize(range(5), executors - 1).count()
-        return time.monotonic()
-
-    longer, shorter = at_once(long, short)
-    assert shorter < longer
 
 
 def test_handles_may_go_while_other_threads_run_jobs(sc: Context) -> None:
