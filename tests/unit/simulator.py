@@ -153,9 +153,10 @@ class Account:
         for rank, parts in plan.owners.items():
             for part in parts:
                 self._add(BlockId("in", plan.shuffle or 0, part), rank)
-        for copies in plan.copies.values():
+        for sender, copies in plan.copies.items():
             for block, rank in copies:
-                self._add(block, rank)
+                if sender in self.holders[block]:  # else it has said that it could not give it
+                    self._add(block, rank)
 
     def forget(self, node: NodeId) -> None:
         del self.nodes[node]

@@ -1,0 +1,1 @@
+"""Where PySpark keeps its RDD layer since version 4."""

@@ -1,0 +1,3 @@
+from mpirdd.user.broadcast import Broadcast
+
+__all__ = ["Broadcast"]

@@ -1,0 +1,3 @@
+from mpirdd.user.files import SparkFiles
+
+__all__ = ["SparkFiles"]

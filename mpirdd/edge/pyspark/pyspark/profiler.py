@@ -1,0 +1,3 @@
+from mpirdd.user.profiling import BasicProfiler, Profiler
+
+__all__ = ["BasicProfiler", "Profiler"]

@@ -1,0 +1,3 @@
+from mpirdd.user.results import ResultIterable
+
+__all__ = ["ResultIterable"]

@@ -1,0 +1,3 @@
+from mpirdd.user.statistics import StatCounter
+
+__all__ = ["StatCounter"]

@@ -1,0 +1,3 @@
+from mpirdd.user.storagelevel import StorageLevel
+
+__all__ = ["StorageLevel"]

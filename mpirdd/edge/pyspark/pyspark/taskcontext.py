@@ -1,0 +1,3 @@
+from mpirdd.user.taskcontext import BarrierTaskContext, BarrierTaskInfo, TaskContext
+
+__all__ = ["BarrierTaskContext", "BarrierTaskInfo", "TaskContext"]
