@@ -12,17 +12,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["RDD", "Context", "MpirddError", "TaskError", "UsageError", "__version__"]
+__all__ = [
+    "RDD", "Accumulator", "AccumulatorParam", "BarrierTaskContext", "Broadcast", "Context", "InputError", "JobCancelled",
+    "MpirddError", "RecordError", "StorageLevel", "TaskContext", "TaskError", "UsageError", "__version__",
+]
 
 if TYPE_CHECKING:
     from mpirdd.edge.session import Context
+    from mpirdd.user.accumulators import Accumulator, AccumulatorParam
+    from mpirdd.user.broadcast import Broadcast
     from mpirdd.user.rdd import RDD
-    from mpirdd.words.errors import MpirddError, TaskError, UsageError
+    from mpirdd.user.storagelevel import StorageLevel
+    from mpirdd.user.taskcontext import BarrierTaskContext, TaskContext
+    from mpirdd.words.errors import InputError, JobCancelled, MpirddError, RecordError, TaskError, UsageError
 
 _HOMES = {
     "Context": "mpirdd.edge.session",
     "RDD": "mpirdd.user.rdd",
+    "Accumulator": "mpirdd.user.accumulators",
+    "AccumulatorParam": "mpirdd.user.accumulators",
+    "Broadcast": "mpirdd.user.broadcast",
+    "StorageLevel": "mpirdd.user.storagelevel",
+    "BarrierTaskContext": "mpirdd.user.taskcontext",
+    "TaskContext": "mpirdd.user.taskcontext",
+    "InputError": "mpirdd.words.errors",
+    "JobCancelled": "mpirdd.words.errors",
     "MpirddError": "mpirdd.words.errors",
+    "RecordError": "mpirdd.words.errors",
     "TaskError": "mpirdd.words.errors",
     "UsageError": "mpirdd.words.errors",
 }

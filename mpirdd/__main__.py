@@ -10,6 +10,11 @@ import sys
 
 
 def _main(words: list[str]) -> int:
+    if words[:1] == ["--pyspark"]:
+        from mpirdd.edge.pyspark import VARIABLE
+
+        os.environ[VARIABLE] = "1"
+        words = words[1:]
     if words and _is_program(words[0]):
         if words[0] == "-m" and len(words) == 1:
             print("mpirdd: -m needs the name of a module", file=sys.stderr)

@@ -181,6 +181,7 @@ def _continues(node: Node, kept: Container[NodeId]) -> bool:
 def _work(pipes: dict[NodeId, Pipe], target: NodeId, partition: int, have: Have) -> Work:
     """What the task for ``partition`` of ``target`` reads and keeps."""
     work = Work()
+    made: set[BlockId] = set()
     stack = [(target, partition)]
     while stack:
         node, index = stack.pop()
@@ -190,6 +191,9 @@ def _work(pipes: dict[NodeId, Pipe], target: NodeId, partition: int, have: Have)
             if have.holders(block):
                 work.reads.append(block)
                 continue
+            if block in made:
+                continue
+            made.add(block)
             work.makes.append(block)
         if pipe.kind == "source":
             work.splits.append((pipe.head, index))

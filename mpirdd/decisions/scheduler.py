@@ -229,6 +229,10 @@ class Scheduler:
         run = self._runs.get(stage)
         return len(run.need.work) if run else 0
 
+    def load(self) -> dict[Rank, int]:
+        """Tasks under way at each executor."""
+        return {rank: sum(run.load.get(rank, 0) for run in self._runs.values()) for rank in self.executors}
+
     def jobs_wanting(self, output: Output) -> list[JobId]:
         """The jobs that a stage with this output runs for, oldest first."""
         return [job.id for job in self._jobs.values() if self._wants(job, output)]
@@ -267,7 +271,7 @@ class Scheduler:
         run = self._settle(event.stage, event.partition)
         unwanted = []
         for block in event.made:
-            if self._is_wanted(block, run):
+            if self._is_wanted(block, run) or event.executor in self.have.holders(block):
                 self.have.add(block, event.executor)
             else:
                 unwanted.append(block)
@@ -296,21 +300,22 @@ class Scheduler:
             return []
         del self._exchanges[event.exchange]
         unwanted: dict[Rank, list[BlockId]] = {}
-        for block, executor in self._arrivals(exchange.plan):
+        for block, executor, arrived in self._arrivals(exchange.plan):
             if block.of in exchange.forgotten or (block.kind == "rdd" and block.of not in self.kept):
                 unwanted.setdefault(executor, []).append(block)
-            else:
+            elif arrived:
                 self.have.add(block, executor)
         return [*(DropBlocks(executor, tuple(blocks)) for executor, blocks in unwanted.items()), *self._advance_all()]
 
-    def _arrivals(self, plan: StartExchange) -> Iterator[tuple[BlockId, Rank]]:
-        """What the exchange has brought, and where. An executor that lacks what it should copy says so before it is done."""
+    def _arrivals(self, plan: StartExchange) -> Iterator[tuple[BlockId, Rank, bool]]:
+        """What the exchange should have brought to whom, and whether it did: a sender that lacks a block says so first."""
         for executor, partitions in plan.owners.items():
             for partition in partitions:
                 assert plan.shuffle is not None
-                yield BlockId("in", plan.shuffle, partition), executor
+                yield BlockId("in", plan.shuffle, partition), executor, True
         for sender, copies in plan.copies.items():
-            yield from ((block, executor) for block, executor in copies if sender in self.have.holders(block))
+            for block, executor in copies:
+                yield block, executor, sender in self.have.holders(block)
 
     def _blocks_gone(self, event: BlocksGone) -> list[Command]:
         for block in event.blocks:

@@ -50,6 +50,9 @@ def _add_run(commands: _Commands) -> None:
     )
     parser.set_defaults(carry_out=_run)
     _add_launch_options(parser)
+    parser.add_argument(
+        "--pyspark", action="store_true", default=None, help="run an unchanged PySpark program: see docs/API.md"
+    )
     parser.add_argument("-m", action="store_true", dest="is_module", help="run a module, as python -m does")
     parser.add_argument(
         "--parallelism", metavar="N", help="default number of partitions (one for each executor)"
@@ -68,7 +71,8 @@ def _run(options: Namespace) -> int:
     program = options.program[1:] if options.program[:1] == ["--"] else options.program
     if not program:
         raise UsageError("which program? mpirdd run [-n RANKS] job.py [args ...]")
-    given = {"PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level, "PROGRESS": options.progress}
+    given = {"PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level, "PROGRESS": options.progress,
+             "PYSPARK": options.pyspark}
     return launch.run(
         launch.Order(
             program=["-m", *program] if options.is_module else program,

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from types import CodeType, FrameType, ModuleType, TracebackType
 
+from mpirdd.edge import pyspark
 from mpirdd.edge.allotment import cap_threads, launched_rank, launched_size
 from mpirdd.words.errors import ClusterError
 
@@ -33,6 +34,8 @@ def main(words: Sequence[str]) -> int:
         cap_threads(os.environ)  # before session, which imports numpy
     from mpirdd.edge import session
 
+    if os.environ.get(pyspark.VARIABLE):
+        pyspark.enable()
     status_file = os.environ.pop(handover.STATUS_VARIABLE, None)  # no matter of what the program starts
     try:
         transport = session.transport()

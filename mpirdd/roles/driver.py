@@ -23,6 +23,7 @@ from mpirdd.decisions.lineage import Narrow, Node, Shuffled, Source, walk
 from mpirdd.decisions.plan import shuffles_of
 from mpirdd.decisions.scheduler import Scheduler
 from mpirdd.roles.current import collecting_broadcasts
+from mpirdd.roles.history import History
 from mpirdd.roles.progress import Progress
 from mpirdd.storage.codec import decode, encode, pickle_function
 from mpirdd.words import messages
@@ -80,6 +81,7 @@ class Driver:
     ) -> None:
         self.settings = settings
         self.hosts: dict[Rank, str] = {}
+        self.history = History()
         self._transport = transport
         self._pause, self._resume = pause, resume
         self._scheduler = Scheduler(range(1, transport.size))
@@ -137,6 +139,7 @@ class Driver:
                 self._pickle(ClosureId("action", job_id), action, label)
                 self._pickle_lineage(node)
                 self._jobs[job_id] = job
+                self.history.job_started(job_id, request.group)
                 self._act(self._scheduler.handle(decisions.JobSubmitted(job_id, node, list(partitions), label)))
             while not job.ended:
                 with self._lock:
@@ -151,6 +154,7 @@ class Driver:
                 self._act(self._scheduler.handle(decisions.JobCancelled(job_id)))
             raise
         finally:
+            self.history.job_ended(job_id, succeeded=job.ended and not job.cancelled and job.failure is None)
             self._end(job_id)
         if job.cancelled:
             raise JobCancelled(f"{label} was cancelled")
@@ -195,6 +199,11 @@ class Driver:
             self._scheduler.have.forget_kept(node)
             self._broadcast(messages.Drop(kept=(node,)))
 
+    def load(self) -> dict[Rank, int]:
+        """How many tasks each executor has, running or queued."""
+        with self._lock:
+            return self._scheduler.load()
+
     def adopt(self, node: Node) -> None:
         """The node takes the place of another one in a lineage that is known already."""
         with self._lock:
@@ -238,6 +247,7 @@ class Driver:
         elif isinstance(message, messages.Exchanged):
             self._act(self._scheduler.handle(decisions.ExchangeFinished(sender, message.exchange)))
         elif isinstance(message, messages.Failed):
+            self.history.task_ended(message.stage, succeeded=False)
             self._act(self._scheduler.handle(
                 decisions.TaskFailed(sender, message.stage, message.partition, message.failure)))
         elif isinstance(message, messages.Lacking):
@@ -252,6 +262,7 @@ class Driver:
             self._sees_folder.append(message.sees_folder)
 
     def _finish_task(self, sender: Rank, done: messages.Done) -> None:
+        self.history.task_ended(done.stage, succeeded=True)
         output = self._scheduler.output_of(done.stage)
         if output is None:
             pass  # of a job that has ended
@@ -294,13 +305,15 @@ class Driver:
 
     def _start_tasks(self, command: decisions.StartTasks) -> None:
         stage, sent = command.stage, self._sent[command.executor]
+        wanting = self._scheduler.jobs_wanting(stage.output)
+        self.history.tasks_started(
+            stage.id, stage.label, self._scheduler.tasks_of(stage.id), len(command.tasks), wanting)
         self._send_broadcasts(command)
         new = [closure for closure in dict.fromkeys(stage.closures()) if closure not in sent]
         if new:
             self._send(command.executor, messages.Closures(tuple((c, self._pickled[c]) for c in new)))
             sent.update(new)
         if stage.id not in sent:
-            wanting = self._scheduler.jobs_wanting(stage.output)
             properties = self._jobs[wanting[0]].request.properties if wanting else {}
             self._send(command.executor, messages.OpenStage(stage, properties))
             sent.add(stage.id)
@@ -334,6 +347,7 @@ class Driver:
 
     def _close_stage(self, stage: StageId) -> None:
         self._barriers.pop(stage, None)
+        self.history.stage_closed(stage)
         for rank, sent in self._sent.items():
             if stage in sent:
                 sent.discard(stage)

@@ -45,9 +45,17 @@ class _Visit:
     pipe: Pipe
     partition: int
     kept: bool = False
-    """A block of it is here."""
-    inputs: list[int] = field(default_factory=list)
-    """The visits that it reads, by their place in the list."""
+    """A block of it is here, or will be when an earlier visit has been evaluated."""
+    inputs: list[_Visit] = field(default_factory=list)
+    """The visits that it reads."""
+    records: Any = None
+    depth: int = 0
+    """Iterators that feed each other to give the records."""
+
+    def shorten(self) -> None:
+        """Cut a chain of iterators that has become too long."""
+        if self.depth >= LONGEST_CHAIN:
+            self.records, self.depth = iter(list(self.records)), 0
 
 
 def run_task(
@@ -86,52 +94,70 @@ def _records(
     made: list[BlockId],
 ) -> Any:
     visits = _visits(stage, partition, store, splits)
-    evaluated: list[tuple[Any, int]] = [(None, 0)] * len(visits)
-    for place in reversed(range(len(visits))):
-        visit = visits[place]
-        pipe, index = visit.pipe, visit.partition
-        block = BlockId("rdd", pipe.node, index)
-        if visit.kept or (pipe.keep and block in store):  # computed for an earlier visit of this task
-            evaluated[place] = iter(store.get(block)), 0
-            continue
-        head = closures[ClosureId("step", pipe.head)]
-        depth = 1
-        if pipe.kind == "source":
-            records = head(splits[pipe.head, index])
-        elif pipe.kind == "shuffle":
-            records = head(store.get(BlockId("in", pipe.head, index)))
-        else:
-            records = head(index, *[evaluated[i][0] for i in visit.inputs])
-            depth += max((evaluated[i][1] for i in visit.inputs), default=0)
-        for step in pipe.steps:
-            if depth >= LONGEST_CHAIN:
-                records, depth = iter(list(records)), 0
-            records = closures[ClosureId("step", step)](index, records)
-            depth += 1
-        if pipe.keep:
-            value = list(records)
-            store.put(block, value)
-            made.append(block)
-            records, depth = iter(value), 0
-        evaluated[place] = records, depth
-    return evaluated[0][0]
+    for visit in visits:
+        _evaluate(visit, store, closures, splits, made)
+    return visits[-1].records
+
+
+def _evaluate(
+    visit: _Visit,
+    store: BlockStore,
+    closures: Closures,
+    splits: Mapping[tuple[NodeId, int], Any],
+    made: list[BlockId],
+) -> None:
+    """Set the visit's records; its inputs have theirs."""
+    pipe, index = visit.pipe, visit.partition
+    block = BlockId("rdd", pipe.node, index)
+    if visit.kept:
+        visit.records = iter(store.get(block))
+        return
+    head = closures[ClosureId("step", pipe.head)]
+    if pipe.kind == "source":
+        visit.records = head(splits[pipe.head, index])
+    elif pipe.kind == "shuffle":
+        visit.records = head(store.get(BlockId("in", pipe.head, index)))
+    else:
+        for read in visit.inputs:
+            read.shorten()
+        visit.records = head(index, *[read.records for read in visit.inputs])
+    visit.depth = 1 + max((read.depth for read in visit.inputs), default=0)
+    for step in pipe.steps:
+        visit.shorten()
+        visit.records = closures[ClosureId("step", step)](index, visit.records)
+        visit.depth += 1
+    if pipe.keep:
+        value = list(visit.records)
+        store.put(block, value)
+        made.append(block)
+        visit.records, visit.depth = iter(value), 0
 
 
 def _visits(
     stage: Stage, partition: int, store: BlockStore, splits: Mapping[tuple[NodeId, int], Any]
 ) -> list[_Visit]:
-    """Everything to evaluate, each before what it reads; the wanted partition is first."""
-    visits = [_Visit(stage.pipes[stage.target], partition)]
+    """Everything to evaluate, each after what it reads; the wanted partition is last. A kept partition that several
+    others read is computed once."""
+    visits: list[_Visit] = []
     absent: list[BlockId] = []
+    computed: set[BlockId] = set()
     complete = True
-    for visit in visits:  # grows while we go
+    stack = [(_Visit(stage.pipes[stage.target], partition), False)]
+    while stack:
+        visit, inputs_done = stack.pop()
+        if inputs_done:
+            visits.append(visit)
+            continue
         pipe, index = visit.pipe, visit.partition
         if pipe.keep:
             block = BlockId("rdd", pipe.node, index)
-            visit.kept = block in store
+            visit.kept = block in store or block in computed
             if visit.kept:
+                visits.append(visit)
                 continue
+            computed.add(block)
             absent.append(block)
+        stack.append((visit, True))
         if pipe.kind == "source":
             complete = complete and (pipe.head, index) in splits  # not sent when the driver counts on a kept block
         elif pipe.kind == "shuffle":
@@ -143,9 +169,8 @@ def _visits(
             complete = False
         else:
             assert pipe.inputs is not None
-            for parent, at in pipe.inputs.of(index):
-                visit.inputs.append(len(visits))
-                visits.append(_Visit(stage.pipes[pipe.parents[parent]], at))
+            visit.inputs = [_Visit(stage.pipes[pipe.parents[parent]], at) for parent, at in pipe.inputs.of(index)]
+            stack.extend((read, False) for read in reversed(visit.inputs))
     if not complete:
         raise BlocksMissing(tuple(absent))
     return visits

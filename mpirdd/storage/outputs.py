@@ -1,7 +1,7 @@
-"""Text output: part files that appear whole or not at all, and ``_SUCCESS`` once all of them are there.
+"""Output: part files that appear whole or not at all, and ``_SUCCESS`` once all of them are there.
 
     driver     start_output     folder/_temporary-<token>/
-    executors  write_text_part  folder/_temporary-<token>/part-00000, ...
+    executors  write_part       folder/_temporary-<token>/part-00000, ...
     driver     commit_output    folder/part-00000, ..., then folder/_SUCCESS
                abandon_output   what was made is removed again
 
@@ -13,9 +13,10 @@ What is promised, whatever dies and when:
   it knows the temporary folder only.
 * Only what these functions made is ever replaced or removed; a folder that exists is refused, even if empty.
 
-Left out: other formats than lines of text. Files are not forced to disk (fsync), lest every job wait for the
-disk: a part survives the death of any process, but not always its host's loss of power. A driver that dies
-leaves the temporary folder, and no ``_SUCCESS``.
+What the files hold is the caller's: ``write_part`` takes bytes, ``write_text_part`` makes lines of text.
+
+Left out: forcing files to disk (fsync), lest every job wait for it: a part survives the death of any process,
+but not always its host's loss of power. A driver that dies leaves the temporary folder, and no ``_SUCCESS``.
 """
 
 from __future__ import annotations
@@ -104,6 +105,19 @@ def write_text_part(
         ClusterError: the disk is full or fails, or the output is not there (any more).
         Exception: whatever ``lines`` raises, as it is.
     """
+    return write_part(folder, token, index, attempt_id, _encoded(lines), compression=compression)
+
+
+def write_part(
+    folder: str,
+    token: str,
+    index: int,
+    attempt_id: int | str,
+    data: Iterable[bytes],
+    *,
+    compression: Compression | None = None,
+) -> str:
+    """Write the bytes of partition ``index``, piece by piece; otherwise as ``write_text_part``."""
     if compression not in (None, "gz", "bz2", "xz"):
         raise UsageError(f"compression must be 'gz', 'bz2', 'xz' or None, not {compression!r}")
     name = f"part-{index:05d}" + (f".{compression}" if compression else "")
@@ -114,7 +128,7 @@ def write_text_part(
     with _clear_errors(final):
         file = open(unfinished, "xb")  # noqa: SIM115 - closing can fail too, and is part of the writing
     try:
-        _write_lines(file, lines, compression, final)
+        _write(file, data, compression, final)
         with _clear_errors(final):
             os.replace(unfinished, final)
     except BaseException:
@@ -126,12 +140,12 @@ def write_text_part(
     return name
 
 
-def _write_lines(file: IO[bytes], lines: Iterable[Any], compression: Compression | None, path: str) -> None:
+def _write(file: IO[bytes], data: Iterable[bytes], compression: Compression | None, path: str) -> None:
     stream = _compressor(file, compression)
-    for batch in _encoded(lines):
+    for piece in data:
         # Not around the loop: an OSError of the user's own function, which runs in it, is none of ours.
         with _clear_errors(path):
-            stream.write(batch)
+            stream.write(piece)
     with _clear_errors(path):
         stream.close()
         file.close()
@@ -188,7 +202,7 @@ def commit_output(folder: str, token: str, parts: Collection[str] | None = None)
     """Move the parts into ``folder``, remove the temporary folder, and write ``_SUCCESS``.
 
     Args:
-        parts: the names that ``write_text_part`` gave, to be sure of all of them; None takes what is there.
+        parts: the names that ``write_part`` gave, to be sure of all of them; None takes what is there.
 
     Raises:
         ClusterError: a part is missing, so nothing has been moved; or the disk is full or fails.

@@ -366,24 +366,27 @@ class _File:
 # Writing
 
 
-def format_of(
-    key: Any, value: Any, key_class: str | None = None, value_class: str | None = None, codec: str | None = None
-) -> Format:
-    """The format for records like (key, value), unless the classes are given; in compressed blocks if there is a codec.
+def format_of(key_class: str, value_class: str, codec: str | None = None) -> Format:
+    """The format for pairs of these classes; in compressed blocks if there is a codec.
 
     Raises:
-        RecordError: there is no Writable for the key or the value.
         UsageError: a class or the codec is not known.
     """
     if codec is not None and codec not in CODECS:
         raise UsageError(f"cannot compress with {codec}; known are {', '.join(CODECS)}")
-    classes = []
-    for what, example, given in (("key", key, key_class), ("value", value, value_class)):
-        try:
-            classes.append(writable(given or class_of(example)))
-        except (TypeError, ValueError) as error:
-            raise RecordError(_refusal(what, example, error)) from error
-    return Format(classes[0], classes[1], "block" if codec else "plain", codec)
+    return Format(writable(key_class), writable(value_class), "block" if codec else "plain", codec)
+
+
+def class_for(what: str, example: Any) -> str:
+    """The class to write for a key or value (``what``) like ``example``.
+
+    Raises:
+        RecordError: there is none.
+    """
+    try:
+        return class_of(example)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RecordError(_refusal(what, example, error)) from error
 
 
 def write_records(records: Iterable[tuple[Any, Any]], form: Format) -> Iterator[bytes]:

@@ -9,7 +9,6 @@ from copy import deepcopy
 from functools import partial, reduce
 from typing import Any
 
-from mpirdd.storage import outputs
 from mpirdd.user import steps
 from mpirdd.user.base import Handle, check_function
 from mpirdd.words.errors import UsageError
@@ -185,43 +184,3 @@ class Actions(Handle):
             for value, count in part.items():
                 counts[value] += count
         return counts
-
-    def saveAsTextFile(self, path: str, compressionCodecClass: str | None = None) -> None:
-        """Write ``str(record)`` and a newline for each record (bytes as they are), a ``part-NNNNN`` file a partition.
-
-        The folder appears whole or not at all: parts are written under other names, moved when all are there, and ``_SUCCESS``
-        comes last.
-
-        Args:
-            path: a folder that does not exist yet, on a file system that all ranks see.
-            compressionCodecClass: None, or ``gz``, ``bz2``, ``xz``, or the name of Hadoop's codec for one of them.
-
-        Raises:
-            UsageError: the folder exists, or cannot be written.
-
-        >>> import tempfile, os
-        >>> folder = os.path.join(tempfile.mkdtemp(), "out")
-        >>> sc.parallelize(["a", "b", "c"], 2).saveAsTextFile(folder)
-        >>> sc.textFile(folder).collect()
-        ['a', 'b', 'c']
-        """
-        self._context._check_usable()
-        compression = _compression(compressionCodecClass)
-        token = outputs.start_output(path)
-        try:
-            names = self._run("saveAsTextFile", partial(steps.write_text, path, token, compression))
-            outputs.commit_output(path, token, names)
-        except BaseException:
-            outputs.abandon_output(path, token)
-            raise
-
-
-def _compression(codec: str | None) -> outputs.Compression | None:
-    """From a short name, or the name of a Hadoop codec class."""
-    known: dict[str, outputs.Compression] = {"gz": "gz", "gzip": "gz", "bz2": "bz2", "bzip2": "bz2", "xz": "xz"}
-    if codec is None:
-        return None
-    name = codec.rpartition(".")[2].removesuffix("Codec").lower()
-    if name not in known:
-        raise UsageError(f"unknown compression {codec!r}; known are {', '.join(known)}, and Hadoop's GzipCodec and BZip2Codec")
-    return known[name]

@@ -4,7 +4,7 @@
     _shuffle     records change partitions by key
     _run         a job: an action on some or all partitions
 
-The families of operations (``rdd``, ``pairs``, ``ordering``, ``actions``, ``persistence``) are mixins over this class.
+The families of operations (``rdd``, ``pairs``, ``joins``, ``actions``, ...) are mixins over this class.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from mpirdd.decisions.hashing import stable_hash
 from mpirdd.decisions.lineage import ONE_TO_ONE, Narrow, Node, Shuffled
 from mpirdd.decisions.partitioners import FunctionPartitioner, HashPartitioner, Partitioner
 from mpirdd.storage.merge import Combiner, Splitter, gather, scatter
 from mpirdd.user.callsite import label
-from mpirdd.words.errors import UsageError
+from mpirdd.words.errors import InvalidValue, UsageError
 from mpirdd.words.stage import Inputs
 
 if TYPE_CHECKING:
@@ -75,6 +76,15 @@ class Handle:
         """``action(partition, records)`` for each partition, in order."""
         return self._context._run(self._node, action, label(operation), partitions)
 
+    def _partitions(self, given: int | None, default: int | None = None) -> int:
+        """The number of partitions of a shuffle: as given, or the ``parallelism`` setting, or ``default``, or as it is."""
+        if given is None:
+            fallback = self._node.num_partitions if default is None else default
+            return max(1, self._context.settings.parallelism or fallback)
+        if not isinstance(given, int) or given < 1:
+            raise InvalidValue(f"numPartitions must be a whole number of 1 or more, not {given!r}")
+        return given
+
     def _same(self) -> RDD:
         """This very RDD, as the type that the mixins give back."""
         return self  # type: ignore[return-value]
@@ -84,6 +94,11 @@ class Handle:
     @property
     def context(self) -> Context:
         """The Context that this RDD belongs to."""
+        return self._context
+
+    @property
+    def ctx(self) -> Context:
+        """``context``, under its older name."""
         return self._context
 
     @property
@@ -120,7 +135,7 @@ class Handle:
 
 def hash_partitioner(num_partitions: int, function: Callable[[Any], int] | None) -> Partitioner:
     """The partitioner for a ``partitionFunc`` argument; None means the engine's own stable hash."""
-    if function is None:
+    if function is None or function is stable_hash:
         return HashPartitioner(num_partitions)
     return FunctionPartitioner(num_partitions, function)
 

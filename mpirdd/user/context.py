@@ -16,7 +16,6 @@ from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
 
 from mpirdd.decisions.lineage import Concatenated, Narrow, Node, OneToOne, Shuffled, Source, walk
 from mpirdd.roles.driver import Driver
-from mpirdd.storage import text
 from mpirdd.user import steps
 from mpirdd.user.accumulators import Accumulator, AccumulatorParam, param_for
 from mpirdd.user.application import Application
@@ -27,6 +26,8 @@ from mpirdd.user.conf import Conf
 from mpirdd.user.jobs import Jobs
 from mpirdd.user.profiling import BasicProfiler, Profiler, Profiles
 from mpirdd.user.rdd import RDD
+from mpirdd.user.sources import Sources
+from mpirdd.user.status import StatusTracker
 from mpirdd.user.storagelevel import StorageLevel
 from mpirdd.words.errors import TaskError, UsageError
 from mpirdd.words.settings import Settings
@@ -34,7 +35,7 @@ from mpirdd.words.settings import Settings
 _log = logging.getLogger("mpirdd")
 
 
-class Context(Jobs, Application):
+class Context(Jobs, Application, Sources):
     """Where RDDs come from. One at a time in a program; a ``with`` block stops it."""
 
     def __init__(
@@ -121,32 +122,6 @@ class Context(Jobs, Application):
         """
         return self._source("emptyRDD", steps.identity, [])
 
-    def textFile(
-        self, name: str, minPartitions: int | None = None, use_unicode: bool = True, *, errors: str = "strict"
-    ) -> RDD:
-        """The lines of text files, without their line ends. Large files are cut into partitions by byte ranges.
-
-        Args:
-            name: a file, a folder, a glob, or a comma list of these; ``.gz``, ``.bz2`` and ``.xz`` are unpacked.
-            minPartitions: at least so many partitions, where the files are large enough.
-            use_unicode: False gives ``bytes``.
-            errors: what to do with bytes that are not UTF-8: ``strict`` fails, ``replace`` and ``ignore`` go on.
-
-        Raises:
-            InputError: at once, if a file is missing; from the job, if a byte is not UTF-8 (it names file and offset).
-
-        >>> import os, tempfile
-        >>> path = os.path.join(tempfile.mkdtemp(), "lines.txt")
-        >>> _ = open(path, "w").write("Hello\\nworld")
-        >>> sc.textFile(path).collect()
-        ['Hello', 'world']
-        """
-        self._check_usable()
-        least = self.defaultMinPartitions if minPartitions is None else minPartitions
-        splits = text.plan_splits(text.find_inputs(name), least)
-        reader = partial(text.read_lines, use_unicode=use_unicode, errors=errors)
-        return self._source(f"textFile({name})", reader, splits)
-
     def union(self, rdds: Sequence[RDD]) -> RDD:
         """All records of all of them, in their order.
 
@@ -185,6 +160,10 @@ class Context(Jobs, Application):
         accumulator = Accumulator(next(self._ids), value, accum_param or param_for(value))
         self._accumulators[accumulator.aid] = accumulator
         return accumulator
+
+    def statusTracker(self) -> StatusTracker:
+        """Recent jobs and stages, running and ended."""
+        return StatusTracker(self._driver)
 
     def setCheckpointDir(self, dirName: str) -> None:
         """Where checkpoints go: a new private folder below ``dirName``, on a file system that all ranks see."""

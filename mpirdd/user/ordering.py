@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mpirdd.decisions.lineage import Grouped
 from mpirdd.decisions.partitioners import RangePartitioner, range_bounds
 from mpirdd.user import steps
-from mpirdd.user.base import Handle, check_function
-from mpirdd.words.errors import UsageError
+from mpirdd.user.base import Handle, check_function, hash_partitioner
 
 if TYPE_CHECKING:
     from mpirdd.user.rdd import RDD
@@ -52,9 +51,7 @@ class Ordering(Handle):
         ('1', 3)
         """
         check_function(keyfunc, "sortByKey")
-        if numPartitions is not None and (not isinstance(numPartitions, int) or numPartitions < 1):
-            raise UsageError(f"numPartitions must be a whole number of 1 or more, not {numPartitions!r}")
-        count = numPartitions or self._context.settings.parallelism or max(1, self._node.num_partitions)
+        count = self._partitions(numPartitions)
         by_key = partial(steps.sort_records, partial(steps.key_of, keyfunc), not ascending)
         if count == 1:
             return self._narrow_to_one("sortByKey")._narrow("sortByKey", by_key)
@@ -62,6 +59,27 @@ class Ordering(Handle):
         moved = self._shuffle("sortByKey", splitter, None, partitioner=None)
         self._context._before_first_use(moved._node, partial(_sample, self._same(), splitter, keyfunc, bool(ascending)))
         return moved._narrow("sortByKey", by_key)
+
+    def repartitionAndSortWithinPartitions(
+        self,
+        numPartitions: int | None = None,
+        partitionFunc: Callable[[Any], int] | None = None,
+        ascending: bool = True,
+        keyfunc: Callable[[Any], Any] = steps.identity,
+    ) -> RDD:
+        """Pairs moved to partition ``partitionFunc(key) % numPartitions``, each partition in the order of ``keyfunc(key)``; equal
+        ones keep their order. Shuffles, unless they are partitioned so already.
+
+        >>> pairs = sc.parallelize([(0, 5), (3, 8), (2, 6), (0, 8), (3, 8), (1, 3)])
+        >>> pairs.repartitionAndSortWithinPartitions(2, lambda x: x % 2, True).glom().collect()
+        [[(0, 5), (0, 8), (2, 6)], [(1, 3), (3, 8), (3, 8)]]
+        """
+        operation = "repartitionAndSortWithinPartitions"
+        check_function(keyfunc, operation)
+        partitioner = hash_partitioner(self._partitions(numPartitions), partitionFunc)
+        moved = self._same()._moved_to(operation, partitioner)
+        by_key = partial(steps.sort_records, partial(steps.key_of, keyfunc), not ascending)
+        return moved._narrow(operation, by_key, partitioner=partitioner)
 
     def _narrow_to_one(self, operation: str) -> RDD:
         everything = Grouped((tuple(range(self._node.num_partitions)),))

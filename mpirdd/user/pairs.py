@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from mpirdd.decisions.lineage import OneToOne
-from mpirdd.storage.merge import Combiner, combine
+from mpirdd.storage.merge import Combiner, combine, merge
 from mpirdd.user import steps
 from mpirdd.user.base import Handle, check_function, hash_partitioner
 from mpirdd.user.results import ResultIterable
-from mpirdd.words.errors import UsageError
 
 if TYPE_CHECKING:
     from mpirdd.user.rdd import RDD
@@ -154,23 +153,17 @@ class Pairs(Handle):
         """
         return self._group("groupByKey", numPartitions, partitionFunc)
 
-    def cogroup(self, other: Pairs, numPartitions: int | None = None) -> RDD:
-        """(key, (its values here, its values in ``other``)). Shuffles whichever side is not partitioned alike.
+    def reduceByKeyLocally(self, func: Callable[[Any, Any], Any]) -> dict[Any, Any]:
+        """The values of each key combined by ``func``, as a dict at the driver. An action; combines within partitions, no shuffle.
 
-        >>> x, y = sc.parallelize([("a", 1), ("b", 4)]), sc.parallelize([("a", 2)])
-        >>> [(k, tuple(map(list, v))) for k, v in sorted(x.cogroup(y).collect())]
-        [('a', ([1], [2])), ('b', ([4], []))]
+        >>> from operator import add
+        >>> sorted(sc.parallelize([("a", 1), ("b", 1), ("a", 1)]).reduceByKeyLocally(add).items())
+        [('a', 2), ('b', 1)]
         """
-        return self._cogroup("cogroup", other, numPartitions).mapValues(_iterables)
-
-    def join(self, other: Pairs, numPartitions: int | None = None) -> RDD:
-        """(key, (value here, value in other)) for every combination. Shuffles whichever side is not partitioned alike.
-
-        >>> x, y = sc.parallelize([("a", 1), ("b", 4)]), sc.parallelize([("a", 2), ("a", 3)])
-        >>> sorted(x.join(y).collect())
-        [('a', (1, 2)), ('a', (1, 3))]
-        """
-        return self._cogroup("join", other, numPartitions).flatMapValues(_combinations)
+        check_function(func, "reduceByKeyLocally")
+        combiner = Combiner(None, func, func, "reduceByKeyLocally")
+        parts = self._run("reduceByKeyLocally", partial(steps.combine_records, combiner))
+        return merge(combiner, chain.from_iterable(part.items() for part in parts))
 
     def countByKey(self) -> dict[Any, int]:
         """key -> number of pairs, at the driver.
@@ -215,43 +208,6 @@ class Pairs(Handle):
             return self._narrow(combiner.operation, partial(_combine_here, combiner), partitioner=partitioner)
         return self._shuffle(combiner.operation, partitioner, combiner, partitioner=partitioner)
 
-    def _cogroup(self, operation: str, other: Pairs, num_partitions: int | None) -> RDD:
-        if not isinstance(other, Pairs):
-            raise UsageError(f"{operation} needs another RDD, not {other!r}")
-        default = self._node.num_partitions
-        if self.partitioner is None or self.partitioner != other.partitioner:
-            default += other._node.num_partitions
-        count = self._partitions(num_partitions, default)
-        known = [rdd.partitioner for rdd in (self, other)
-                 if rdd.partitioner is not None and rdd.partitioner.num_partitions == count]
-        partitioner = known[0] if known else hash_partitioner(count, None)
-        parts = [rdd._moved_to(operation, partitioner) for rdd in (self, other)]
-        return parts[0]._narrow(
-            operation, partial(steps.cogroup_parts, operation),
-            others=parts[1:], inputs=OneToOne(2), num_partitions=count, partitioner=partitioner,
-        )
-
-    def _moved_to(self, operation: str, partitioner: Any) -> RDD:
-        if partitioner == self.partitioner:
-            return self._same()
-        return self._shuffle(operation, partitioner, None, partitioner=partitioner)
-
-    def _partitions(self, given: int | None, default: int | None = None) -> int:
-        if given is None:
-            fallback = self._node.num_partitions if default is None else default
-            return max(1, self._context.settings.parallelism or fallback)
-        if not isinstance(given, int) or given < 1:
-            raise UsageError(f"numPartitions must be a whole number of 1 or more, not {given!r}")
-        return given
-
 
 def _combine_here(combiner: Combiner, partition: int, records: Iterable[Any]) -> Iterable[Any]:
     return combine(combiner, records).items()
-
-
-def _iterables(groups: tuple[list[Any], ...]) -> tuple[ResultIterable, ...]:
-    return tuple(map(ResultIterable, groups))
-
-
-def _combinations(groups: tuple[list[Any], list[Any]]) -> Iterable[tuple[Any, Any]]:
-    return ((here, there) for here in groups[0] for there in groups[1])

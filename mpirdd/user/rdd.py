@@ -18,10 +18,11 @@ from mpirdd.user.base import check_function
 from mpirdd.user.ordering import Ordering
 from mpirdd.user.pairs import Pairs
 from mpirdd.user.persistence import Persistence
+from mpirdd.user.sinks import Sinks
 from mpirdd.words.errors import UsageError
 
 
-class RDD(Actions, Pairs, Ordering, Persistence):
+class RDD(Actions, Pairs, Ordering, Persistence, Sinks):
     """A resilient distributed dataset: records in partitions, spread over the executors, made again when lost.
 
     Made by a Context (``parallelize``, ``textFile``, ...) or from other RDDs, never directly.
@@ -80,6 +81,33 @@ class RDD(Actions, Pairs, Ordering, Persistence):
         check_function(f, "mapPartitionsWithIndex")
         step = partial(steps.map_partition_with_index, f)
         return self._narrow("mapPartitionsWithIndex", step, partitioner=self._if(preservesPartitioning))
+
+    def mapPartitionsWithSplit(
+        self, f: Callable[[int, Iterator[Any]], Iterable[Any]], preservesPartitioning: bool = False
+    ) -> RDD:
+        """``mapPartitionsWithIndex`` under its old name; warns of it."""
+        warnings.warn(
+            "mapPartitionsWithSplit is deprecated; use mapPartitionsWithIndex", FutureWarning, stacklevel=2
+        )
+        return self.mapPartitionsWithIndex(f, preservesPartitioning)
+
+    def pipe(self, command: str, env: Mapping[str, str] | None = None, checkCode: bool = False) -> RDD:
+        """The lines that an external command writes, which gets ``str(record)`` as lines; it is started once a partition.
+
+        Args:
+            command: split into words as a shell does, but run without one: ``sh -c '...'`` brings one in.
+            env: all the environment that the command has. None is an empty one, as in PySpark, in which commands are found in /bin
+                and /usr/bin only; ``dict(os.environ)`` hands on the program's.
+            checkCode: fail the job if the command ends with another exit code than 0.
+
+        What the command writes to its stderr comes out on that of the rank.
+
+        >>> sc.parallelize(["1", "2", "", "3"]).pipe("cat").collect()
+        ['1', '2', '', '3']
+        """
+        if not isinstance(command, str):
+            raise InvalidType(f"pipe needs a command line as a str, not {command!r}")
+        return self._narrow("pipe", partial(steps.pipe_records, command, dict(env or {}), checkCode))
 
     def glom(self) -> RDD:
         """Each partition as one list.
@@ -163,8 +191,7 @@ class RDD(Actions, Pairs, Ordering, Persistence):
         >>> sc.parallelize([1, 2, 3, 4, 5], 3).coalesce(1).glom().collect()
         [[1, 2, 3, 4, 5]]
         """
-        if not isinstance(numPartitions, int) or numPartitions < 1:
-            raise UsageError(f"numPartitions must be a whole number of 1 or more, not {numPartitions!r}")
+        self._partitions(numPartitions)
         if shuffle:
             return self._shuffle("repartition", RoundRobin(numPartitions), None, partitioner=None)
         have = self._node.num_partitions

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from mpirdd.decisions.partitioners import sample_keys
-from mpirdd.storage import outputs
+from mpirdd.storage import outputs, picklefile, sequencefile
 from mpirdd.storage.merge import NOTHING, Combiner, blame, combine
 
 Function = Callable[..., Any]
@@ -68,6 +68,12 @@ def pick(place: int, operation: str, partition: int, records: Iterable[Any]) -> 
 
 def as_list(partition: int, records: Iterable[Any]) -> Iterator[list[Any]]:
     yield list(records)
+
+
+def pipe_records(
+    command: str, environment: dict[str, str], check_code: bool, partition: int, records: Iterable[Any]
+) -> Iterator[str]:
+    return pipe_lines(command, environment, check_code, records)
 
 
 def concatenate(partition: int, *parts: Iterable[Any]) -> Iterator[Any]:
@@ -182,9 +188,20 @@ def sample_sort_keys(function: Function, size: int, partition: int, records: Ite
 
 
 def write_text(
-    folder: str, token: str, compression: outputs.Compression | None, partition: int, records: Iterable[Any]
+    compression: outputs.Compression | None, where: tuple[str, str], partition: int, records: Iterable[Any]
 ) -> str:
-    return outputs.write_text_part(folder, token, partition, uuid4().hex, records, compression=compression)
+    return outputs.write_text_part(*where, partition, uuid4().hex, records, compression=compression)
+
+
+def write_pickles(batch_size: int, where: tuple[str, str], partition: int, records: Iterable[Any]) -> str:
+    return outputs.write_part(*where, partition, uuid4().hex, picklefile.write_pickles(records, batch_size))
+
+
+def write_sequence(
+    key_class: str, value_class: str, codec: str | None, where: tuple[str, str], partition: int, records: Iterable[Any]
+) -> str:
+    form = sequencefile.format_of(key_class, value_class, codec)
+    return outputs.write_part(*where, partition, uuid4().hex, sequencefile.write_records(records, form))
 
 
 def run_for_each(function: Function, partition: int, records: Iterable[Any]) -> None:
@@ -222,6 +239,10 @@ def count_each(operation: str, partition: int, records: Iterable[Any]) -> dict[A
 
 def last_by_key(partition: int, records: Iterable[Any]) -> dict[Any, Any]:
     return combine(Combiner(None, keep_second, keep_second, "collectAsMap"), records)
+
+
+def combine_records(combiner: Combiner, partition: int, records: Iterable[Any]) -> dict[Any, Any]:
+    return combine(combiner, records)
 
 
 def values_of(key: Any, partition: int, records: Iterable[Any]) -> list[Any]:

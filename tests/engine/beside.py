@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -146,7 +147,13 @@ def blocks_held(sc: Context) -> list[BlockId]:
 
 
 def _blocks_here() -> list[BlockId]:
-    return [block for store in gc.get_objects() if isinstance(store, BlockStore) for block in store]
+    """Of the store that the task which calls this was given; the process may hold others, of Contexts that have stopped."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_name != "run_task":
+        frame = frame.f_back
+    assert frame is not None
+    store: BlockStore = frame.f_locals["store"]
+    return list(store)
 
 
 def in_pairs(records: Iterable[Any]) -> Iterator[tuple[Any, Any]]:

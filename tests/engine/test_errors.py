@@ -223,8 +223,6 @@ def test_all_partitions_failing_at_once_give_one_error(sc: Context) -> None:
         sc.parallelize(range(200), 200).map(bad).collect()
 
 
-@pytest.mark.xfail(
-    RANKS > 2, run=False, reason="the late task's block is dropped after the next job has made it again: the executor dies")
 def test_the_same_shuffle_works_after_a_failure_while_another_task_of_it_ran(sc: Context, tmp_path: Path) -> None:
     failing = Flag(str(tmp_path / "failing"))
 

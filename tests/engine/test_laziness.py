@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beside import RANKS, Calls, blocks_held, double, first, in_pairs
+from beside import Calls, blocks_held, double, first, in_pairs
 
 from mpirdd import RDD, Context
 
@@ -220,7 +220,6 @@ def test_a_cached_rdd_that_stages_of_its_first_job_share_is_computed_once(
     check_computed_once(rdd, calls, operation, expected)
 
 
-@pytest.mark.xfail(RANKS > 2, strict=True, reason="tasks of one stage that make the same block run on different executors")
 @pytest.mark.parametrize(("operation", "expected"), UNIONS)
 def test_a_cached_rdd_that_tasks_of_its_first_stage_share_is_computed_once(
     sc: Context, calls: Calls, operation: Callable[[RDD], RDD], expected: int

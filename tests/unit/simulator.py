@@ -124,7 +124,10 @@ class Account:
         """How often each partition of a job arrived."""
         self.ended: dict[JobId, Failure | None] = {}
         self.holders: dict[BlockId, set[Rank]] = {}
+        self.late: set[BlockId] = set()
+        """Made by tasks of stages that had been given up: others may be making them anew already."""
         self._outputs: dict[StageId, Output] = {}
+        self._closed: set[StageId] = set()
         self._exchanges: dict[int, tuple[StartExchange, set[Rank]]] = {}
 
     def note(self, event: Event) -> None:
@@ -135,6 +138,8 @@ class Account:
             self.ended[event.job] = FAILURE
         elif isinstance(event, TaskFinished):
             output = self._outputs[event.stage]
+            if event.stage in self._closed:
+                self.late.update(event.made)
             for block in event.made:
                 self._add(block, event.executor)
             if output.kind == "result":
@@ -155,7 +160,7 @@ class Account:
                 self._add(BlockId("in", plan.shuffle or 0, part), rank)
         for sender, copies in plan.copies.items():
             for block, rank in copies:
-                if sender in self.holders[block]:  # else it has said that it could not give it
+                if sender in self.holders.get(block, ()):  # else it has said that it could not give it
                     self._add(block, rank)
 
     def forget(self, node: NodeId) -> None:
@@ -179,6 +184,8 @@ class Account:
             self._exchanges[command.exchange] = command, set(command.executors)
         elif isinstance(command, DropBlocks):
             self._remove(command.blocks, command.executor)
+        elif isinstance(command, CloseStage):
+            self._closed.add(command.stage)
         elif isinstance(command, JobEnded):
             assert command.job not in self.ended, f"job {command.job} ended twice"
             self.ended[command.job] = command.failure
@@ -192,11 +199,14 @@ class Account:
             touched = touch(command.stage, task, here)
             assert not touched.lacking, f"sent to executor {command.executor}, which lacks {touched.lacking}"
             if output.kind == "map":
-                assert not self.holders.get(BlockId("map", output.of, task.partition)), "map output exists already"
+                self._check_new(BlockId("map", output.of, task.partition))
             else:
                 assert output.of not in self.ended and not self.results[output.of][task.partition]
             for block in touched.kept:
-                assert not self.holders.get(block), "a kept partition exists already"
+                self._check_new(block)
+
+    def _check_new(self, block: BlockId) -> None:
+        assert block in self.late or not self.holders.get(block), f"{block} exists already"
 
     def _check_exchange(self, plan: StartExchange) -> None:
         assert set(plan.executors) == self.executors
@@ -206,12 +216,13 @@ class Account:
             given = [index for maps in plan.maps.values() for index in maps]
             assert sorted(given) == list(range(shuffle.from_node.num_partitions)), "incomplete or doubled"
             for rank, maps in plan.maps.items():
-                assert all(rank in self.holders[BlockId("map", plan.shuffle, index)] for index in maps)
+                for index in maps:
+                    assert rank in self.holders[BlockId("map", plan.shuffle, index)], "not where the scheduler thinks"
             for parts in plan.owners.values():
                 assert not any(self.holders.get(BlockId("in", plan.shuffle, part)) for part in parts), "exchanged already"
         for rank, copies in plan.copies.items():
             for block, to in copies:
-                assert rank in self.holders[block] and to not in self.holders[block]
+                assert rank in self.holders[block] and to not in self.holders[block], "a copy for nothing"
 
 
 class _HeldBy:
@@ -388,7 +399,7 @@ class Simulator:
         block = self._random.choice(sorted(executor.blocks))
         if block.kind != "map":
             executor.blocks.remove(block)
-        elif executor.rank in self.account.holders.get(block, ()) and not self._contributes(executor, block):
+        elif not executor.outbox and not self._contributes(executor, block):
             executor.blocks.remove(block)  # no task ever looks for it, so the driver must hear of it at once
             self._tell(BlocksGone(executor.rank, (block,)))
 

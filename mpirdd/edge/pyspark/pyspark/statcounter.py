@@ -1,3 +1,3 @@
-from mpirdd.user.statistics import StatCounter
+from mpirdd.user.statcounter import StatCounter
 
 __all__ = ["StatCounter"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from mpirdd.edge import session
 from mpirdd.user.conf import Conf
@@ -12,16 +12,20 @@ from mpirdd.user.profiling import BasicProfiler, Profiler
 from mpirdd.user.rdd import RDD
 from mpirdd.words.errors import UsageError
 
-from .._absent import HasAbsentMembers
+from .._absent import AbsentMember
 from ..conf import SparkConf
 from ..version import __version__
 
 
-class SparkContext(session.Context, HasAbsentMembers):
+class _Active:
+    def __get__(self, instance: object, owner: type) -> session.Context | None:
+        return session.active_context()
+
+
+class SparkContext(session.Context):
     """See ``mpirdd.Context``. The arguments are PySpark's, and win over ``conf``; serializers, batches and gateways mean nothing here."""
 
-    _instead = "there is no Java behind mpirdd's Context"
-    _active_spark_context: ClassVar[Any] = property(lambda self: self)
+    _active_spark_context = _Active()
 
     def __init__(
         self,
@@ -70,7 +74,7 @@ class SparkContext(session.Context, HasAbsentMembers):
 
     def __getattr__(self, name: str) -> Any:
         if name in ("_jsc", "_jvm", "_gateway"):
-            return HasAbsentMembers.__getattr__(self, name)
+            raise AbsentMember(f"mpirdd has no SparkContext.{name}: there is no Java behind it")
         raise AttributeError(f"SparkContext has no attribute {name!r}")
 
 

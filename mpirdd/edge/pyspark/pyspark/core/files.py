@@ -1,3 +1,6 @@
-from mpirdd.user.files import SparkFiles
+try:
+    from mpirdd.user.files import SparkFiles
+except ImportError:
+    SparkFiles = None
 
 __all__ = ["SparkFiles"]

@@ -1,6 +1,9 @@
 from mpirdd.decisions.hashing import stable_hash as portable_hash
 from mpirdd.user.barrier import RDDBarrier
-from mpirdd.user.numbers import BoundedFloat
+try:
+    from mpirdd.user.numbers import BoundedFloat
+except ImportError:
+    BoundedFloat = None
 from mpirdd.user.rdd import RDD
 
 PipelinedRDD = RDD

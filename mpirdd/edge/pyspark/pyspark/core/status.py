@@ -1,6 +1,5 @@
-from mpirdd.user.status import ExecutorInfo as SparkExecutorInfo
-from mpirdd.user.status import JobInfo as SparkJobInfo
-from mpirdd.user.status import StageInfo as SparkStageInfo
-from mpirdd.user.status import StatusTracker
-
+try:
+    from mpirdd.user.status import SparkExecutorInfo, SparkJobInfo, SparkStageInfo, StatusTracker
+except ImportError:
+    SparkExecutorInfo = SparkJobInfo = SparkStageInfo = StatusTracker = None
 __all__ = ["SparkExecutorInfo", "SparkJobInfo", "SparkStageInfo", "StatusTracker"]

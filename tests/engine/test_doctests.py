@@ -1,0 +1,38 @@
+"""The examples in the docstrings of the users' API are true, on every number of ranks."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import mpirdd
+import mpirdd.user
+from mpirdd import edge
+
+MODULES = [
+    *(f"mpirdd.user.{module.name}" for module in pkgutil.iter_modules(mpirdd.user.__path__)),
+    "mpirdd",
+    f"{edge.__name__}.session",
+]
+
+
+def examples() -> list[doctest.DocTest]:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    found = []
+    for name in MODULES:
+        module = importlib.import_module(name)
+        public = {key: value for key, value in vars(mpirdd.user).items() if not key.startswith("_")}
+        everything = {**public, **{key: getattr(mpirdd, key) for key in mpirdd.__all__}, **vars(module)}
+        found += [test for test in finder.find(module, name, extraglobs=everything) if test.examples]
+    return found
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
+def test_docstring(sc, example):
+    example.globs["sc"] = sc
+    report: list[str] = []
+    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example, out=report.append)
+    assert not result.failed, "".join(report)

@@ -1,0 +1,48 @@
+"""Where PySpark is installed, if it is: its source is read and its engine is run for comparison; nothing of it is kept here.
+
+``MPIRDD_PYSPARK_PYTHON`` names a Python that has it; otherwise the one that runs the tests may.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+PYTHON = os.environ.get("MPIRDD_PYSPARK_PYTHON") or sys.executable
+_FIND = "import importlib.util as u; s = u.find_spec('pyspark'); print(s.submodule_search_locations[0] if s else '')"
+
+
+@cache
+def package() -> Path | None:
+    """The folder of the installed package ``pyspark``."""
+    try:
+        found = subprocess.run([PYTHON, "-c", _FIND], capture_output=True, text=True, timeout=60, env=_environment())
+    except OSError:
+        return None
+    return Path(found.stdout.strip()) if found.stdout.strip() else None
+
+
+def why_not() -> str:
+    """The reason for skipping what reads PySpark's package; empty if it is there."""
+    return "" if package() else f"pyspark is not installed for {PYTHON}: set MPIRDD_PYSPARK_PYTHON to a Python that has it"
+
+
+def why_not_run() -> str:
+    """The reason for skipping what runs PySpark; empty if that can be done."""
+    return why_not() or ("" if shutil.which("java") else "there is no java, which PySpark needs")
+
+
+def run(*words: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+    """A program under the real PySpark, on this machine alone."""
+    environment = {**_environment(), "PYSPARK_PYTHON": PYTHON, "SPARK_LOCAL_IP": "127.0.0.1", "PYTHONHASHSEED": "0"}
+    return subprocess.run([PYTHON, *words], capture_output=True, text=True, timeout=timeout_s, env=environment)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, but without what this run of tests put in for itself."""
+    return {name: value for name, value in os.environ.items()
+            if name != "PYTHONPATH" and not name.startswith(("OMPI_", "PMIX_", "PMI_", "PRTE_"))}
