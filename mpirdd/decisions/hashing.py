@@ -13,7 +13,7 @@ equal keys of two ranks would part silently. So:
 * a class may define ``__stable_hash__(self)`` (beside ``__eq__`` and ``__hash__``) and return a key of the
   kinds above that is equal for equal objects;
 * a class with a ``__hash__`` of its own is taken at its word only if PYTHONHASHSEED is set to a number, as
-  Spark does for its workers: most such methods hash a str somewhere, and would then differ between ranks.
+  ``mpirdd run`` does (and Spark for its workers): most such methods hash a str somewhere, and would then differ between ranks.
   Hashing the object's pickle or attributes instead was rejected, because objects can be equal with different
   attributes;
 * whatever else (lists, dicts, objects that are only equal to themselves) raises RecordError, with what to do.
@@ -41,7 +41,6 @@ from mpirdd.words.errors import RecordError
 
 _63_BITS = (1 << 63) - 1
 _64_BITS = (1 << 64) - 1
-_SEED_IS_FIXED = os.environ.get("PYTHONHASHSEED", "random").isdigit()
 _INSTEAD = {
     "list": "use a tuple",
     "dict": "use tuple(sorted(d.items())) or a frozenset of its items",
@@ -90,7 +89,9 @@ def _find_method(kind: type) -> Callable[[Any], int]:
         return _of_date
     if _has_generated_equality(kind):
         return _of_dataclass
-    return hash if _SEED_IS_FIXED and kind.__hash__ is not object.__hash__ else _refuse
+    if kind.__hash__ is not object.__hash__ and os.environ.get("PYTHONHASHSEED", "random").isdigit():
+        return hash
+    return _refuse
 
 
 _method_for: Callable[[Any], Callable[[Any], int]] = lru_cache(maxsize=512)(_find_method)

@@ -95,7 +95,9 @@ def run(order: Order) -> int:
     require_mpi4py()
     launcher = find_launcher(order.mpirun)
     with Handover(near=_rank_0_is_near(os.environ, order.mpi_words)) as handover:
-        environment = environment_for(launcher, {**os.environ, **settings, **handover.environment()})
+        # One seed for all ranks, as Spark has it, so that users' own __hash__ methods agree on them.
+        environment = {"PYTHONHASHSEED": "0", **os.environ, **settings, **handover.environment()}
+        environment = environment_for(launcher, environment)
         python = command_for(launcher, ranks, environment, order.mpi_words)
         return _supervise([*python, "-m", "mpirdd", *order.program], environment, handover)
 
@@ -202,7 +204,7 @@ def _open_mpi_words(ranks: int, environment: Mapping[str, str], extra: Sequence[
     names = [
         name
         for name in environment
-        if name.startswith("MPIRDD_") or name in (*THREAD_VARIABLES, "PYTHONPATH", "COLUMNS")
+        if name.startswith("MPIRDD_") or name in (*THREAD_VARIABLES, "PYTHONPATH", "PYTHONHASHSEED", "COLUMNS")
     ]
     return words + [word for name in sorted(names) for word in ("-x", name)]
 

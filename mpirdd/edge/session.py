@@ -11,9 +11,11 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from socket import gethostname
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import mpirdd
@@ -144,7 +146,7 @@ class _Process:
         else:
             network = Network(2, self.transport.host)
             executor, transport = Executor(network.end(1)), network.end(0)
-            pause, resume = (lambda busy: _take_step(executor)), _do_nothing
+            pause, resume = _stepper(executor), _do_nothing
         driver = Driver(transport, settings, folder=folder, pause=pause, resume=resume)
         if not driver.everybody_sees_folder:
             ship_modules_of(folder)
@@ -249,7 +251,7 @@ def _open_transport() -> Transport:
     launcher that was not noticed would give as many worlds of one as it has started processes.
     """
     if not any(name.startswith(_LAUNCHERS) for name in os.environ):
-        return InProcessTransport(Network(1, gethostname()), 0)
+        return _world_of_one(gethostname())
     if launched_size(os.environ) > 1:
         cap_threads(os.environ)
     from mpirdd.edge.mpi import MpiTransport
@@ -257,7 +259,12 @@ def _open_transport() -> Transport:
     _reuse_freed_memory()
     opened = MpiTransport()
     check_world(os.environ, opened.size)
-    return opened if opened.size > 1 else InProcessTransport(Network(1, opened.host), 0)
+    return opened if opened.size > 1 else _world_of_one(opened.host)
+
+
+def _world_of_one(host: str) -> Transport:
+    os.environ.setdefault("PYTHONHASHSEED", "0")  # for one process any seed is as good as a fixed one: see hashing
+    return InProcessTransport(Network(1, host), 0)
 
 
 def _reuse_freed_memory() -> None:
@@ -274,8 +281,15 @@ def _reuse_freed_memory() -> None:
         set_option(_M_TRIM_THRESHOLD, 256 << 20)
 
 
-def _take_step(executor: Executor) -> None:
-    executor.step()
+def _stepper(executor: Executor) -> Callable[[bool], None]:
+    """How a driver waits that hosts its executor: by letting it work, for one thread at a time."""
+    lock = Lock()
+
+    def step(busy: bool) -> None:
+        with lock:
+            executor.step()
+
+    return step
 
 
 def _do_nothing() -> None:

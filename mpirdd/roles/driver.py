@@ -66,7 +66,8 @@ class Driver:
 
     Args:
         transport: the network, already joined by all ranks.
-        pause: called when there is nothing to do, with whether bytes are moving; lets time pass, or the executors of this process run.
+        pause: called when there is nothing to do, with whether bytes are moving; lets time pass, or the
+            executors of this process take a step. Must stand being called by several threads.
         resume: called when something happened.
     """
 
@@ -103,7 +104,8 @@ class Driver:
         for rank in self._scheduler.executors:
             self._send(rank, messages.Start(settings, folder))
         while len(self.hosts) < len(self._scheduler.executors):
-            self._turn()
+            if not self._turn():
+                self._pause(self._transport.in_flight())
 
     @property
     def executors(self) -> list[Rank]:
@@ -143,12 +145,12 @@ class Driver:
                 self._act(self._scheduler.handle(decisions.JobSubmitted(job_id, node, list(partitions), label)))
             while not job.ended:
                 with self._lock:
-                    worked = job.ended or self._turn(wait=False)
+                    worked = job.ended or self._turn()
                     if worked:
                         self._resume()
                         self._show_progress(job_id)
-                    else:
-                        self._pause(self._transport.in_flight())
+                if not worked:  # not under the lock: other threads run jobs and cancel them
+                    self._pause(self._transport.in_flight())
         except BaseException:
             with self._lock:
                 self._act(self._scheduler.handle(decisions.JobCancelled(job_id)))
@@ -229,12 +231,10 @@ class Driver:
 
     # --- the loop -------------------------------------------------------------------------------------------------
 
-    def _turn(self, *, wait: bool = True) -> bool:
+    def _turn(self) -> bool:
         """Handle one message if there is one."""
         received = self._transport.poll()
         if received is None:
-            if wait:
-                self._pause(self._transport.in_flight())
             return False
         self._receive(*received)
         return True

@@ -1,8 +1,8 @@
 """Records through an external command: lines in, lines out.
 
-The command is fed and read in turns, as its two pipes allow, in the task's own thread: neither side can wait for the other, however
-much goes in before something comes out, and no more than a few chunks are in memory. (A second thread to feed it would run the
-users' functions outside their task, and lose their errors.)
+The command is fed and read in turns, as its two pipes allow, in the task's own thread: neither side can wait
+for the other, however much goes in before something comes out, and no more than a few chunks are in memory.
+(A second thread to feed it would run the users' functions outside their task, and lose their errors.)
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ _BYTES_AT_ONCE = 1 << 16
 def pipe_lines(
     command: str, environment: Mapping[str, str], check_code: bool, records: Iterable[object]
 ) -> Iterator[str]:
-    """The lines that ``command`` writes when each record's ``str`` is a line of its input. Its stderr is that of this process.
+    """The lines that ``command`` writes when each record's ``str`` is a line of its input. Its stderr is that
+    of this process.
 
-    A command that ends without reading all its input is no error. One that is left alone before its end is killed.
+    A command that ends without reading all its input is no error. One that is left alone before its end is
+    killed.
 
     Raises:
         FileNotFoundError: there is no such command.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from functools import partial, reduce
 from typing import Any
 
 from mpirdd.user import steps
 from mpirdd.user.base import Handle, check_function
-from mpirdd.words.errors import UsageError
+from mpirdd.user.callsite import label
+from mpirdd.words.errors import InvalidValue, UsageError
 
 
 class Actions(Handle):
@@ -24,6 +26,23 @@ class Actions(Handle):
         [1, 4, 9]
         """
         return [record for part in self._run("collect", steps.collect_records) for record in part]
+
+    def toLocalIterator(self, prefetchPartitions: bool = False) -> Iterator[Any]:
+        """An iterator over all records, in the order of the partitions, each computed by a job of its own when the iterator gets there.
+
+        So the driver needs memory for one partition only. Cache the RDD if its partitions read the same costly data.
+
+        Args:
+            prefetchPartitions: compute the next partition while the records of one are used; needs memory for two.
+
+        >>> list(sc.parallelize(range(6), 3).toLocalIterator())
+        [0, 1, 2, 3, 4, 5]
+        """
+        self._context._check_usable()
+        fetch = partial(self._context._run, self._node, steps.collect_records, label("toLocalIterator"))
+        if prefetchPartitions:
+            return _prefetched(fetch, self.getNumPartitions(), self._context._inheritance())
+        return (record for partition in range(self.getNumPartitions()) for record in fetch([partition])[0])
 
     def count(self) -> int:
         """The number of records.
@@ -141,11 +160,13 @@ class Actions(Handle):
         return heapq.nlargest(num, (record for part in parts for record in part), key)
 
     def takeOrdered(self, num: int, key: Callable[[Any], Any] | None = None) -> list[Any]:
-        """The ``num`` smallest records, smallest first.
+        """The ``num`` smallest records, smallest first. Raises ValueError if ``num`` is negative.
 
         >>> sc.parallelize([10, 1, 2, 9, 3]).takeOrdered(3)
         [1, 2, 3]
         """
+        if num < 0:
+            raise InvalidValue(f"takeOrdered needs a number of records, 0 or more, not {num}")
         parts = self._run("takeOrdered", partial(steps.smallest, num, key))
         return heapq.nsmallest(num, (record for part in parts for record in part), key)
 
@@ -184,3 +205,14 @@ class Actions(Handle):
             for value, count in part.items():
                 counts[value] += count
         return counts
+
+
+def _prefetched(fetch: Callable[[list[int]], list[Any]], count: int, prepare: Callable[[], None]) -> Iterator[Any]:
+    """The records of all partitions; ``fetch`` runs one partition ahead, in a thread that begins with ``prepare``."""
+    with ThreadPoolExecutor(1, "mpirdd prefetch", prepare) as thread:
+        ahead = [thread.submit(fetch, [partition]) for partition in range(min(1, count))]
+        for partition in range(count):
+            (records,) = ahead.pop().result()
+            if partition + 1 < count:
+                ahead.append(thread.submit(fetch, [partition + 1]))
+            yield from records

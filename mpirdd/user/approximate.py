@@ -1,7 +1,8 @@
 """Actions that answer approximately: within a time, or from a sketch.
 
-Those with a timeout run an ordinary job, whose tasks report their parts through an accumulator as they finish. If the job ends in time
-the answer is exact; else it is cancelled, and what has been reported is taken as a random sample of the whole.
+Those with a timeout run an ordinary job, whose tasks report their parts through an accumulator as they
+finish. If the job ends in time the answer is exact; else it is cancelled, and what has been reported is taken
+as a random sample of the whole.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ class Approximate(Handle):
         """The number of records, as far as it can be told in time. An action.
 
         Args:
-            timeout: milliseconds. A job that ends in time gives the exact number; else it is cancelled, and the number is estimated
-                from the partitions that were done (0 if none was). Tasks that run in the driver's own process (a world of one rank)
-                cannot be interrupted: there the one that is running is waited for.
+            timeout: milliseconds. A job that ends in time gives the exact number; else it is cancelled, and
+                the number is estimated from the partitions that were done (0 if none was). Tasks that run in
+                the driver's own process (a world of one rank) cannot be interrupted: there the one that is
+                running is waited for.
             confidence: of the interval, which ``sumApprox`` gives and this does not.
 
         >>> sc.parallelize(range(1000), 10).countApprox(60000, 1.0)
@@ -46,8 +48,8 @@ class Approximate(Handle):
         """The sum of the records, as far as it can be told in time, with an interval. An action.
 
         Args:
-            timeout: milliseconds, as in ``countApprox``. The interval of an exact sum is the sum, at confidence 1; that of no
-                partition at all is infinite, at confidence 0.
+            timeout: milliseconds, as in ``countApprox``. The interval of an exact sum is the sum, at
+                confidence 1; that of no partition at all is infinite, at confidence 0.
             confidence: with which probability the interval should hold the sum, if partitions are alike.
 
         Raises:
@@ -60,7 +62,8 @@ class Approximate(Handle):
         return self._total("sumApprox", steps.sum_records, timeout, confidence)
 
     def meanApprox(self, timeout: int, confidence: float = 0.95) -> BoundedFloat:
-        """The mean of the records, as far as it can be told in time, with an interval; 0.0 if there is none. An action.
+        """The mean of the records, as far as it can be told in time, with an interval; 0.0 if there is none.
+        An action.
 
         Args:
             timeout, confidence: as in ``sumApprox``.
@@ -77,11 +80,13 @@ class Approximate(Handle):
         return _estimate(seen, 1, 1.0, confidence)
 
     def countApproxDistinct(self, relativeSD: float = 0.05) -> int:
-        """About how many different records there are: HyperLogLog. An action that moves a few bytes where ``distinct().count()`` shuffles.
+        """About how many different records there are: HyperLogLog. An action that moves a few bytes where
+        ``distinct().count()`` shuffles.
 
         Args:
-            relativeSD: standard deviation of the answer, relative to it: two answers of three are nearer. Each partition's sketch has
-                up to (1.04 / relativeSD) ** 2 registers of 8 bytes, and no more than it has different records.
+            relativeSD: standard deviation of the answer, relative to it: two answers of three are nearer.
+                Each partition's sketch has up to (1.04 / relativeSD) ** 2 registers of 8 bytes, and no more
+                than it has different records.
 
         Raises:
             ValueError: ``relativeSD`` is below 0.000017.
@@ -111,7 +116,8 @@ class Approximate(Handle):
         return _estimate(StatCounter(parts.values()), count, math.sqrt(1 - len(parts) / count), confidence)
 
     def _in_time(self, operation: str, action: Callable[..., Any], timeout_ms: float) -> dict[int, Any]:
-        """partition -> ``action(partition, records)``, of those partitions that are done when the time is over."""
+        """partition -> ``action(partition, records)``, of those partitions that are done when the time is
+        over."""
         context = self._context
         done = context.accumulator({}, _Union())
         tag = f"{operation} {uuid4().hex}"
@@ -167,9 +173,11 @@ def _estimate(seen: StatCounter, times: int, narrower: float, confidence: float)
 
 
 def student_quantile(confidence: float, freedom: int) -> float:
-    """How far from 0, on both sides, one must go to have ``confidence`` of Student's distribution. To four digits.
+    """How far from 0, on both sides, one must go to have ``confidence`` of Student's distribution. To four
+    digits.
 
-    With ``t = sqrt(freedom) * tan(angle)`` the density becomes ``cos(angle) ** (freedom - 1)``, up to a factor, between 0 and a right
+    With ``t = sqrt(freedom) * tan(angle)`` the density becomes ``cos(angle) ** (freedom - 1)``, up to a
+    factor, between 0 and a right
     angle: few steps of the midpoint rule are enough.
     """
     if confidence >= 1.0:

@@ -32,7 +32,6 @@ class Handle:
     def __init__(self, context: Context, node: Node) -> None:
         self._context = context
         self._node = node
-        self._name: str | None = None
 
     # --- primitives -----------------------------------------------------------------------------------------------
 

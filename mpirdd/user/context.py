@@ -23,6 +23,7 @@ from mpirdd.user.broadcast import Broadcast
 from mpirdd.user.callsite import label
 from mpirdd.user.checkpoints import Checkpoints
 from mpirdd.user.conf import Conf
+from mpirdd.user.files import Files
 from mpirdd.user.jobs import Jobs
 from mpirdd.user.profiling import BasicProfiler, Profiler, Profiles
 from mpirdd.user.rdd import RDD
@@ -35,7 +36,7 @@ from mpirdd.words.settings import Settings
 _log = logging.getLogger("mpirdd")
 
 
-class Context(Jobs, Application, Sources):
+class Context(Jobs, Application, Sources, Files):
     """Where RDDs come from. One at a time in a program; a ``with`` block stops it."""
 
     def __init__(
@@ -44,12 +45,14 @@ class Context(Jobs, Application, Sources):
         Jobs.__init__(self)
         self._driver = driver
         Application.__init__(self, conf)
+        Files.__init__(self)
         self._profiles = Profiles(
             self, profiler if self.settings.profile else None, self._conf.get("spark.python.profile.dump"))
         self._accumulators: WeakValueDictionary[int, Accumulator] = WeakValueDictionary()
         driver.on_updates(self._accumulate)
         self._ids = itertools.count(1)
         self._stopped = False
+        self._names: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
         self._levels: WeakKeyDictionary[Node, StorageLevel] = WeakKeyDictionary()
         self._checkpoints = Checkpoints(self)
         self._preparations: WeakKeyDictionary[Node, _Once] = WeakKeyDictionary()
@@ -91,6 +94,7 @@ class Context(Jobs, Application, Sources):
         """End the Context; executors forget its data. Its RDDs cannot be used any more. Stopping twice is no error."""
         if not self._stopped:
             self._stopped = True
+            self._remove_files()
             self._driver.stop()
 
     def parallelize(self, c: Iterable[Any], numSlices: int | None = None) -> RDD:

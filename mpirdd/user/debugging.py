@@ -34,10 +34,11 @@ class Debugging(Handle):
         return self._same()
 
     def toDebugString(self) -> bytes:
-        """The lineage as text in UTF-8, this RDD first: each line an RDD, with its id, its name and how it is persisted. Runs nothing.
+        """The lineage as text in UTF-8, this RDD first: each line an RDD, with its id, its name and how it is
+        persisted. Runs nothing.
 
-        What lies behind a shuffle is indented, after ``+-`` and its number of partitions; an RDD that comes up again is not followed
-        again.
+        What lies behind a shuffle is indented, after ``+-`` and its number of partitions; an RDD that comes
+        up again is not followed again.
 
         >>> pairs = sc.parallelize([("a", 1)], 2).setName("letters")
         >>> first, *_, last = pairs.reduceByKey(max, 3).toDebugString().decode().splitlines()

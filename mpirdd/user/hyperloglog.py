@@ -1,12 +1,13 @@
 """How many different values there are, estimated from a few bytes: HyperLogLog.
 
-A value's 64-bit hash names one of ``2**precision`` registers and a *rank*, the place of the first one bit in what is left of it; each
-register keeps its largest rank. Flajolet, Fusy, Gandouet and Meunier, "HyperLogLog" (2007); the estimator is the improved one of Ertl,
-"New cardinality estimation algorithms for HyperLogLog sketches" (arXiv:1702.01284), which needs neither tables nor switches between
-ranges. A library (Apache's datasketches) would be one more dependency with compiled parts, for 40 lines.
+A value's 64-bit hash names one of ``2**precision`` registers and a *rank*, the place of the first one bit in
+what is left of it; each register keeps its largest rank. Flajolet, Fusy, Gandouet and Meunier, "HyperLogLog"
+(2007); the estimator is the improved one of Ertl, "New cardinality estimation algorithms for HyperLogLog
+sketches" (arXiv:1702.01284), which needs neither tables nor switches between ranges. A library (Apache's
+datasketches) would be one more dependency with compiled parts, for 40 lines.
 
-A sketch is a sorted array of codes, ``register * 64 + rank``, of the registers that are in use; so a large precision costs no
-more memory than the values do.
+A sketch is a sorted array of codes, ``register * 64 + rank``, of the registers that are in use; so a large
+precision costs no more memory than the values do.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def estimate(codes: Sketch, precision: int) -> float:
 
 
 def _mixed(hashes: Sketch) -> Sketch:
-    """Hashes whose bits all depend on all bits: those of small ints are the ints. SplitMix64 (Steele, Lea, Flood 2014)."""
+    """Hashes whose bits all depend on all bits: those of small ints are the ints. SplitMix64 (Steele, Lea,
+    Flood 2014)."""
     import numpy
 
     mixed = hashes + numpy.uint64(0x9E3779B97F4A7C15)

@@ -1,8 +1,9 @@
-"""Operations that bring two or more RDDs together by key or by value: cogroups, joins, intersection, subtraction.
+"""Operations that bring two or more RDDs together by key or by value: cogroups, joins, intersection,
+subtraction.
 
-All of them first *meet*: records with equal keys are moved to the same partition. An RDD that is partitioned as wanted already
-does not move. The number of partitions is, where not given: the ``parallelism`` setting if there is one, else that of the RDDs if
-they are all partitioned alike, else the sum of theirs.
+All of them first *meet*: records with equal keys are moved to the same partition. An RDD that is partitioned
+as wanted already does not move. The number of partitions is, where not given: the ``parallelism`` setting if
+there is one, else that of the RDDs if they are all partitioned alike, else the sum of theirs.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 class Joins(Handle):
     def cogroup(self, other: Joins, numPartitions: int | None = None) -> RDD:
-        """(key, (its values here, its values in ``other``)). Shuffles whichever side is not partitioned alike.
+        """(key, (its values here, its values in ``other``)). Shuffles whichever side is not partitioned
+        alike.
 
         >>> x, y = sc.parallelize([("a", 1), ("b", 4)]), sc.parallelize([("a", 2)])
         >>> [(k, tuple(map(list, v))) for k, v in sorted(x.cogroup(y).collect())]
@@ -36,7 +38,8 @@ class Joins(Handle):
         return self._cogroup("cogroup", [other], numPartitions).mapValues(_iterables)
 
     def groupWith(self, other: Joins, *others: Joins) -> RDD:
-        """``cogroup`` of any number of RDDs: (key, (its values here, its values in the next, ...)). Shuffles likewise.
+        """``cogroup`` of any number of RDDs: (key, (its values here, its values in the next, ...)). Shuffles
+        likewise.
 
         >>> x, y, z = sc.parallelize([("a", 1)]), sc.parallelize([("a", 2), ("b", 3)]), sc.parallelize([("b", 4)])
         >>> [(k, tuple(map(list, v))) for k, v in sorted(x.groupWith(y, z).collect())]
@@ -45,7 +48,8 @@ class Joins(Handle):
         return self._cogroup("groupWith", [other, *others], None).mapValues(_iterables)
 
     def join(self, other: Joins, numPartitions: int | None = None) -> RDD:
-        """(key, (value here, value in other)) for every combination. Shuffles whichever side is not partitioned alike.
+        """(key, (value here, value in other)) for every combination. Shuffles whichever side is not
+        partitioned alike.
 
         >>> x, y = sc.parallelize([("a", 1), ("b", 4)]), sc.parallelize([("a", 2), ("a", 3)])
         >>> sorted(x.join(y).collect())
@@ -90,7 +94,8 @@ class Joins(Handle):
         return self._meet("subtractByKey", [other], numPartitions, _without_keys)
 
     def subtract(self, other: Joins, numPartitions: int | None = None) -> RDD:
-        """The records that are not in ``other``; those that occur several times stay so. Records must be hashable. Shuffles.
+        """The records that are not in ``other``; those that occur several times stay so. Records must be
+        hashable. Shuffles.
 
         >>> x, y = sc.parallelize([1, 2, 2, 3]), sc.parallelize([3, 4])
         >>> sorted(x.subtract(y).collect())
@@ -116,7 +121,8 @@ class Joins(Handle):
     def _meet(
         self, operation: str, others: Sequence[Joins], num_partitions: int | None, step: Any, combiner: Combiner | None = None
     ) -> RDD:
-        """``step`` on what all the RDDs have of a partition; the values of a key combined beforehand if there is a combiner."""
+        """``step`` on what all the RDDs have of a partition; the values of a key combined beforehand if there
+        is a combiner."""
         _check_rdds(operation, others)
         default, shared = self._node.num_partitions, self.partitioner
         for other in others:

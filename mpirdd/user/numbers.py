@@ -71,7 +71,8 @@ class Numbers(Handle):
         return self._stats("stdev").stdev()
 
     def sampleVariance(self) -> Any:
-        """The variance of the population of which the records are a sample (n - 1); nan below two records. An action.
+        """The variance of the population of which the records are a sample (n - 1); nan below two records. An
+        action.
 
         >>> sc.parallelize([1, 2, 3]).sampleVariance()
         1.0
@@ -79,7 +80,8 @@ class Numbers(Handle):
         return self._stats("sampleVariance").sampleVariance()
 
     def sampleStdev(self) -> Any:
-        """The standard deviation of the population of which the records are a sample (n - 1); nan below two records. An action.
+        """The standard deviation of the population of which the records are a sample (n - 1); nan below two
+        records. An action.
 
         >>> sc.parallelize([1, 2, 3]).sampleStdev()
         1.0
@@ -87,19 +89,22 @@ class Numbers(Handle):
         return self._stats("sampleStdev").sampleStdev()
 
     def histogram(self, buckets: int | Sequence[Any]) -> tuple[Sequence[Any], list[int]]:
-        """(bounds of the buckets, how many records lie in each). An action; two of them if ``buckets`` is a number.
+        """(bounds of the buckets, how many records lie in each). An action; two of them if ``buckets`` is a
+        number.
 
         Args:
-            buckets: a number of buckets of equal width between the smallest and the largest record; or their bounds, in rising order:
-                [1, 10, 20] means 1 <= x < 10 and 10 <= x <= 20, the last bucket having both its bounds. Bounds may be of any type
-                with an order, such as str. Records outside them, None and nan are passed over.
+            buckets: a number of buckets of equal width between the smallest and the largest record; or their
+                bounds, in rising order: [1, 10, 20] means 1 <= x < 10 and 10 <= x <= 20, the last bucket
+                having both its bounds. Bounds may be of any type with an order, such as str. Records outside
+                them, None and nan are passed over.
 
         If all records are equal, there is one bucket, whatever ``buckets`` asks for.
 
         Raises:
-            ValueError: a number below 1, and where it is given, no record or an infinite one; bounds that are less than two, not
-                rising, None or nan.
-            TypeError: ``buckets`` is neither an int nor a list or tuple; more than one bucket is to be made for what are no numbers.
+            ValueError: a number below 1, and where it is given, no record or an infinite one; bounds that are
+                less than two, not rising, None or nan.
+            TypeError: ``buckets`` is neither an int nor a list or tuple; more than one bucket is to be made
+                for what are no numbers.
 
         >>> rdd = sc.parallelize(range(51), 3)
         >>> rdd.histogram(2), rdd.histogram([0, 5, 25, 50])

@@ -5,28 +5,44 @@ A transformation runs nothing: it makes a handle on a new lineage node. See ``ac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from types import GenericAlias
 from typing import Any
 
 from mpirdd.decisions.lineage import Grouped
 from mpirdd.storage.merge import Combiner
 from mpirdd.user import steps
 from mpirdd.user.actions import Actions
+from mpirdd.user.approximate import Approximate
 from mpirdd.user.barrier import RDDBarrier
 from mpirdd.user.base import check_function
+from mpirdd.user.debugging import Debugging
+from mpirdd.user.joins import Joins
+from mpirdd.user.numbers import Numbers
 from mpirdd.user.ordering import Ordering
 from mpirdd.user.pairs import Pairs
 from mpirdd.user.persistence import Persistence
+from mpirdd.user.sampling import Sampling
 from mpirdd.user.sinks import Sinks
-from mpirdd.words.errors import UsageError
+from mpirdd.user.trees import Trees
+from mpirdd.user.unsupported import Unsupported
+from mpirdd.user.zipping import Zipping
+from mpirdd.words.errors import InvalidType
 
 
-class RDD(Actions, Pairs, Ordering, Persistence, Sinks):
+class RDD(
+    Actions, Trees, Numbers, Approximate, Pairs, Joins, Ordering, Zipping, Sampling, Persistence, Sinks, Debugging, Unsupported
+):
     """A resilient distributed dataset: records in partitions, spread over the executors, made again when lost.
 
     Made by a Context (``parallelize``, ``textFile``, ...) or from other RDDs, never directly.
     """
+
+    def __class_getitem__(cls, kind: Any) -> GenericAlias:
+        """``RDD[int]``, for annotations: says what the records are; nothing checks it."""
+        return GenericAlias(cls, kind)
 
     def map(self, f: Callable[[Any], Any], preservesPartitioning: bool = False) -> RDD:
         """``f`` on each record.
@@ -134,7 +150,7 @@ class RDD(Actions, Pairs, Ordering, Persistence, Sinks):
         [1, 1, 2, 1, 1, 2]
         """
         if not isinstance(other, RDD):
-            raise UsageError(f"union needs another RDD, not {other!r}")
+            raise InvalidType(f"union needs another RDD, not {other!r}")
         return self._context.union([self, other])
 
     def __add__(self, other: RDD) -> RDD:

@@ -1,8 +1,8 @@
 """Random samples: with and without replacement, by key, of a given size, and splits.
 
-Each partition has a generator of its own, seeded with ``seed ^ partition``; so a sample depends on the seed and on how the records
-are partitioned, and not on which executor runs what or how often. Seeds, draws and their order are those of
-PySpark, so that a program gets the very records that it got there.
+Each partition has a generator of its own, seeded with ``seed ^ partition``; so a sample depends on the seed
+and on how the records are partitioned, and not on which executor runs what or how often. Seeds, draws and
+their order are those of PySpark, so that a program gets the very records that it got there.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Sampling(Handle):
 
         Args:
             withReplacement: a record may be taken several times; how often follows a Poisson distribution.
-            fraction: chance of each record to be taken; with replacement, how often it is taken on average. 0 or more. The sample's
-                size is near ``fraction`` times that of the RDD, not equal to it.
+            fraction: chance of each record to be taken; with replacement, how often it is taken on average. 0
+                or more. The sample's size is near ``fraction`` times that of the RDD, not equal to it.
             seed: the same seed gives the same sample; None chooses one now.
 
         Raises:
@@ -49,7 +49,8 @@ class Sampling(Handle):
         return self._narrow("sample", step, partitioner=self.partitioner)
 
     def randomSplit(self, weights: Sequence[float], seed: int | None = None) -> list[RDD]:
-        """Random parts that have no record in common and that make up the whole; partitioners stay. No shuffle.
+        """Random parts that have no record in common and that make up the whole; partitioners stay. No
+        shuffle.
 
         Each part reads the RDD anew: cache it if it is costly to make.
 
@@ -77,7 +78,8 @@ class Sampling(Handle):
         ]
 
     def takeSample(self, withReplacement: bool, num: int, seed: int | None = None) -> list[Any]:
-        """Exactly ``num`` random records in random order, at the driver; all of them if there are fewer and none is to be taken twice.
+        """Exactly ``num`` random records in random order, at the driver; all of them if there are fewer and
+        none is to be taken twice.
 
         An action: counts the records, then samples a little more than needed, then (rarely) again.
 
@@ -112,12 +114,13 @@ class Sampling(Handle):
     def sampleByKey(
         self, withReplacement: bool, fractions: Mapping[Any, float], seed: int | None = None
     ) -> RDD:
-        """A random part of the pairs, each key's with a fraction of its own; the partitioner stays. No shuffle.
+        """A random part of the pairs, each key's with a fraction of its own; the partitioner stays. No
+        shuffle.
 
         Args:
             withReplacement, seed: as in ``sample``.
-            fractions: key -> chance of each of its pairs; with replacement, how often it is taken on average. Must have all keys: the
-                job fails with a KeyError else.
+            fractions: key -> chance of each of its pairs; with replacement, how often it is taken on average.
+                Must have all keys: the job fails with a KeyError else.
 
         Raises:
             ValueError: a fraction is negative.
@@ -145,8 +148,8 @@ def _collect(rdd: Handle) -> list[Any]:
 def _enough(num: int, total: int, with_replacement: bool) -> float:
     """A fraction at which a sample of ``total`` records has ``num`` or more, in 9,999 of 10,000 cases.
 
-    With replacement the size is Poisson distributed: so many standard deviations more than ``num``. Without, it is binomial, and
-    this solves Chernoff's bound for the fraction.
+    With replacement the size is Poisson distributed: so many standard deviations more than ``num``. Without,
+    it is binomial, and this solves Chernoff's bound for the fraction.
     """
     fraction = num / total
     if with_replacement:
@@ -193,7 +196,8 @@ def _take_by_key(
 
 
 def _poisson(random: Random, mean: float) -> int:
-    """How many events of a Poisson process with this mean happen in unit time: count them one by one (Knuth, TAOCP 3.4.1).
+    """How many events of a Poisson process with this mean happen in unit time: count them one by one (Knuth,
+    TAOCP 3.4.1).
 
     Waiting times are exponential; for small means their product form saves the logarithms.
     """

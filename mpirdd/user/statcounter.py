@@ -1,8 +1,8 @@
 """Count, mean, variance, smallest and largest of values, in one pass and mergeable across partitions.
 
-Values are added by Welford's method and counters merged by that of Chan, Golub and LeVeque (1979), neither of which subtracts
-large sums from each other; both in the order that PySpark has, so that the figures are equal to the last bit. Values may be
-numbers, or numpy arrays of one shape, whose figures are taken item by item.
+Values are added by Welford's method and counters merged by that of Chan, Golub and LeVeque (1979), neither of
+which subtracts large sums from each other; both in the order that PySpark has, so that the figures are equal
+to the last bit. Values may be numbers, or numpy arrays of one shape, whose figures are taken item by item.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ class StatCounter:
         return _root(self.sampleVariance())
 
     def asDict(self, sample: bool = False) -> dict[str, Any]:
-        """All figures by name. As in PySpark, ``sample`` means the reverse of its name: False gives the sample's variance (n - 1),
-        True the population's.
+        """All figures by name. As in PySpark, ``sample`` means the reverse of its name: False gives the
+        sample's variance (n - 1), True the population's.
 
         >>> StatCounter([1, 2, 3, 4]).asDict()["variance"]
         1.6666666666666667

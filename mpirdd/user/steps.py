@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from mpirdd.decisions.partitioners import sample_keys
+from mpirdd.storage.commands import pipe_lines
 from mpirdd.storage import outputs, picklefile, sequencefile
 from mpirdd.storage.merge import NOTHING, Combiner, blame, combine
 

@@ -1,4 +1,5 @@
-"""Reductions over several levels on the executors, for partial results too large or too many for the driver to merge alone."""
+"""Reductions over several levels on the executors, for partial results too large or too many for the driver
+to merge alone."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 class Trees(Handle):
     def treeReduce(self, f: Callable[[Any, Any], Any], depth: int = 2) -> Any:
-        """``reduce``, with partial results merged over ``depth`` levels. An action; shuffles the partial results between levels.
+        """``reduce``, with partial results merged over ``depth`` levels. An action; shuffles the partial
+        results between levels.
 
         Raises:
             ValueError: there is no record, or ``depth`` is below 1.
@@ -36,7 +38,8 @@ class Trees(Handle):
     def treeAggregate(
         self, zeroValue: Any, seqOp: Callable[[Any, Any], Any], combOp: Callable[[Any, Any], Any], depth: int = 2
     ) -> Any:
-        """``aggregate``, with partial results merged over ``depth`` levels. An action; shuffles the partial results between levels.
+        """``aggregate``, with partial results merged over ``depth`` levels. An action; shuffles the partial
+        results between levels.
 
         The zero value is used once a partition, and not at the driver.
 
@@ -58,7 +61,8 @@ class Trees(Handle):
     ) -> list[Any]:
         """The last few partial results, in order. ``step`` makes one of a partition, or none.
 
-        Each level divides their number by the ``depth``-th root of the number of partitions, while that takes work from the driver.
+        Each level divides their number by the ``depth``-th root of the number of partitions, while that takes
+        work from the driver.
         """
         if depth < 1:
             raise InvalidValue(f"{operation}: depth must be 1 or more, not {depth}")
@@ -74,7 +78,8 @@ class Trees(Handle):
 
 
 def _level(partials: RDD, operation: str, count: int, combiner: Combiner) -> RDD:
-    """``count`` partial results instead of more: those of partitions i, i + count, i + 2 count, ... become one."""
+    """``count`` partial results instead of more: those of partitions i, i + count, i + 2 count, ... become
+    one."""
     keyed = partials._narrow(operation, partial(_key_by_place, count))
     partitioner = hash_partitioner(count, None)
     return keyed._shuffle(operation, partitioner, combiner, partitioner=partitioner).values()

@@ -17,7 +17,8 @@ class Unsupported(Handle):
 
         >>> sc.parallelize([(1, 2)]).saveAsNewAPIHadoopDataset({})
         Traceback (most recent call last):
-        mpirdd.words.errors.NotSupported: saveAsNewAPIHadoopDataset: Hadoop's output formats are Java classes; ...
+        mpirdd.words.errors.NotSupported: saveAsNewAPIHadoopDataset: Hadoop's output formats are Java classes;
+        ...
         """
         raise NotSupported(f"saveAsNewAPIHadoopDataset: {_FORMATS}")
 

@@ -20,7 +20,8 @@ class Zipping(Handle):
     def zip(self, other: Zipping) -> RDD:
         """(record here, record in ``other`` at the same place). No shuffle.
 
-        Both need the same number of partitions and of records in each, which they have if one was made from the other by ``map``.
+        Both need the same number of partitions and of records in each, which they have if one was made from
+        the other by ``map``.
 
         Raises:
             ValueError: the numbers of partitions differ; from the job, those of the records in a partition.
@@ -38,8 +39,8 @@ class Zipping(Handle):
         return self._narrow("zip", _zip, others=[other], inputs=OneToOne(2))
 
     def zipWithIndex(self) -> RDD:
-        """(record, its place in the whole RDD, from 0). No shuffle; with more than one partition, the records before the last
-        partition are counted by a job of its own, when an action first needs the indexes.
+        """(record, its place in the whole RDD, from 0). No shuffle; with more than one partition, the records
+        before the last partition are counted by a job of its own, when an action first needs the indexes.
 
         >>> sc.parallelize(["a", "b", "c", "d"], 3).zipWithIndex().collect()
         [('a', 0), ('b', 1), ('c', 2), ('d', 3)]
@@ -51,7 +52,8 @@ class Zipping(Handle):
         return indexed
 
     def zipWithUniqueId(self) -> RDD:
-        """(record, a number that no other record has): k, k + n, k + 2n, ... in partition k of n. No shuffle, and no job.
+        """(record, a number that no other record has): k, k + n, k + 2n, ... in partition k of n. No shuffle,
+        and no job.
 
         >>> sc.parallelize(["a", "b", "c", "d", "e"], 3).zipWithUniqueId().collect()
         [('a', 0), ('b', 1), ('c', 4), ('d', 2), ('e', 5)]
@@ -61,8 +63,8 @@ class Zipping(Handle):
     def cartesian(self, other: Zipping) -> RDD:
         """(record here, record in ``other``) for every combination; n * m partitions. No shuffle.
 
-        Each partition is read once for every partition of the other side: cache what is costly to make. A task holds one partition of
-        ``other`` in memory.
+        Each partition is read once for every partition of the other side: cache what is costly to make. A
+        task holds one partition of ``other`` in memory.
 
         >>> rdd = sc.parallelize([1, 2])
         >>> sorted(rdd.cartesian(rdd).collect())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from functools import reduce
-from operator import add
+from functools import partial, reduce
+from operator import add, ne
 
 from beside import Calls, double
 
@@ -23,7 +23,7 @@ def test_two_thousand_maps(sc: Context) -> None:
 def test_a_long_chain_of_partition_functions_and_filters(sc: Context) -> None:
     rdd = sc.parallelize(range(100), 2)
     for i in range(400):
-        rdd = rdd.mapPartitions(lambda records: (record for record in records)).filter(lambda x, i=i: x != i).flatMap(lambda x: [x])
+        rdd = rdd.mapPartitions(iter).filter(partial(ne, i)).flatMap(lambda x: [x])
     assert rdd.collect() == []
     assert sc.parallelize(range(1000), 1).union(rdd).count() == 1000
 

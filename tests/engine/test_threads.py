@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from operator import add
 from typing import Any
 
@@ -27,7 +28,7 @@ def test_jobs_of_many_threads_give_their_own_results(sc: Context) -> None:
         rdd = sc.parallelize(DATA, 1 + number % 5).mapValues(lambda v: v * number)
         return rdd.reduceByKey(add, 1 + number % 3).collectAsMap()
 
-    made = at_once(*[lambda number=number: job(number) for number in range(16)])
+    made = at_once(*[partial(job, number) for number in range(16)])
     assert made == [{key: number * total for key, total in SUMS.items()} for number in range(16)]
 
 
@@ -64,10 +65,7 @@ def test_a_failing_job_leaves_those_of_other_threads_alone(sc: Context) -> None:
 
 def test_handles_may_go_while_other_threads_run_jobs(sc: Context) -> None:
     def loop() -> int:
-        total = 0
-        for i in range(10):
-            rdd = sc.parallelize(DATA, 3).mapValues(lambda v, i=i: v + i).cache().reduceByKey(add)
-            total += rdd.values().sum()
-        return total
+        rdds = (sc.parallelize(DATA, 3).mapValues(partial(add, i)).cache().reduceByKey(add) for i in range(10))
+        return sum(rdd.values().sum() for rdd in rdds)
 
     assert at_once(*[loop] * 4) == [sum(sum(range(200)) + 200 * i for i in range(10))] * 4
