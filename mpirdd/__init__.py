@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 __all__ = [
     "RDD", "Accumulator", "AccumulatorParam", "BarrierTaskContext", "Broadcast", "Context", "InputError", "JobCancelled",
-    "MpirddError", "RecordError", "StorageLevel", "TaskContext", "TaskError", "UsageError", "__version__",
+    "MpirddError", "RecordError", "SparkFiles", "StorageLevel", "TaskContext", "TaskError", "UsageError", "__version__",
 ]
 
 if TYPE_CHECKING:
     from mpirdd.edge.session import Context
     from mpirdd.user.accumulators import Accumulator, AccumulatorParam
     from mpirdd.user.broadcast import Broadcast
+    from mpirdd.user.files import SparkFiles
     from mpirdd.user.rdd import RDD
     from mpirdd.user.storagelevel import StorageLevel
     from mpirdd.user.taskcontext import BarrierTaskContext, TaskContext
@@ -32,6 +33,7 @@ _HOMES = {
     "Accumulator": "mpirdd.user.accumulators",
     "AccumulatorParam": "mpirdd.user.accumulators",
     "Broadcast": "mpirdd.user.broadcast",
+    "SparkFiles": "mpirdd.user.files",
     "StorageLevel": "mpirdd.user.storagelevel",
     "BarrierTaskContext": "mpirdd.user.taskcontext",
     "TaskContext": "mpirdd.user.taskcontext",

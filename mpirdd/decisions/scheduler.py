@@ -320,6 +320,8 @@ class Scheduler:
     def _blocks_gone(self, event: BlocksGone) -> list[Command]:
         for block in event.blocks:
             self.have.discard(block, event.executor)
+            if block.kind == "map":
+                self._forget_arrivals(block.of)  # an exchange that lacks a map output is void
         if event.stage is None:
             return []
         run = None

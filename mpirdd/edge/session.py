@@ -120,10 +120,12 @@ class Context(context.Context):
         return mpirdd.__version__
 
     def stop(self) -> None:
-        super().stop()
-        process = _process()
-        if process.context is self:
-            process.context = None
+        try:
+            super().stop()
+        finally:
+            process = _process()
+            if process.context is self:
+                process.context = None
 
 
 class _Process:

@@ -186,6 +186,12 @@ class Driver:
                     sent.discard(broadcast)
                     self._send(rank, messages.Drop(broadcasts=(broadcast,)))
 
+    def on_every_executor(self, function: Callable[[], Any]) -> None:
+        """Run ``function`` once on each executor, before any task of a later job. What it raises is printed there."""
+        pickled = pickle_function(function, "preparing the executors")
+        with self._lock:
+            self._broadcast(messages.Prepare(pickled))
+
     def on_updates(self, take: Callable[[dict[int, Any]], None]) -> None:
         """``take`` gets what tasks add to accumulators, exactly once for each partition of a job or shuffle."""
         self._take_updates = take
@@ -228,6 +234,7 @@ class Driver:
         with self._lock:
             self._broadcast(messages.Reset())
             self._progress.close()
+        self._pause(False)  # an executor in this process drops its data now, not when somebody waits again
 
     # --- the loop -------------------------------------------------------------------------------------------------
 
@@ -253,6 +260,8 @@ class Driver:
         elif isinstance(message, messages.Lacking):
             self._act(self._scheduler.handle(
                 decisions.BlocksGone(sender, message.blocks, message.stage, (message.partition,))))
+        elif isinstance(message, messages.Gone):
+            self._act(self._scheduler.handle(decisions.BlocksGone(sender, message.blocks)))
         elif isinstance(message, messages.AtBarrier):
             self._meet(sender, message)
         elif isinstance(message, messages.Printed):

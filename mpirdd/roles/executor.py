@@ -10,7 +10,7 @@ import os
 import pickle
 import sys
 import traceback
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Generator
 from functools import partial
 from time import perf_counter
@@ -25,11 +25,11 @@ from mpirdd.storage.blocks import BlockStore
 from mpirdd.storage.codec import decode, encode, inside
 from mpirdd.together.exchange import Parcel, exchange
 from mpirdd.words import messages
-from mpirdd.words.errors import Failure, InternalError, UsageError
+from mpirdd.words.errors import ClusterError, Failure, InternalError, UsageError
 from mpirdd.words.ids import BlockId, NodeId, Rank, StageId
 from mpirdd.words.settings import Settings
 from mpirdd.words.stage import ClosureId
-from mpirdd.words.transport import Frames, Transport
+from mpirdd.words.transport import EpochOver, Frames, Pending, Transport
 
 _DRIVER: Rank = 0
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -50,9 +50,11 @@ class Executor:
         self._closures: dict[ClosureId, Callable[..., Any]] = {}
         self._tasks: deque[_Task] = deque()
         self._waiting_messages: deque[tuple[int, Frames]] = deque()
-        self._exchanges: deque[messages.Exchange] = deque()
+        self._exchanges: deque[tuple[messages.Exchange, dict[Rank, list[Parcel]]]] = deque()
         self._exchange: Generator[int, None, None] | None = None
         self._round = 0
+        self._epochs: deque[int] = deque()
+        self._regrouping: Pending | None = None
         self._arrived: dict[BlockId, list[tuple[int, Frames]]] = {}
         self._done: list[messages.Done] = []
         self._printed: list[str] = []
@@ -62,10 +64,12 @@ class Executor:
             messages.Start: self._start,
             messages.Closures: self._keep_closures,
             messages.Broadcast: self._keep_broadcast,
+            messages.Prepare: self._prepare,
             messages.OpenStage: self._open_stage,
             messages.RunTasks: self._queue_tasks,
             messages.CancelStage: self._cancel_stage,
-            messages.Exchange: self._exchanges.append,
+            messages.Exchange: self._queue_exchange,
+            messages.Regroup: self._begin_epoch,
             messages.Drop: self._drop,
             messages.Reset: self._reset,
             messages.Stop: self._stop,
@@ -80,9 +84,17 @@ class Executor:
         received = self._waiting_messages.popleft() if self._waiting_messages else self._interrupts.poll()
         if received is not None:
             message = decode(received[1])
+            if isinstance(message, messages.Start) and self._exchanges:
+                self._waiting_messages.appendleft(received)  # first finish what the Context before left under way
+                return self._move_exchange()
             self._handlers[type(message)](message)
             return True
-        if self._exchange is not None or self._exchanges:
+        for rank in self._transport.lost():
+            if rank == _DRIVER:
+                raise ClusterError("the driver (rank 0) is gone")
+        if self._epochs:
+            return self._move_epoch()
+        if self._exchanges:
             return self._move_exchange()
         if self._tasks:
             self._run_next_task()
@@ -107,6 +119,14 @@ class Executor:
 
     def _keep_broadcast(self, message: messages.Broadcast) -> None:
         self._undecoded[message.id] = message.frames
+
+    def _prepare(self, message: messages.Prepare) -> None:
+        try:
+            with self._lines:
+                pickle.loads(message.pickled)()
+        except Exception as error:  # the tasks that need it will fail, and this line says why
+            self._printed += traceback.format_exception_only(error)[-1].splitlines()
+        self._report()
 
     def _open_stage(self, message: messages.OpenStage) -> None:
         self._stages[message.stage.id] = message
@@ -229,7 +249,7 @@ class Executor:
     def _move_exchange(self) -> bool:
         """Go on with the exchange under way, or begin the next one."""
         if self._exchange is None:
-            self._exchange = self._run_exchange(self._exchanges[0])
+            self._exchange = self._run_exchange(*self._exchanges[0])
         before = self._round
         try:
             self._round = next(self._exchange)
@@ -237,42 +257,70 @@ class Executor:
             self._exchange, self._round = None, 0
             self._exchanges.popleft()
             return True
+        except EpochOver:  # wait for the driver to say what comes next
+            self._exchange, self._round = None, 0
+            self._exchanges.clear()
+            self._arrived.clear()
+            return True
         return self._round != before
 
-    def _run_exchange(self, message: messages.Exchange) -> Generator[int, None, None]:
+    def _begin_epoch(self, message: messages.Regroup) -> None:
+        """What was under way is over for all: the driver will ask again for what is still wanted."""
+        self._exchange, self._round = None, 0
+        self._exchanges.clear()
+        self._arrived.clear()
+        self._epochs.append(message.epoch)
+
+    def _move_epoch(self) -> bool:
+        if self._regrouping is None:
+            self._regrouping = self._transport.regroup(self._epochs[0])
+        try:
+            done = self._regrouping.test()
+        except EpochOver:  # one more was lost meanwhile; the driver says so, and this epoch is of no use
+            done = True
+        if done:
+            self._regrouping = None
+            self._tell(messages.Regrouped(self._epochs.popleft()))
+        return done
+
+    def _run_exchange(
+        self, message: messages.Exchange, parcels: dict[Rank, list[Parcel]]
+    ) -> Generator[int, None, None]:
         group = self._transport.group()
         if group is None:
             raise InternalError("an exchange on a rank that is no executor")
         for partition in message.owners.get(self._transport.rank, ()):
             assert message.shuffle is not None
             self._arrived[BlockId("in", message.shuffle, partition)] = []
-        yield from exchange(group, self._parcels(message), self._deliver, self._settings.exchange_bytes)
+        yield from exchange(group, parcels, self._deliver, self._settings.exchange_bytes)
         for block, pieces in self._arrived.items():
             pieces.sort(key=lambda piece: piece[0])
             self._store.put(block, [frames for _, frames in pieces])
         self._arrived.clear()
         self._tell(messages.Exchanged(message.exchange))
 
-    def _parcels(self, message: messages.Exchange) -> dict[Rank, list[Parcel]]:
-        parcels: dict[Rank, list[Parcel]] = {}
-        for task in message.maps:
-            assert message.shuffle is not None
-            buckets = self._store.get(BlockId("map", message.shuffle, task))
+    def _queue_exchange(self, message: messages.Exchange) -> None:
+        """Take up what is to be sent now, in the order of the messages: a later one may drop it from the store."""
+        parcels: defaultdict[Rank, list[Parcel]] = defaultdict(list)
+        gone: list[BlockId] = []
+        maps = [BlockId("map", message.shuffle, task) for task in message.maps if message.shuffle is not None]
+        for block in maps:
+            if block not in self._store:
+                gone.append(block)
+                continue
+            buckets = self._store.get(block)
             for rank, partitions in message.owners.items():
-                parcels.setdefault(rank, []).extend(
-                    Parcel(BlockId("in", message.shuffle, partition), task, buckets[partition])
-                    for partition in partitions
-                    if buckets[partition] is not None
-                )
+                for partition in partitions:
+                    if buckets[partition] is not None:
+                        parcels[rank].append(Parcel(block._replace(kind="in", part=partition), block.part, buckets[partition]))
         for block, rank in message.copies:
-            value = self._store.get(block)
-            if block.kind == "rdd":
-                parcels.setdefault(rank, []).append(Parcel(block, 0, encode(value)))
+            if block in self._store:
+                parcels[rank] += _copy(block, self._store.get(block))
             else:
-                parcels.setdefault(rank, []).extend(Parcel(block, i, frames) for i, frames in enumerate(value))
-                if not value:
-                    parcels.setdefault(rank, []).append(Parcel(block, -1, [b""]))
-        return parcels
+                gone.append(block)
+        if gone:
+            self._tell(messages.Gone(tuple(gone)))
+        self._exchanges.append((message, parcels))
 
     def _deliver(self, parcel: Parcel) -> None:
         if parcel.block.kind == "rdd":
@@ -284,6 +332,13 @@ class Executor:
 
     def _tell(self, message: Any) -> None:
         self._transport.send(_DRIVER, encode(message))
+
+
+def _copy(block: BlockId, value: Any) -> list[Parcel]:
+    """A whole block as parcels; an ``in`` block without any bucket still makes one, so that it arrives."""
+    if block.kind == "rdd":
+        return [Parcel(block, 0, encode(value))]
+    return [Parcel(block, place, frames) for place, frames in enumerate(value)] or [Parcel(block, -1, [b""])]
 
 
 class _Task(NamedTuple):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
@@ -78,12 +78,12 @@ def pickle_function(function: Any, label: str) -> bytes:
 
 def unpicklable(value: Any, error: Exception) -> str:
     """What to tell the user when ``value`` could not be pickled: the innermost culprit and the way to it."""
-    path, culprit = [_name(value)], value
-    while (inner := next(((name, part) for name, part in _parts(culprit) if not _can_pickle(part)), None)) is not None:
-        if len(path) > 8:
-            break
+    path, culprit, seen = [_name(value)], value, {id(value)}  # seen: a function may refer to itself
+    while len(path) <= 8 and (inner := next(
+            ((name, part) for name, part in _parts(culprit) if id(part) not in seen and not _can_pickle(part)), None)):
         path.append(inner[0])
         culprit = inner[1]
+        seen.add(id(culprit))
     way = " -> ".join(path)
     return (
         f"cannot be sent to the executors: {_name(culprit)} of type {type(culprit).__name__} cannot be pickled "
@@ -97,6 +97,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     if hasattr(value, "func") and hasattr(value, "args"):  # functools.partial
         yield "function", value.func
         yield from ((f"argument {i}", part) for i, part in enumerate(value.args))
+        yield from ((f"argument {name!r}", part) for name, part in getattr(value, "keywords", {}).items())
     elif isinstance(value, FunctionType):
         cells = value.__closure__ or ()
         for name, cell in zip(value.__code__.co_freevars, cells, strict=False):
@@ -104,7 +105,9 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
                 yield f"variable {name!r}", cell.cell_contents
             except ValueError:
                 continue  # not assigned yet
-        for name in value.__code__.co_names:
+        yield from ((f"default {i}", part) for i, part in enumerate(value.__defaults__ or ()))
+        yield from ((f"default {name!r}", part) for name, part in (value.__kwdefaults__ or {}).items())
+        for name in _names(value.__code__):
             if name in value.__globals__ and not isinstance(value.__globals__[name], ModuleType):
                 yield f"global {name!r}", value.__globals__[name]
     elif isinstance(value, dict):
@@ -115,6 +118,14 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield "its object", value.__self__
     elif hasattr(value, "__dict__") and not isinstance(value, type | ModuleType):
         yield from ((f"attribute {name!r}", part) for name, part in vars(value).items())
+
+
+def _names(code: CodeType) -> dict[str, None]:
+    """The names that a function uses, and those that the functions inside it use."""
+    codes = [code]
+    for outer in codes:  # grows while we go
+        codes.extend(inner for inner in outer.co_consts if isinstance(inner, CodeType))
+    return dict.fromkeys(name for code in codes for name in code.co_names)
 
 
 def _can_pickle(value: Any) -> bool:

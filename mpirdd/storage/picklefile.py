@@ -1,7 +1,7 @@
 """Pickle files, as PySpark writes them: batches of records, pickled, within Java's serialization, within a SequenceFile.
 
-A record of the SequenceFile is (null, bytes); the bytes are a Java stream that holds one ``byte[][]``, ten byte arrays of it, and each of
-these is the pickle of a list of records. Of Java's serialization just that is written and read.
+A record of the SequenceFile is (null, bytes). The bytes are a Java stream that holds one ``byte[][]`` of ten byte arrays,
+and each of these is the pickle of a list of records. Of Java's serialization just that is written and read.
 
 Records are pickled with cloudpickle, as in PySpark: what the program's own file defines goes along by value. Unpickling can
 run code, so read only files that you trust.
@@ -38,7 +38,7 @@ _ARRAY, _REFERENCE = b"\x75", b"\x71\x00\x7e\x00\x02"
 
 
 def _class(name: bytes, serial_version: str) -> bytes:
-    """A class description in Java's serialization: tag, name, version, flags "serializable", no fields, no annotation, no parent."""
+    """A class in Java's serialization: tag, name, version; serializable, without fields, annotation or parent."""
     return b"\x72" + len(name).to_bytes(2, "big") + name + bytes.fromhex(serial_version) + b"\x02\x00\x00\x78\x70"
 
 
@@ -98,8 +98,10 @@ def _pickled(batch: list[Any]) -> bytes:
 
 def _unpickled_group(path: str, pair: tuple[Any, Any]) -> Iterator[Iterable[Any]]:
     try:
+        if not isinstance(pair[1], bytearray):
+            raise ValueError(f"it holds {type(pair[1]).__name__}, not bytes")
         return map(partial(_unpickled, path), _from_java(pair[1]))
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is a SequenceFile, but not one of pickled records: {error}") from error
 
 
@@ -108,7 +110,9 @@ def _unpickled(path: str, data: bytes) -> Iterable[Any]:
         batch = pickle.loads(data)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"{path} holds a pickle that cannot be loaded here: {reason}. Can the classes be imported on every rank?") from error
+        raise InputError(
+            f"{path} holds a pickle that cannot be loaded here: {reason}. Can its classes be imported on every rank?"
+        ) from error
     if not hasattr(batch, "__iter__"):
         raise InputError(f"{path} holds a pickle of {type(batch).__name__}, where a batch of records is due")
     return batch  # type: ignore[no-any-return]
@@ -121,12 +125,14 @@ def _to_java(pickles: list[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def _from_java(stream: bytes) -> list[bytes]:
-    """The byte arrays; ValueError where the stream is anything else, TypeError where it is no stream at all."""
-    data = memoryview(stream).toreadonly()
+def _from_java(stream: bytearray) -> list[bytes]:
+    """The byte arrays; ValueError where the stream is anything else."""
+    data = memoryview(stream)
     start = _skip(data, 0, _HEADER)
     start = _skip(data, start, _ARRAYS, _OBJECTS)
     count, start = _read_int(data, start)
+    if count < 0:
+        raise ValueError(f"an array of {count} byte arrays")
     arrays = []
     for place in range(count):
         start = _skip(data, start, _ARRAY + (_REFERENCE if place else _BYTES))

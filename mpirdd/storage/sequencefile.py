@@ -9,14 +9,14 @@ A file is a header, with the classes of its keys and values and 16 random bytes,
 
 What is promised:
 
-* A split owns what lies between the first sync point at or behind its start and the first one at or behind its end, as in Hadoop; the
-  header stands for the first sync point. So the splits of a file, read in order, give every record once.
+* A split owns what lies between the first sync point at or behind its start and the first one at or behind its end, as
+  in Hadoop; the header stands for a sync point. So the splits of a file, read in order, give every record once.
 * A damaged file raises InputError with the file and the offset. No length is believed before it is held against what is
   left of the file; a compressed block may not become larger than its lengths say.
 * Reading is lazy: the first record costs one run of about ``RUN_BYTES``, or one compressed block.
 
-Left out: versions before 6, codecs other than those of ``CODECS``, files with a ``sync`` marker but unknown classes (Java would load
-them), and Hadoop's ``.crc`` files beside.
+Left out: versions before 6, codecs other than those of ``CODECS``, classes other than those of ``writables``, and the
+``.crc`` files that Hadoop puts beside.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ Run = tuple[list[int], list[bytes], list[bytes]]
 """Offsets, keys and values of some records, encoded. In a compressed block all offsets are the block's."""
 
 
-def read_records(split: TextSplit, wanted: Wanted = Wanted()) -> Iterator[tuple[Any, Any]]:  # noqa: B008 - frozen
+def read_records(split: TextSplit, wanted: Wanted = Wanted()) -> Iterator[tuple[Any, Any]]:
     """The pairs in the part of a file that belongs to ``split``.
 
     Raises:
@@ -195,9 +195,8 @@ class _File:
         codec = self._string() if compressed else None
         metadata = self._metadata()
         if codec is not None and codec not in CODECS:
-            raise InputError(
-                f"{self.path} is compressed with {codec}; only {', '.join(name.rpartition('.')[2] for name in CODECS)} can be read"
-            )
+            known = ", ".join(name.rpartition(".")[2] for name in CODECS)
+            raise InputError(f"{self.path} is compressed with {codec}; only {known} can be read")
         if block and not compressed:
             self.fail(self._position, "a header that says both 'blocks' and 'not compressed'")
         key, value = (
@@ -216,7 +215,8 @@ class _File:
                 return writable(asked, errors)
             return writable(named, errors)
         except (UsageError, RecursionError) as error:
-            advice = f"; {what}Class='ArrayWritable<IntWritable>', say, reads such an array" if named.endswith("ArrayWritable") else ""
+            is_array = named.endswith("ArrayWritable")
+            advice = f"; {what}Class='ArrayWritable<IntWritable>', say, reads such an array" if is_array else ""
             raise InputError(f"{self.path}, its {what}s: {error}{advice}") from error
 
     def _metadata(self) -> dict[str, str]:

@@ -6,8 +6,8 @@ The pairs of types are PySpark's:
     Text str    BytesWritable bytearray (also written from bytes)    MapWritable, SortedMapWritable dict
     ArrayWritable, TwoDArrayWritable tuple
 
-A ``MapWritable`` says of each key and value which class it is. An array says nothing of its elements, and a file only that it
-holds ``ArrayWritable``; so here a class may be written as Java would, ``org.apache.hadoop.io.ArrayWritable<org.apache.hadoop.io.Text>``.
+A ``MapWritable`` says of each key and value which class it is. An array says nothing of its elements, and a file only that
+it holds ``ArrayWritable``; so here the name of a class may be ``org.apache.hadoop.io.ArrayWritable<org.apache.hadoop.io.Text>``.
 
 Reading never trusts a length: each is held against the bytes that are there before anything is made of that size. What does not
 fit raises ValueError (or a subclass, or TypeError for a value that cannot be a dict's key), a class that is not known UsageError;
@@ -29,7 +29,7 @@ from mpirdd.words.errors import UsageError
 PACKAGE = "org.apache.hadoop.io."
 
 _INT, _SHORT = Struct(">i"), Struct(">H")
-_MOST_WITHOUT_BYTES = 1 << 16
+_MOST_WITHOUT_BYTES = 1 << 10
 """Elements of an array that take no bytes (nulls): that many are believed, as nothing holds their number against the data."""
 
 

@@ -39,26 +39,34 @@ class Parcel:
 
 
 Deliver = Callable[[Parcel], None]
+_VOID = -1
 
 
 def exchange(
-    group: Group, outgoing: Mapping[Rank, Sequence[Parcel]], deliver: Deliver, exchange_bytes: int
-) -> Generator[int, None, None]:
+    group: Group, outgoing: Mapping[Rank, Sequence[Parcel]] | None, deliver: Deliver, exchange_bytes: int
+) -> Generator[int, None, bool]:
     """Give ``outgoing`` to the ranks it names, and everything that comes in to ``deliver``.
 
     All members of the group run this together, exchange after exchange in the same order. When the generator
     ends, this rank has all its parcels and its own may be forgotten.
+
+    ``outgoing`` is None on a rank that has not got what it should give: then the exchange is void on all ranks. Nothing
+    is delivered anywhere, as a block with a part missing would be taken for the whole one, and the generator returns
+    False (else True).
     """
     me = group.members[group.index]
-    for parcel in outgoing.get(me, ()):
+    given = outgoing or {}
+    streams = [_Stream([] if rank == me else given.get(rank, ())) for rank in group.members]
+    longest = _VOID if outgoing is None else max(stream.size for stream in streams)
+    incoming, longest_of = yield from _agree(group, [stream.size for stream in streams], longest)
+    if _VOID in longest_of:
+        return False
+    for parcel in given.get(me, ()):
         deliver(parcel)
-    streams = [_Stream([] if rank == me else outgoing.get(rank, ())) for rank in group.members]
-    if len(streams) == 1:
-        return
-    quota = max(exchange_bytes // (len(streams) - 1), 1)
-    incoming, rounds = yield from _agree(group, [stream.size for stream in streams], quota)
+    quota = max(exchange_bytes // max(len(streams) - 1, 1), 1)
+    rounds = -(-max(longest_of) // quota)
     if not rounds:
-        return
+        return True
     assemblers = [_Assembler(deliver) for _ in streams]
     send = _buffer(sum(min(quota, stream.size) for stream in streams))
     receive = _buffer(sum(min(quota, size) for size in incoming))
@@ -77,16 +85,20 @@ def exchange(
         for assembler, count in zip(assemblers, receive_counts, strict=True):
             assembler.feed(receive[at : at + count])
             at += count
+    return True
 
 
-def _agree(group: Group, sizes: list[int], quota: int) -> Generator[int, None, tuple[list[int], int]]:
-    """How much each member will send here, and how many rounds the longest stream of all takes."""
-    incoming, longest = [0] * len(sizes), [0] * len(sizes)
-    pendings = [group.alltoall(sizes, incoming), group.alltoall([max(sizes)] * len(sizes), longest)]
+def _agree(group: Group, sizes: list[int], longest: int) -> Generator[int, None, tuple[list[int], list[int]]]:
+    """How much each member will send here, and the longest stream of each member."""
+    count = len(sizes)
+    if count == 1:
+        return [0], [longest]
+    incoming, longest_of = [0] * count, [0] * count
+    pendings = [group.alltoall(sizes, incoming), group.alltoall([longest] * count, longest_of)]
     for pending in pendings:
         while not pending.test():
             yield 0
-    return incoming, -(-max(longest) // quota)
+    return incoming, longest_of
 
 
 class _Stream:

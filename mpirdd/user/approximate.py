@@ -184,7 +184,7 @@ def student_quantile(confidence: float, freedom: int) -> float:
         return math.inf
     if freedom > _MANY:
         return NormalDist().inv_cdf((1 + confidence) / 2)
-    number = 20_000
+    number = 2_000
     width = math.pi / 2 / number
     density = [math.cos((i + 0.5) * width) ** (freedom - 1) for i in range(number)]
     wanted = confidence * math.fsum(density)

@@ -97,7 +97,11 @@ class Handle:
 
     @property
     def ctx(self) -> Context:
-        """``context``, under its older name."""
+        """``context``, under its older name.
+
+        >>> sc.parallelize([1]).ctx is sc
+        True
+        """
         return self._context
 
     @property

@@ -8,10 +8,9 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from threading import Lock
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
 
 from mpirdd.decisions.lineage import Concatenated, Narrow, Node, OneToOne, Shuffled, Source, walk
@@ -34,6 +33,8 @@ from mpirdd.words.errors import TaskError, UsageError
 from mpirdd.words.settings import Settings
 
 _log = logging.getLogger("mpirdd")
+_Self = TypeVar("_Self", bound="Context")
+"""The class of the context itself (``typing.Self`` needs Python 3.11)."""
 
 
 class Context(Jobs, Application, Sources, Files):
@@ -57,7 +58,7 @@ class Context(Jobs, Application, Sources, Files):
         self._checkpoints = Checkpoints(self)
         self._preparations: WeakKeyDictionary[Node, _Once] = WeakKeyDictionary()
 
-    def __enter__(self) -> Context:
+    def __enter__(self: _Self) -> _Self:
         return self
 
     def __exit__(

@@ -53,6 +53,7 @@ class SparkFiles:
         """The path of a file that was added by ``addFile``, ``addPyFile`` or ``addArchive`` (a folder then), by its name.
 
         >>> import os, tempfile
+        >>> from mpirdd import SparkFiles
         >>> path = os.path.join(tempfile.mkdtemp(), "factor.txt")
         >>> _ = open(path, "w").write("100")
         >>> sc.addFile(path)
@@ -65,6 +66,8 @@ class SparkFiles:
     def getRootDirectory(cls) -> str:
         """The folder of this process's added files.
 
+        >>> import os
+        >>> from mpirdd import SparkFiles
         >>> SparkFiles.get("a") == os.path.join(SparkFiles.getRootDirectory(), "a")
         True
         """
@@ -79,7 +82,6 @@ class Files:
     def __init__(self) -> None:
         self._files: list[str] = []
         self._archives: list[str] = []
-        self._close_files = self._remove_files
 
     def addFile(self, path: str, recursive: bool = False) -> None:
         """Send a file to all executors; there and here, ``SparkFiles.get(its name)`` says where it is.
@@ -94,6 +96,7 @@ class Files:
             UsageError: it is a folder, without ``recursive``; or another file of this name has been added.
 
         >>> import os, tempfile
+        >>> from mpirdd import SparkFiles
         >>> path = os.path.join(tempfile.mkdtemp(), "numbers.txt")
         >>> _ = open(path, "w").write("1 2 3")
         >>> sc.addFile(path)
@@ -128,14 +131,15 @@ class Files:
         """Send an archive to all executors, unpacked there: ``SparkFiles.get(its name)`` is the folder.
 
         Args:
-            path: a ``.zip``, ``.jar``, ``.tar``, ``.tar.gz`` or ``.tgz`` file; anything else is sent as it is. ``path#name`` gives
-                the folder that name.
+            path: a ``.zip``, ``.jar``, ``.tar``, ``.tar.gz`` or ``.tgz`` file; anything else is sent as it is.
+                ``path#name`` gives the folder that name.
 
         Raises:
             InputError: it does not exist, is no archive of its kind, or holds names that lead out of the folder.
             UsageError: another file of this name has been added.
 
         >>> import os, tempfile, zipfile
+        >>> from mpirdd import SparkFiles
         >>> path = os.path.join(tempfile.mkdtemp(), "data.zip")
         >>> with zipfile.ZipFile(path, "w") as archive: archive.writestr("deep/answer", "42")
         >>> sc.addArchive(path)
@@ -166,7 +170,7 @@ class Files:
             return
         packed = pack()
         if not self._files and not self._archives:
-            atexit.register(self._close_files)
+            atexit.register(self._remove_files)
         _install(packed)
         known.append(address)
         self._driver.on_every_executor(partial(_install, packed))
@@ -175,7 +179,7 @@ class Files:
         """Take all added files away, here and on the executors. For the end of the Context."""
         if self._files or self._archives:
             self._files, self._archives = [], []
-            atexit.unregister(self._close_files)
+            atexit.unregister(self._remove_files)
             self._driver.on_every_executor(_remove)
         _remove()
 
@@ -236,8 +240,8 @@ def _tar_of(folder: str) -> bytes:
 
 
 class _Folder:
-    """This process's added files. One a process, for ``SparkFiles`` asks without naming a Context, and a module can be imported but
-    from one place. In a world of one, driver and executor share it."""
+    """This process's added files. One a process, for ``SparkFiles`` asks without naming a Context, and a module can be
+    imported from one place only. In a world of one, driver and executor share it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -307,13 +311,19 @@ def _install(packed: _Packed) -> None:
     importlib.invalidate_caches()
 
 
+_DAMAGES = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, RuntimeError)
+"""What damaged, encrypted, and otherwise unusual archives raise, besides an OSError without a number."""
+
+
 def _unpack(packed: _Packed, folder: str) -> None:
     try:
         if packed.kind == "zip":
             _unpack_zip(packed.data, folder)
         else:
             _unpack_tar(packed.data, folder)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
+    except (*_DAMAGES, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of this host's disk, not of the archive
         raise InputError(f"{packed.origin} cannot be unpacked: {type(error).__name__}: {error}") from error
 
 

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import partial, reduce
+from itertools import pairwise
 from typing import Any
 
 from mpirdd.user.base import Handle
@@ -126,7 +127,7 @@ class Numbers(Handle):
             raise InvalidValue(f"the number of buckets must be 1 or more, not {count}")
         ends = [end for part in self._run("histogram", _ends) for end in part]
         if not ends:
-            raise InvalidValue("cannot make buckets for an RDD without records")
+            raise ValueError("cannot make buckets for an empty RDD")
         smallest, largest = min(ends), max(ends)
         if smallest == largest or count == 1:
             return [smallest, largest]
@@ -149,7 +150,7 @@ def _checked(bounds: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]
         raise InvalidValue("buckets need two bounds or more")
     if any(bound is None or bound != bound for bound in bounds):
         raise InvalidValue("bounds of buckets must not be None or nan")
-    if not all(lower < upper for lower, upper in zip(bounds, bounds[1:], strict=False)):
+    if not all(lower < upper for lower, upper in pairwise(bounds)):
         raise InvalidValue(f"bounds of buckets must rise from each to the next, not {bounds!r}")
     return bounds
 

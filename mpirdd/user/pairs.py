@@ -154,7 +154,7 @@ class Pairs(Handle):
         return self._group("groupByKey", numPartitions, partitionFunc)
 
     def reduceByKeyLocally(self, func: Callable[[Any, Any], Any]) -> dict[Any, Any]:
-        """The values of each key combined by ``func``, as a dict at the driver. An action; combines within partitions, no shuffle.
+        """The values of each key combined by ``func``, as a dict at the driver. An action; no shuffle.
 
         >>> from operator import add
         >>> sorted(sc.parallelize([("a", 1), ("b", 1), ("a", 1)]).reduceByKeyLocally(add).items())

@@ -112,8 +112,8 @@ class RDD(
 
         Args:
             command: split into words as a shell does, but run without one: ``sh -c '...'`` brings one in.
-            env: all the environment that the command has. None is an empty one, as in PySpark, in which commands are found in /bin
-                and /usr/bin only; ``dict(os.environ)`` hands on the program's.
+            env: all the environment that the command has. None is an empty one, as in PySpark, in which commands are
+                found in /bin and /usr/bin only; ``dict(os.environ)`` hands on the program's.
             checkCode: fail the job if the command ends with another exit code than 0.
 
         What the command writes to its stderr comes out on that of the rank.

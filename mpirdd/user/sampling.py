@@ -93,8 +93,10 @@ class Sampling(Handle):
         >>> len(rdd.takeSample(True, 20, 1)), len(rdd.takeSample(False, 5, 2)), len(rdd.takeSample(False, 15, 3))
         (20, 5, 10)
         """
-        if not 0 <= num <= _LARGEST_SAMPLE:
-            raise InvalidValue(f"the size of a sample must lie in 0 .. {_LARGEST_SAMPLE}, not {num}")
+        if num < 0:
+            raise ValueError(f"Sample size cannot be negative: {num}")
+        if num > _LARGEST_SAMPLE:
+            raise ValueError(f"Sample size cannot be greater than {_LARGEST_SAMPLE}: {num}")
         if num == 0:
             return []
         total = sum(self._run("takeSample", steps.count_records))

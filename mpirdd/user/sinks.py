@@ -1,6 +1,7 @@
 """Writing: the actions that save an RDD as a folder of files, one for each partition.
 
-The folder appears whole or not at all: parts are written under other names, moved when all are there, and ``_SUCCESS`` comes last.
+The folder appears whole or not at all: parts are written under other names and moved when all are there; ``_SUCCESS``
+comes last.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ _SEQUENCE_CODECS.update({"gz": _SEQUENCE_CODECS["gzip"], "bz2": _SEQUENCE_CODECS
 
 
 class Sinks(Handle):
-    """Each runs a job; none changes the RDD. ``path`` is a folder that does not exist yet, on a file system that all ranks see."""
+    """Each runs a job; none changes the RDD. ``path`` is a folder that does not exist yet, where all ranks see it."""
 
     def saveAsTextFile(self, path: str, compressionCodecClass: str | None = None) -> None:
-        """Write ``str(record)`` and a newline for each record (bytes as they are), a ``part-NNNNN`` file a partition.
+        """Write ``str(record)`` and a newline for each record (bytes as they are), a ``part-NNNNN`` file a partition. An action.
 
         Args:
             compressionCodecClass: None, or ``gz``, ``bz2``, ``xz``, or the name of Hadoop's codec for one of them.
@@ -41,7 +42,7 @@ class Sinks(Handle):
         self._save("saveAsTextFile", path, partial(steps.write_text, compression))
 
     def saveAsPickleFile(self, path: str, batchSize: int = 10) -> None:
-        """Write the records as ``pickleFile`` reads them, here and in PySpark: pickled, in SequenceFiles. Any object that can be pickled.
+        """Write any records that can be pickled, as ``pickleFile`` reads them, here and in PySpark. An action.
 
         Args:
             batchSize: records pickled together; 0 chooses by their size, -1 pickles each partition as a whole.
@@ -68,15 +69,15 @@ class Sinks(Handle):
         keyClass: str | None = None,
         valueClass: str | None = None,
     ) -> None:
-        """Write (key, value) pairs as Hadoop SequenceFiles.
+        """Write (key, value) pairs as Hadoop SequenceFiles. An action, and ``take(1)`` before it unless both classes are named.
 
-        The first record says what the classes are, so all keys must be of one type, and all values: bool, int (of 32 bits; or of 64, if
-        the first one needs them), float, str, bytes or bytearray, None, a dict of these, or a tuple of items of one of these types.
-        To find the first record runs ``take(1)``; naming both classes saves that.
+        The first record says what the classes are, so all keys must be of one type, and all values: bool, int (of 32 bits;
+        or of 64, if the first one needs them), float, str, bytes or bytearray, None, a dict of these, or a tuple of items
+        of one of these types.
 
         Args:
-            compressionCodecClass: None, or ``zlib``, ``gzip``, ``bzip2``, or the name of Hadoop's codec for one of them; compresses
-                in blocks of 1 MB.
+            compressionCodecClass: None, or ``zlib``, ``gzip``, ``bzip2``, or the name of Hadoop's codec for one of them;
+                compresses in blocks of 1 MB.
             keyClass, valueClass: what to write, where the first record is no guide, or is missing:
                 ``org.apache.hadoop.io.LongWritable``, say.
 

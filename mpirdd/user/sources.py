@@ -1,7 +1,7 @@
 """Reading: the RDDs that a Context makes of files.
 
-All paths are a file, a folder, a glob, or a comma list of these, on a file system that all ranks see. Which files there are is looked
-up at once, so that a missing one is reported by the call; what is in them is read by the tasks.
+All paths are a file, a folder, a glob, or a comma list of these, on a file system that all ranks see. Which files
+there are is looked up at once, so that a missing one is reported by the call; what is in them is read by the tasks.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ class Sources:
         return self._source(f"binaryRecords({path})", partial(records.read_fixed, recordLength), splits)
 
     def pickleFile(self, name: str, minPartitions: int | None = None) -> RDD:
-        """The records that ``saveAsPickleFile`` wrote, here or in PySpark. Only for files that you trust: unpickling can run code.
+        """The records that ``saveAsPickleFile`` wrote, here or in PySpark.
+
+        Only for files that you trust: unpickling can run code.
 
         Raises:
             InputError: at once, if a file is missing; from the job, if it is damaged, or needs a class that cannot be imported.
@@ -136,8 +138,8 @@ class Sources:
     ) -> RDD:
         """The (key, value) pairs of Hadoop SequenceFiles; plain, or compressed by record or by block with zlib, gzip or bzip2.
 
-        ``BytesWritable`` gives ``bytearray``, ``MapWritable`` a dict, an array a tuple, ``NullWritable`` None; ``Text`` and the number
-        classes what one expects.
+        ``BytesWritable`` gives ``bytearray``, ``MapWritable`` a dict, an array a tuple, ``NullWritable`` None; ``Text`` and the
+        number classes what one expects.
 
         Args:
             keyClass, valueClass: only needed for arrays, of which a file does not say what their elements are:

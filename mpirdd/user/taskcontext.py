@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from mpirdd.roles.current import CurrentTask, current_task
 from mpirdd.words.errors import UsageError
@@ -31,6 +31,10 @@ class TaskContext:
         context = object.__new__(cls)
         context._task = task
         return context
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        task = self._task
+        return _as_it_was, (type(self), task.stage, task.partition, task.attempt, task.properties, task.addresses)
 
     def stageId(self) -> int:
         """The id of the stage."""
@@ -65,7 +69,7 @@ class BarrierTaskInfo:
     """One task of a barrier stage.
 
     Attributes:
-        address: the host that it runs on.
+        address: ``host:0``: the host that it runs on, in the form in which programs split it; executors open no port.
     """
 
     def __init__(self, address: str) -> None:
@@ -98,4 +102,15 @@ class BarrierTaskContext(TaskContext):
 
     def getTaskInfos(self) -> list[BarrierTaskInfo]:
         """Where each task of the stage runs, by partition."""
-        return [BarrierTaskInfo(address) for address in self._task.addresses]
+        return [BarrierTaskInfo(f"{host}:0") for host in self._task.addresses]
+
+
+def _as_it_was(
+    kind: type[TaskContext], stage: int, partition: int, attempt: int, properties: dict[str, str], hosts: tuple[str, ...]
+) -> TaskContext:
+    """A context that was brought out of its task: it still knows which task that was."""
+    return kind._of(CurrentTask(stage, partition, attempt, properties, None, hosts, _over))
+
+
+def _over(broadcast: int) -> NoReturn:
+    raise UsageError("the task is over")

@@ -32,7 +32,7 @@ class Trees(Handle):
         check_function(f, "treeReduce")
         results = self._merge_over_levels("treeReduce", partial(steps.reduce_records, f), f, depth)
         if not results:
-            raise InvalidValue("Cannot reduce empty RDD.")
+            raise ValueError("Cannot reduce empty RDD.")
         return reduce(f, results)
 
     def treeAggregate(

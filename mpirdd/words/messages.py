@@ -1,8 +1,8 @@
 """The control messages between driver and executors: frozen values, pickled as they are.
 
-    driver -> executor   Start, Closures, Broadcast, OpenStage, RunTasks, CancelStage, BarrierPassed, Exchange, Drop,
+    driver -> executor   Start, Closures, Broadcast, Prepare, OpenStage, RunTasks, CancelStage, BarrierPassed, Exchange, Regroup, Drop,
                           Reset, Stop
-    executor -> driver   Started, Report, Failed, Lacking, Exchanged, AtBarrier, Printed
+    executor -> driver   Started, Report, Failed, Lacking, Gone, Exchanged, Regrouped, AtBarrier, Printed
 
 Messages between two ranks arrive in the order in which they were sent: a stage is open before its first task, and a
 block that was dropped is gone before the next exchange.
@@ -42,6 +42,13 @@ class Closures:
     """Functions to keep until they are dropped."""
 
     pickled: tuple[tuple[ClosureId, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """A function to run now, before any later task: unpack a file, make a module importable."""
+
+    pickled: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,13 @@ class Exchange:
     """Which reduce partitions each executor gets."""
     copies: tuple[tuple[BlockId, Rank], ...]
     """Blocks that this executor sends as they are, and to whom."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regroup:
+    """An executor was lost: leave all exchanges that are under way or queued, and begin a new epoch with the others."""
+
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +170,20 @@ class Lacking:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """Blocks that the driver counts on are not here (any more)."""
+
+    blocks: tuple[BlockId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Exchanged:
     exchange: int
+
+
+@dataclass(frozen=True, slots=True)
+class Regrouped:
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ first, second = itemgetter(0), itemgetter(1)
 
 
 class Calls:
-    """The identity, which writes down each call: tasks run in other processes, and a file is what they share with the test.
+    """The identity, which writes down each call: tasks run in other processes; a file is what they share with the test.
 
     A line is one ``write`` to a file opened for appending, so lines of several ranks never mix.
     """
@@ -147,7 +147,7 @@ def blocks_held(sc: Context) -> list[BlockId]:
 
 
 def _blocks_here() -> list[BlockId]:
-    """Of the store that the task which calls this was given; the process may hold others, of Contexts that have stopped."""
+    """Of the store that the task which calls this was given: the process may hold others, of stopped Contexts."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_name != "run_task":
         frame = frame.f_back

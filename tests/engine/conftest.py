@@ -2,8 +2,8 @@
 
     mpirun -n 4 python -m pytest tests/engine        (also without mpirun: a world of one)
 
-The Context is shared by the tests of a module, as making one is cheap but not what these tests are about; a test that stops
-its Context lives in a module that does not use the shared one.
+The Context is shared by the tests of a module, as making one is cheap but not what these tests are about; a test that
+stops its Context lives in a module that does not use the shared one.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-import hypothesis
-import pytest
-from beside import Calls
+import hypothesis  # noqa: E402
+import pytest  # noqa: E402
+from beside import Calls  # noqa: E402
 
-from mpirdd import Context
-from mpirdd.edge import session
+from mpirdd import Context  # noqa: E402
+from mpirdd.edge import session  # noqa: E402
 
 WORLD = session.transport()
 
@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if WORLD.rank:  # its pytest has nothing to say; what goes wrong on stderr does come out
         terminal = config.pluginmanager.get_plugin("terminalreporter")
         assert terminal is not None
-        terminal._tw._file = open(os.devnull, "w")
+        terminal._tw._file = open(os.devnull, "w")  # noqa: SIM115  (for as long as the process runs)
 
 
 def pytest_runtestloop() -> bool | None:

@@ -185,7 +185,7 @@ def test_a_task_error_can_itself_be_pickled(sc: Context) -> None:
 
 @pytest.mark.parametrize("leave", [lambda x: sys.exit(3), lambda x: sys.exit(), lambda x: _generator_exit()])
 def test_leaving_the_program_inside_a_task_only_fails_the_task(sc: Context, leave: Callable[[int], None]) -> None:
-    with pytest.raises(TaskError, match="SystemExit|GeneratorExit"):
+    with pytest.raises(TaskError, match=r"SystemExit|GeneratorExit"):
         sc.parallelize(range(4), 4).map(leave).collect()
 
 
@@ -201,7 +201,7 @@ def test_runaway_recursion_is_an_error_like_any_other(sc: Context) -> None:
         sc.parallelize([1], 1).map(deeper).collect()
 
 
-@pytest.mark.xfail(strict=True, reason="StopIteration out of a function ends map(), and the records after it are lost")
+@pytest.mark.xfail(strict=True, reason="StopIteration out of a function ends map(): the records after it are lost")
 @pytest.mark.parametrize("operation", [
     lambda rdd, f: rdd.map(f), lambda rdd, f: rdd.flatMap(f), lambda rdd, f: rdd.filter(f),
 ])
@@ -284,7 +284,7 @@ def test_a_function_that_cannot_be_pickled_names_the_object(sc: Context, calls: 
 @pytest.mark.xfail(strict=True, reason="codec._parts does not look into dataclasses with slots, as Combiner is one")
 def test_a_combining_function_that_cannot_be_pickled_names_the_object(sc: Context) -> None:
     lock = threading.Lock()
-    with pytest.raises(UsageError, match="type lock .*variable 'lock'"):
+    with pytest.raises(UsageError, match=r"type lock .*variable 'lock'"):
         sc.parallelize([(1, 1)], 1).reduceByKey(lambda a, b: (lock, b)[1]).collect()
 
 
@@ -362,7 +362,7 @@ def test_a_record_that_is_no_pair_is_shown(sc: Context, operation: str, record: 
 @pytest.mark.parametrize("key", [[1], {"a": 1}, {1}, ([1], 2)], ids=repr)
 @pytest.mark.parametrize("operation", OF_HASHABLE_KEYS)
 def test_a_key_that_cannot_be_hashed_is_shown_with_what_to_use_instead(sc: Context, operation: str, key: Any) -> None:
-    with pytest.raises(TaskError, match="tuple|frozenset") as caught:
+    with pytest.raises(TaskError, match=r"tuple|frozenset") as caught:
         OF_HASHABLE_KEYS[operation](sc.parallelize([(1, 2), (key, 4)], 1))
     assert isinstance(caught.value.__cause__, RecordError)
     assert re.search(rf"\b{operation}\b", str(caught.value))
@@ -370,7 +370,9 @@ def test_a_key_that_cannot_be_hashed_is_shown_with_what_to_use_instead(sc: Conte
 
 
 @pytest.mark.parametrize("operation", [
-    lambda rdd: rdd.distinct().collect(), lambda rdd: rdd.groupBy(lambda x: x).collect(), lambda rdd: rdd.countByValue(),
+    lambda rdd: rdd.distinct().collect(),
+    lambda rdd: rdd.groupBy(lambda x: x).collect(),
+    lambda rdd: rdd.countByValue(),
 ], ids=["distinct", "groupBy", "countByValue"])
 def test_records_that_cannot_be_hashed_are_named_by_what_hashes_them(
     sc: Context, operation: Callable[[RDD], Any], request: pytest.FixtureRequest
@@ -403,9 +405,9 @@ def test_a_partition_function_must_give_a_whole_number(sc: Context) -> None:
 def test_a_function_that_must_give_records_but_does_not_is_told_so(sc: Context) -> None:
     rdd = sc.parallelize([1], 1)
     with pytest.raises(TaskError, match="must return an iterable of records, not int 3"):
-        rdd.mapPartitions(lambda records: 3).collect()
+        rdd.mapPartitions(lambda records: 3).collect()  # type: ignore[arg-type, return-value]
     with pytest.raises(TaskError, match="must return an iterable of records, not NoneType"):
-        rdd.mapPartitionsWithIndex(lambda i, records: None).collect()
+        rdd.mapPartitionsWithIndex(lambda i, records: None).collect()  # type: ignore[arg-type, return-value]
     with pytest.raises(TaskError, match="'int' object is not iterable"):
         rdd.flatMap(double).collect()
 
@@ -496,7 +498,7 @@ def test_an_rdd_cannot_be_iterated_or_added_to_a_list(sc: Context) -> None:
     with pytest.raises(TypeError, match="collect"):
         list(rdd)
     with pytest.raises(TypeError, match="list"):
-        rdd + [1]  # noqa: RUF005
+        rdd + [1]  # type: ignore[operator]  # noqa: RUF005
 
 
 # --- what tasks print -------------------------------------------------------------------------------------------------
@@ -517,7 +519,8 @@ def test_prints_of_tasks_come_line_by_line_on_stderr_with_their_rank(
     lines = err.splitlines()
     assert all(re.match(r"\[rank \d+\] ", line) for line in lines)
     bare = [line.partition("] ")[2] for line in lines]
-    assert sorted(bare) == sorted(line for x in range(8) for line in (f"one {x} line {x}", f"err {x}", f"no newline {x}"))
+    expected = [line for x in range(8) for line in (f"one {x} line {x}", f"err {x}", f"no newline {x}")]
+    assert sorted(bare) == sorted(expected)
     assert len({line.partition("]")[0] for line in lines}) <= max(1, RANKS - 1)
 
 

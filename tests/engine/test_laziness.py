@@ -24,7 +24,7 @@ def kinds(sc: Context) -> Counter[str]:
 # --- transformations run nothing --------------------------------------------------------------------------------------
 
 
-def test_transformations_run_nothing(sc: Context, calls: Calls, tmp_path: Path) -> None:
+def test_transformations_run_nothing(sc: Context, calls: Any) -> None:
     rdd = sc.parallelize(TEN, 4).map(calls)
     rdd.filter(calls).flatMap(calls).mapPartitions(calls).mapPartitionsWithIndex(calls).keyBy(calls).glom()
     rdd.mapValues(calls).flatMapValues(calls).keys().values().distinct().groupBy(calls).groupByKey()
@@ -46,7 +46,9 @@ def test_each_record_passes_each_function_once(sc: Context, calls: Calls) -> Non
 # --- take -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("action", [lambda rdd: rdd.take(3), lambda rdd: rdd.map(double).filter(lambda x: x > -1).take(3)])
+@pytest.mark.parametrize("action", [
+    lambda rdd: rdd.take(3), lambda rdd: rdd.map(double).filter(lambda x: x > -1).take(3),
+])
 def test_take_stops_within_the_first_partition(sc: Context, calls: Calls, action: Callable[[RDD], Any]) -> None:
     action(sc.parallelize(range(1000), 5).map(calls))
     assert calls.seen() == ["0", "1", "2"]
@@ -102,10 +104,13 @@ def test_only_the_stages_that_are_needed_run(sc: Context, calls: Calls) -> None:
 
 
 @pytest.mark.parametrize("shuffle", [
-    lambda rdd: rdd.reduceByKey(add), lambda rdd: rdd.groupByKey(), lambda rdd: rdd.partitionBy(3), lambda rdd: rdd.sortByKey(),
-    lambda rdd: rdd.distinct(), lambda rdd: rdd.repartition(5), lambda rdd: rdd.join(rdd), lambda rdd: rdd.cogroup(rdd),
+    lambda rdd: rdd.reduceByKey(add), lambda rdd: rdd.groupByKey(), lambda rdd: rdd.partitionBy(3),
+    lambda rdd: rdd.sortByKey(), lambda rdd: rdd.distinct(), lambda rdd: rdd.repartition(5),
+    lambda rdd: rdd.join(rdd), lambda rdd: rdd.cogroup(rdd),
 ])
-def test_a_shuffle_is_done_once_while_its_rdd_is_referenced(sc: Context, calls: Calls, shuffle: Callable[[RDD], RDD]) -> None:
+def test_a_shuffle_is_done_once_while_its_rdd_is_referenced(
+    sc: Context, calls: Calls, shuffle: Callable[[RDD], RDD]
+) -> None:
     rdd = shuffle(sc.parallelize(TEN, 4).map(calls))
     expected = sorted(rdd.map(repr).collect())
     assert calls.count() >= 10
@@ -306,7 +311,8 @@ def test_caching_an_empty_rdd_and_empty_partitions(sc: Context, calls: Calls) ->
 def test_cached_records_survive_the_functions_that_shuffle_them(sc: Context) -> None:
     rdd = sc.parallelize([(i % 3, [i]) for i in range(9)], 3).cache()
     expected = rdd.collect()
-    for made in (rdd.groupByKey().mapValues(lambda values: [v.append(0) for v in values]), rdd.reduceByKey(add), rdd.join(rdd)):
+    grown = rdd.groupByKey().mapValues(lambda values: [value.append(0) for value in values])
+    for made in (grown, rdd.reduceByKey(add), rdd.join(rdd)):
         made.partitionBy(4).count()
         assert made.count() > 0
     assert [len(v) for _, v in expected] == [1] * 9

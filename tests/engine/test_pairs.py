@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from mpirdd import RDD, Context
 
 KEYS = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from([0.0, 1.0, 0.5, 2.0**70]), st.text("ab\xe9\U0001f40d", max_size=2),
-    st.binary(max_size=1), st.tuples(st.integers(0, 1), st.none() | st.text("a", max_size=1)), st.dates(max_value=date(1, 1, 3)),
+    st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from([0.0, 1.0, 0.5, 2.0**70]),
+    st.text("ab\xe9\U0001f40d", max_size=2), st.binary(max_size=1), st.dates(max_value=date(1, 1, 3)),
+    st.tuples(st.integers(0, 1), st.none() | st.text("a", max_size=1)),
 )
 PAIRS = st.lists(st.tuples(KEYS, st.integers(-5, 5)), max_size=40)
 PARTITIONS = st.integers(1, 7)
@@ -114,9 +115,8 @@ def test_values_may_be_anything(sc: Context) -> None:
 
 
 def test_empty_rdds_and_partitions_have_no_keys(sc: Context) -> None:
-    empties = [sc.emptyRDD(), sc.parallelize([], 1), sc.parallelize([], 9), sc.parallelize(WORDS, 2).filter(lambda kv: False)]
     full = sc.parallelize(WORDS, 2)
-    for empty in empties:
+    for empty in (sc.emptyRDD(), sc.parallelize([], 1), sc.parallelize([], 9), full.filter(lambda kv: False)):
         assert empty.reduceByKey(add).collect() == empty.groupByKey().collect() == []
         assert empty.join(full).collect() == full.join(empty).collect() == empty.cogroup(empty).collect() == []
         assert empty.partitionBy(3).glom().collect() == [[], [], []]
@@ -134,8 +134,8 @@ def test_one_hot_key_among_many_partitions(sc: Context) -> None:
 
 
 @pytest.mark.parametrize("equal", [
-    (1, 1.0, True, Decimal(1), Fraction(1)), (0, 0.0, -0.0, False), (2**70, 2.0**70), ("é", "\xe9"), ((1, "a"), (1.0, "a")),
-    (None, None), (b"x", b"x"), (Plain(3), Plain(3)), (Cell(1, "a"), Cell(1, "a")), (Point(1, "a"), (1, "a")),
+    (1, 1.0, True, Decimal(1), Fraction(1)), (0, 0.0, -0.0, False), (2**70, 2.0**70), ("é", "\xe9"), (b"x", b"x"),
+    (None, None), ((1, "a"), (1.0, "a")), (Plain(3), Plain(3)), (Cell(1, "a"), Cell(1, "a")), (Point(1, "a"), (1, "a")),
     (frozenset([1, 2]), frozenset([2, 1])),
     (datetime(2020, 1, 1, 12, tzinfo=timezone.utc), datetime.fromisoformat("2020-01-01T13:00:00+01:00")),
 ], ids=lambda equal: type(equal[0]).__name__)
@@ -170,7 +170,9 @@ def test_placement_does_not_depend_on_pythons_hash_seed(sc: Context, executors: 
 
 
 @given(pairs=PAIRS, count=PARTITIONS, width=PARTITIONS)
-def test_partition_by_puts_each_key_where_the_partitioner_says(sc: Context, pairs: list[Any], count: int, width: int) -> None:
+def test_partition_by_puts_each_key_where_the_partitioner_says(
+    sc: Context, pairs: list[Any], count: int, width: int
+) -> None:
     rdd = sc.parallelize(pairs, count).partitionBy(width)
     parts = rdd.glom().collect()
     assert len(parts) == width
@@ -198,7 +200,7 @@ def test_keys_keep_the_order_of_their_records_through_a_shuffle(sc: Context) -> 
     assert groups(moved) == {key: list(range(key, 200, 5)) for key in range(5)}
 
 
-# Where PySpark has no spark.default.parallelism: a shuffle has as many partitions as its input, a join as both together.
+# As PySpark without spark.default.parallelism: a shuffle has as many partitions as its input, a join as both together.
 @pytest.mark.parametrize(("operation", "expected"), [
     (lambda r, s: r.reduceByKey(add), 4),
     (lambda r, s: r.groupByKey(), 4),
@@ -220,7 +222,9 @@ def test_keys_keep_the_order_of_their_records_through_a_shuffle(sc: Context) -> 
     (lambda r, s: r.partitionBy(5).union(s.partitionBy(5)), 5),
     (lambda r, s: r.partitionBy(5).map(lambda kv: kv).union(s.partitionBy(5)), 10),
 ])
-def test_partition_counts_default_as_in_pyspark(sc: Context, operation: Callable[[RDD, RDD], RDD], expected: int) -> None:
+def test_partition_counts_default_as_in_pyspark(
+    sc: Context, operation: Callable[[RDD, RDD], RDD], expected: int
+) -> None:
     made = operation(sc.parallelize(WORDS, 4), sc.parallelize(WORDS, 3))
     assert made.getNumPartitions() == expected
     assert len(made.glom().collect()) == expected
@@ -234,7 +238,7 @@ def test_join_and_cogroup_agree_with_nested_loops(
     sc: Context, left: list[Any], right: list[Any], count: int, width: int | None
 ) -> None:
     x, y = sc.parallelize(left, count), sc.parallelize(right, 2)
-    joined = [(k, (v, w)) for k, v in left for l, w in right if k == l]
+    joined = [(k, (v, w)) for k, v in left for j, w in right if j == k]
     assert Counter(x.join(y, width).collect()) == Counter(joined)
     expected = defaultdict(lambda: ([], []))  # type: ignore[var-annotated]
     for place, pairs in enumerate((left, right)):
@@ -252,12 +256,13 @@ def test_a_join_with_itself_pairs_all_values_of_a_key(sc: Context) -> None:
 def test_joins_of_joins_of_different_widths(sc: Context) -> None:
     rdds = [sc.parallelize([(x, i) for x in range(10)], i + 1).partitionBy(i + 1) for i in range(4)]
     joined = reduce(lambda a, b: a.join(b), rdds)
-    assert as_dict(joined) == {x: (((0, 1), 2), 3) for x in range(10)}
+    assert as_dict(joined) == dict.fromkeys(range(10), (((0, 1), 2), 3))
 
 
 @pytest.mark.parametrize("operation", [
     lambda x, y: x.join(y), lambda x, y: x.cogroup(y), lambda x, y: x.union(y), lambda x, y: x.reduceByKey(add),
-    lambda x, y: x.groupByKey(), lambda x, y: x.foldByKey(0, add), lambda x, y: x.partitionBy(3), lambda x, y: x.join(y, 3),
+    lambda x, y: x.groupByKey(), lambda x, y: x.foldByKey(0, add), lambda x, y: x.partitionBy(3),
+    lambda x, y: x.join(y, 3),
 ])
 def test_what_is_partitioned_alike_does_not_move(sc: Context, operation: Callable[[RDD, RDD], RDD]) -> None:
     x, y = (sc.parallelize(WORDS, n).partitionBy(3).cache() for n in (4, 2))
@@ -269,8 +274,7 @@ def test_what_is_partitioned_alike_does_not_move(sc: Context, operation: Callabl
 
 
 def test_partitions_that_are_joined_lie_on_one_executor(sc: Context) -> None:
-    here = lambda records: [(key, os.getpid()) for key, _ in records]  # noqa: E731
-    x, y = (sc.parallelize(WORDS, n).partitionBy(3).mapPartitions(here, True) for n in (4, 2))
+    x, y = (sc.parallelize(WORDS, n).partitionBy(3).mapValues(lambda _: os.getpid()) for n in (4, 2))
     assert all(first == second for _, (first, second) in x.join(y).collect())
 
 
@@ -279,11 +283,10 @@ def test_only_the_side_that_is_not_partitioned_moves(sc: Context, calls: Calls) 
     there = sc.parallelize(WORDS, 3)
     joined = here.join(there, 3)
     assert joined.partitioner == here.partitioner
-    kinds = lambda: Counter(block.kind for block in blocks_held(sc))  # noqa: E731
     here.count()
-    before = kinds()
+    before = set(blocks_held(sc))
     assert joined.count() == 9 + 4 + 1
-    assert kinds() - before == Counter({"map": 3, "in": 3})
+    assert Counter(block.kind for block in set(blocks_held(sc)) - before) == {"map": 3, "in": 3}
 
 
 def test_equal_partition_functions_make_equal_partitioners(sc: Context) -> None:

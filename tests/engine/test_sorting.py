@@ -19,7 +19,9 @@ PARTITIONS = st.integers(1, 6)
     data=st.lists(st.integers(-4, 4), max_size=60) | st.lists(st.text("abé", max_size=2), max_size=60),
     count=PARTITIONS, width=st.sampled_from([None, 1, 2, 5, 13]), ascending=st.booleans(),
 )
-def test_sort_by_is_sorted_and_stable(sc: Context, data: list[Any], count: int, width: int | None, ascending: bool) -> None:
+def test_sort_by_is_sorted_and_stable(
+    sc: Context, data: list[Any], count: int, width: int | None, ascending: bool
+) -> None:
     numbered = list(enumerate(data))  # equal keys can be told apart
     expected = sorted(numbered, key=second, reverse=not ascending)
     made = sc.parallelize(numbered, count).sortBy(second, ascending, width)
@@ -32,7 +34,9 @@ def test_sort_by_is_sorted_and_stable(sc: Context, data: list[Any], count: int, 
 
 @pytest.mark.parametrize("ascending", [True, False])
 @pytest.mark.parametrize(("count", "width"), [(1, 1), (1, 6), (8, 3), (30, 7)])
-def test_a_large_shuffled_input_is_sorted_into_even_partitions(sc: Context, count: int, width: int, ascending: bool) -> None:
+def test_a_large_shuffled_input_is_sorted_into_even_partitions(
+    sc: Context, count: int, width: int, ascending: bool
+) -> None:
     data = list(range(5000))
     random.Random(1).shuffle(data)
     made = sc.parallelize(data, count).sortBy(lambda x: x, ascending, width)

@@ -243,8 +243,8 @@ def test_recursive_functions_travel(sc: Context) -> None:
 
 
 @pytest.mark.parametrize("record", [
-    None, True, 0.5, 2**100, "\U0001f40d\x00\udc80", b"\x00\xff", (), ((),), [1, [2]], {"a": {1, 2}}, Point(1, "x"), Plain(7),
-    Cell(1), frozenset([1]), range(3), Ellipsis, int, "x" * 100_000,
+    None, True, 0.5, 2**100, "\U0001f40d\x00\udc80", b"\x00\xff", (), ((),), [1, [2]], {"a": {1, 2}}, Point(1, "x"),
+    Plain(7), Cell(1), frozenset([1]), range(3), Ellipsis, int, "x" * 100_000,
 ], ids=lambda record: type(record).__name__)
 def test_any_picklable_record_comes_back_as_it_was(sc: Context, record: Any) -> None:
     rdd = sc.parallelize([record, record, record], 2)

@@ -54,9 +54,10 @@ FAILURE = Failure("ValueError", "", 1, "host", "stage", 0, None)
 
 @dataclass(frozen=True)
 class DropNode:
-    """What the driver tells all executors when it forgets a node."""
+    """What the driver tells all executors when it forgets a node, or only what was shuffled for it."""
 
     node: NodeId
+    kinds: tuple[str, ...] = ("rdd", "map", "in")
 
 
 Message = StartTasks | StartExchange | CancelStage | CloseStage | DropBlocks | DropNode
@@ -128,6 +129,7 @@ class Account:
         """Made by tasks of stages that had been given up: others may be making them anew already."""
         self._outputs: dict[StageId, Output] = {}
         self._closed: set[StageId] = set()
+        self._void: set[int] = set()
         self._exchanges: dict[int, tuple[StartExchange, set[Rank]]] = {}
 
     def note(self, event: Event) -> None:
@@ -146,6 +148,9 @@ class Account:
                 self.results[output.of][event.partition] += 1
         elif isinstance(event, BlocksGone):
             self._remove(event.blocks, event.executor)
+            for block in event.blocks:
+                if block.kind == "map":
+                    self._make_void(block.of)
         elif isinstance(event, ExchangeFinished):
             self._note_exchange(event)
 
@@ -157,7 +162,8 @@ class Account:
         del self._exchanges[event.exchange]
         for rank, parts in plan.owners.items():
             for part in parts:
-                self._add(BlockId("in", plan.shuffle or 0, part), rank)
+                if event.exchange not in self._void:
+                    self._add(BlockId("in", plan.shuffle or 0, part), rank)
         for sender, copies in plan.copies.items():
             for block, rank in copies:
                 if sender in self.holders.get(block, ()):  # else it has said that it could not give it
@@ -167,6 +173,15 @@ class Account:
         del self.nodes[node]
         for block in [block for block in self.holders if block.of == node]:
             del self.holders[block]
+
+    def _make_void(self, shuffle: NodeId) -> None:
+        self._void.update(id for id, (plan, _) in self._exchanges.items() if plan.shuffle == shuffle)
+
+    def drop_shuffle(self, node: NodeId) -> None:
+        self._make_void(node)
+        for block in [block for block in self.holders if block.of == node and block.kind != "rdd"]:
+            del self.holders[block]
+            self.late.add(block)
 
     def _add(self, block: BlockId, rank: Rank) -> None:
         if block.of in self.nodes:
@@ -256,6 +271,8 @@ class Meeting:
 
     joined: int = 0
     left: int = 0
+    void: bool = False
+    """A map output was not there."""
     copies: set[tuple[BlockId, Rank]] = field(default_factory=set)
     """What was really given, and to whom."""
 
@@ -292,6 +309,13 @@ class Simulator:
         self.account.forget(node)
         for rank in self.executors:
             self._send(rank, DropNode(node))
+
+    def drop_shuffle(self, node: NodeId) -> None:
+        """Free what a shuffle holds; who needs it makes it again."""
+        self.scheduler.forget_shuffle(node)
+        self.account.drop_shuffle(node)
+        for rank in self.executors:
+            self._send(rank, DropNode(node, ("map", "in")))
 
     def run(self, steps: int = 100_000) -> None:
         """Until nothing moves any more; then every job has ended."""
@@ -343,7 +367,8 @@ class Simulator:
         elif isinstance(message, DropBlocks):
             executor.blocks -= set(message.blocks)
         elif isinstance(message, DropNode):
-            executor.blocks = {block for block in executor.blocks if block.of != message.node}
+            drop = message
+            executor.blocks = {block for block in executor.blocks if block.of != drop.node or block.kind not in drop.kinds}
         elif isinstance(message, CancelStage):
             executor.tasks = deque(item for item in executor.tasks if item[0].id != message.stage)
         else:
@@ -351,15 +376,14 @@ class Simulator:
 
     def _join(self, executor: Executor) -> None:
         plan = executor.exchanges[0]
-        for index in plan.maps.get(executor.rank, ()):
-            block = BlockId("map", plan.shuffle or 0, index)
-            assert block in executor.blocks or block.of not in self.account.nodes, f"{block} is not there"
-        meeting = self._meetings.setdefault(plan.exchange, Meeting())
+        maps = [BlockId("map", plan.shuffle or 0, index) for index in plan.maps.get(executor.rank, ())]
         copies = plan.copies.get(executor.rank, ())
-        meeting.copies.update(copy for copy in copies if copy[0] in executor.blocks)
-        gone = tuple(block for block, _ in copies if block not in executor.blocks)
+        gone = tuple(block for block in [*maps, *(block for block, _ in copies)] if block not in executor.blocks)
         if gone:
             executor.outbox.append(BlocksGone(executor.rank, gone))
+        meeting = self._meetings.setdefault(plan.exchange, Meeting())
+        meeting.void = meeting.void or any(block in gone for block in maps)
+        meeting.copies.update(copy for copy in copies if copy[0] not in gone)
         executor.joined = True
         meeting.joined += 1
         if meeting.joined == len(plan.executors):
@@ -370,7 +394,8 @@ class Simulator:
         plan = executor.exchanges.popleft()
         executor.joined = False
         meeting = self._meetings[plan.exchange]
-        executor.blocks.update(BlockId("in", plan.shuffle or 0, part) for part in plan.owners.get(executor.rank, ()))
+        if not meeting.void:
+            executor.blocks.update(BlockId("in", plan.shuffle or 0, part) for part in plan.owners.get(executor.rank, ()))
         executor.blocks.update(block for block, to in meeting.copies if to == executor.rank)
         executor.outbox.append(ExchangeFinished(executor.rank, plan.exchange))
         meeting.left += 1
@@ -396,17 +421,7 @@ class Simulator:
     def _vanish(self, executor: Executor) -> None:
         if not executor.blocks:
             return
-        block = self._random.choice(sorted(executor.blocks))
-        if block.kind != "map":
-            executor.blocks.remove(block)
-        elif not executor.outbox and not self._contributes(executor, block):
-            executor.blocks.remove(block)  # no task ever looks for it, so the driver must hear of it at once
-            self._tell(BlocksGone(executor.rank, (block,)))
-
-    def _contributes(self, executor: Executor, block: BlockId) -> bool:
-        """An exchange counts on the map output."""
-        plans = [*executor.exchanges, *(message for message in executor.inbox if isinstance(message, StartExchange))]
-        return any(plan.shuffle == block.of and block.part in plan.maps.get(executor.rank, ()) for plan in plans)
+        executor.blocks.remove(self._random.choice(sorted(executor.blocks)))
 
     def _look_at(self, executor: Executor) -> None:
         if self._possible(executor):

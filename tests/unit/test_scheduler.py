@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections import deque
 from random import Random
 from time import perf_counter
 
-import pytest
-from simulator import Chaos, Lineage, Simulator, random_lineage
+from simulator import FAILURE, Chaos, Lineage, Simulator, random_lineage
 
-from mpirdd.decisions.lineage import Node, walk
+from mpirdd.decisions.lineage import Shuffled
+from mpirdd.decisions.scheduler import (
+    BlocksGone,
+    CancelStage,
+    CloseStage,
+    Command,
+    DropBlocks,
+    ExchangeFinished,
+    JobCancelled,
+    JobEnded,
+    JobSubmitted,
+    Scheduler,
+    StartTasks,
+    TaskFailed,
+    TaskFinished,
+)
+from mpirdd.words.ids import BlockId, Rank
 
 SCHEDULES = 700
 """For each kind; a failing one is repeated by its seed."""
@@ -62,25 +78,316 @@ def test_jobs_end_though_everything_goes_wrong_at_once() -> None:
 
 
 def test_nothing_is_left_of_what_nobody_refers_to() -> None:
-    """Nodes are forgotten as soon as no job needs them, while late tasks and exchanges are still under way."""
+    """Nodes are forgotten as soon as no job needs them, with late tasks and exchanges still under way."""
     for seed in range(SCHEDULES):
         random = Random(seed)
         nodes = random_lineage(random, random.randint(2, 14))
         simulator = Simulator(random.randint(1, 5), random, Chaos(failing=0.05))
         simulator.scheduler.kept.update(node.id for node in nodes if random.random() < 0.25)
-        needed: dict[int, Node] = {}
-        for job in range(1, random.randint(2, 4)):
-            needed[job] = random.choice(nodes[-6:])
-            simulator.submit(job, needed[job])
+        jobs = range(1, random.randint(2, 4))
+        for job in jobs:
+            simulator.submit(job, random.choice(nodes[-6:]))
             for _ in range(random.choice([0, 5, 50, 500])):
                 simulator.step()
-            if random.random() < 0.5:
-                simulator.cancel(job)
-        while not all(job in simulator.account.ended for job in needed) and random.random() < 0.99:
-            simulator.step()
-        for job in needed:
+        for job in jobs:
             simulator.cancel(job)
-        for id in simulator.account.nodes.copy():
-            simulator.forget(id)
+        for node in list(simulator.account.nodes):
+            simulator.forget(node)
         simulator.run()
         assert not any(executor.blocks for executor in simulator.executors.values()), seed
+
+
+def test_dropped_shuffles_are_made_again_for_who_needs_them() -> None:
+    """Unlike a forgotten node, a shuffle that is dropped (to free memory) may be wanted by jobs under way."""
+    for seed in range(SCHEDULES):
+        random = Random(seed)
+        nodes = random_lineage(random, random.randint(4, 14))
+        simulator = Simulator(random.randint(1, 4), random)
+        simulator.submit(1, nodes[-1])
+        simulator.submit(2, random.choice(nodes))
+        for _ in range(5):
+            for _ in range(random.randint(0, 30)):
+                simulator.step()
+            shuffles = [id for id, node in simulator.account.nodes.items() if isinstance(node, Shuffled)]
+            if shuffles:
+                simulator.drop_shuffle(random.choice(shuffles))
+        simulator.run()
+        assert not any(simulator.account.ended.values()), seed
+
+
+# --- single decisions -------------------------------------------------------------------------------------------------
+
+
+def calm(executors: int) -> tuple[Simulator, Lineage]:
+    return Simulator(executors, Random(0)), Lineage()
+
+
+def tasks(commands: list[Command]) -> dict[Rank, list[int]]:
+    """Partitions that are started, by executor."""
+    started: dict[Rank, list[int]] = {}
+    for command in commands:
+        if isinstance(command, StartTasks):
+            started.setdefault(command.executor, []).extend(task.partition for task in command.tasks)
+    return started
+
+
+def finished(command: StartTasks) -> list[TaskFinished]:
+    """The tasks of a command as they report."""
+    output = command.stage.output
+    return [
+        TaskFinished(command.executor, command.stage.id, task.partition,
+                     (BlockId("map", output.of, task.partition),) if output.kind == "map" else (), 0.001)
+        for task in command.tasks
+    ]
+
+
+def test_a_job_without_partitions_ends_at_once() -> None:
+    assert Scheduler([1]).handle(JobSubmitted(1, Lineage().source(3), [], "")) == [JobEnded(1, None)]
+
+
+def test_a_job_runs_only_the_partitions_it_was_asked_for() -> None:
+    simulator, lineage = calm(3)
+    simulator.submit(1, lineage.map(lineage.source(100)), [7])
+    simulator.run()
+    assert simulator.account.results[1] == {7: 1}
+
+
+def test_a_shuffle_that_was_done_is_not_done_again() -> None:
+    simulator, lineage = calm(3)
+    shuffled = lineage.shuffle(lineage.source(4), 5)
+    simulator.submit(1, shuffled)
+    simulator.run()
+    made, exchanges = simulator.made.copy(), simulator.exchanges
+    simulator.submit(2, lineage.map(shuffled))
+    simulator.run()
+    assert (simulator.made, simulator.exchanges) == (made, exchanges)
+
+
+def test_the_rest_of_a_shuffle_needs_an_exchange_but_no_map_task() -> None:
+    simulator, lineage = calm(3)
+    shuffled = lineage.shuffle(lineage.source(4), 5)
+    simulator.submit(1, shuffled, [0])
+    simulator.run()
+    assert simulator.exchanges == 1
+    made = simulator.made.copy()
+    simulator.submit(2, shuffled)
+    simulator.run()
+    assert (simulator.made, simulator.exchanges) == (made, 2)
+
+
+def test_two_jobs_share_one_map_stage() -> None:
+    simulator, lineage = calm(2)
+    shuffled = lineage.shuffle(lineage.source(6), 3)
+    simulator.submit(1, shuffled)
+    simulator.submit(2, lineage.map(shuffled))
+    simulator.run()
+    assert all(count == 1 for count in simulator.made.values())
+    assert simulator.exchanges == 1
+
+
+def test_equal_partitions_of_joined_shuffles_meet_without_copies() -> None:
+    simulator, lineage = calm(3)
+    left, right = (lineage.shuffle(lineage.source(4), 7) for _ in range(2))
+    simulator.submit(1, left)
+    simulator.run()
+    simulator.submit(2, lineage.zip(left, right))
+    simulator.run()
+    assert simulator.exchanges == 2  # one a shuffle, none for copies
+
+
+def test_what_several_tasks_would_keep_is_computed_by_one() -> None:
+    simulator, lineage = calm(4)
+    kept = lineage.source(3)
+    simulator.scheduler.kept.add(kept.id)
+    simulator.submit(1, lineage.cartesian(kept, kept))
+    simulator.run()
+    assert simulator.made == {BlockId("rdd", kept.id, index): 1 for index in range(3)}
+
+
+def test_a_cartesian_product_of_kept_partitions_uses_all_executors_alike() -> None:
+    simulator, lineage = calm(4)
+    left, right = lineage.source(8), lineage.source(8)
+    simulator.scheduler.kept.update([left.id, right.id])
+    for job, node in enumerate((left, right), 1):
+        simulator.submit(job, node)
+        simulator.run()
+    load: dict[Rank, int] = {}
+    check = simulator.account.check
+
+    def count(command: Command) -> None:
+        for rank, partitions in tasks([command]).items():
+            load[rank] = load.get(rank, 0) + len(partitions)
+        check(command)
+
+    simulator.account.check = count  # type: ignore[method-assign]
+    simulator.submit(3, lineage.cartesian(left, right))
+    simulator.run()
+    assert sum(load.values()) == 64
+    assert max(load.values()) <= 2 * 64 / 4
+
+
+def test_tasks_go_where_what_they_read_is_kept() -> None:
+    simulator, lineage = calm(3)
+    kept = lineage.source(9)
+    simulator.scheduler.kept.add(kept.id)
+    simulator.submit(1, kept)
+    simulator.run()
+    started = tasks(simulator.scheduler.handle(JobSubmitted(2, lineage.map(kept), range(9), "")))
+    for rank, partitions in started.items():
+        assert all(rank in simulator.account.holders[BlockId("rdd", kept.id, index)] for index in partitions)
+    assert sum(map(len, started.values())) == 9
+
+
+def test_many_small_tasks_go_out_in_few_messages() -> None:
+    scheduler = Scheduler([1, 2, 3])
+    waiting = deque(scheduler.handle(JobSubmitted(1, Lineage().source(1_000), range(1_000), "")))
+    messages = 0
+    while waiting:
+        command = waiting.popleft()
+        if isinstance(command, StartTasks):
+            messages += 1
+            for event in finished(command):
+                waiting.extend(scheduler.handle(TaskFinished(event.executor, event.stage, event.partition, (), 1e-6)))
+    assert messages < 40
+
+
+def test_long_tasks_are_handed_out_so_that_no_executor_is_left_with_many() -> None:
+    scheduler = Scheduler([1, 2])
+    first, second = scheduler.handle(JobSubmitted(1, Lineage().source(12), range(12), ""))
+    assert isinstance(first, StartTasks) and isinstance(second, StartTasks)
+    held_by_slow = len(second.tasks)
+    done, waiting = 0, deque([first])
+    while waiting:
+        for event in finished(waiting.popleft()):
+            done += 1
+            waiting.extend(c for c in scheduler.handle(TaskFinished(1, event.stage, event.partition, (), 10.0))
+                           if isinstance(c, StartTasks))
+    assert done == 12 - held_by_slow
+    assert held_by_slow <= 3
+
+
+def test_free_tasks_go_on_when_the_last_task_of_an_executor_lacked_a_block() -> None:
+    """The executor has no other task of the stage whose end could bring it the next one."""
+    simulator, lineage = calm(1)
+    kept = lineage.source(8)
+    simulator.scheduler.kept.add(kept.id)
+    simulator.submit(1, kept, [0])
+    simulator.run()
+    simulator.executors[1].blocks.clear()
+    simulator.submit(2, kept)
+    simulator.run()
+    assert simulator.account.ended[2] is None
+
+
+def test_a_copy_that_never_came_is_not_counted_on() -> None:
+    simulator, lineage = calm(2)
+    left, right = lineage.source(2), lineage.source(2)
+    simulator.scheduler.kept.update([left.id, right.id])
+    for job, node in enumerate((left, right), 1):
+        simulator.submit(job, node)
+        simulator.run()
+    for executor in simulator.executors.values():
+        executor.blocks.clear()
+    simulator.submit(3, lineage.cartesian(left, right))
+    simulator.run()
+    assert simulator.account.ended[3] is None
+
+
+def test_a_failure_ends_the_job_and_cancels_its_tasks_but_no_other_job() -> None:
+    scheduler, lineage = Scheduler([1, 2]), Lineage()
+    failing = scheduler.handle(JobSubmitted(1, lineage.source(2), range(2), ""))[0]
+    scheduler.handle(JobSubmitted(2, lineage.source(2), range(2), ""))
+    assert isinstance(failing, StartTasks)
+    stage = failing.stage.id
+    assert scheduler.handle(TaskFailed(1, stage, 0, FAILURE)) == [
+        JobEnded(1, FAILURE), CancelStage(2, stage), CloseStage(stage)]
+
+
+def test_a_failing_map_task_ends_every_job_that_waits_for_it() -> None:
+    scheduler, lineage = Scheduler([1]), Lineage()
+    shuffled = lineage.shuffle(lineage.source(1), 1)
+    start = scheduler.handle(JobSubmitted(1, shuffled, [0], ""))[0]
+    assert scheduler.handle(JobSubmitted(2, lineage.map(shuffled), [0], "")) == []
+    assert isinstance(start, StartTasks)
+    ended = [command for command in scheduler.handle(TaskFailed(1, start.stage.id, 0, FAILURE))
+             if isinstance(command, JobEnded)]
+    assert ended == [JobEnded(1, FAILURE), JobEnded(2, FAILURE)]
+
+
+def test_a_cancelled_job_leaves_a_map_stage_to_the_other_job_that_wants_it() -> None:
+    scheduler, lineage = Scheduler([1]), Lineage()
+    shuffled = lineage.shuffle(lineage.source(1), 1)
+    scheduler.handle(JobSubmitted(1, shuffled, [0], ""))
+    scheduler.handle(JobSubmitted(2, lineage.map(shuffled), [0], ""))
+    assert scheduler.handle(JobCancelled(1)) == []
+
+
+def test_late_map_output_of_a_cancelled_job_is_dropped() -> None:
+    scheduler, lineage = Scheduler([1]), Lineage()
+    start = scheduler.handle(JobSubmitted(1, lineage.shuffle(lineage.source(1), 1), [0], ""))[0]
+    scheduler.handle(JobCancelled(1))
+    assert isinstance(start, StartTasks)
+    late = finished(start)[0]
+    assert scheduler.handle(late) == [DropBlocks(1, late.made)]
+
+
+def test_late_map_output_is_not_dropped_while_its_executor_makes_the_same_again() -> None:
+    """The drop could reach the executor after it has made the block for the second time, and take that one."""
+    scheduler, lineage = Scheduler([1]), Lineage()
+    shuffled = lineage.shuffle(lineage.source(1), 1)
+    start = scheduler.handle(JobSubmitted(1, shuffled, [0], ""))[0]
+    scheduler.handle(JobCancelled(1))
+    scheduler.handle(JobSubmitted(2, shuffled, [0], ""))
+    assert isinstance(start, StartTasks)
+    assert scheduler.handle(finished(start)[0]) == []
+
+
+def test_what_is_no_longer_kept_is_dropped_when_it_comes() -> None:
+    scheduler, source = Scheduler([1]), Lineage().source(1)
+    scheduler.kept.add(source.id)
+    start = scheduler.handle(JobSubmitted(1, source, [0], ""))[0]
+    scheduler.kept.discard(source.id)
+    assert isinstance(start, StartTasks)
+    block = BlockId("rdd", source.id, 0)
+    commands = scheduler.handle(TaskFinished(1, start.stage.id, 0, (block,), 0.0))
+    assert commands[0] == DropBlocks(1, (block,))
+
+
+def test_progress_of_a_job_that_has_ended_is_empty() -> None:
+    scheduler, lineage = Scheduler([1]), Lineage()
+    scheduler.handle(JobSubmitted(1, lineage.source(3), range(3), "job"))
+    assert [total for _, _, total in scheduler.progress(1).values()] == [3]
+    assert scheduler.progress(2) == {}
+
+
+def test_events_about_what_is_long_over_change_nothing() -> None:
+    scheduler = Scheduler([1])
+    assert scheduler.handle(TaskFinished(1, 99, 0, (), 0.0)) == []
+    assert scheduler.handle(TaskFailed(1, 99, 0, FAILURE)) == []
+    assert scheduler.handle(ExchangeFinished(1, 99)) == []
+    assert scheduler.handle(JobCancelled(99)) == []
+    assert scheduler.handle(BlocksGone(1, (BlockId("rdd", 9, 9),), 99, (0,))) == []
+
+
+def test_deep_lineage_is_planned_without_recursion() -> None:
+    simulator, lineage = calm(2)
+    node = lineage.source(2)
+    for depth in range(5_000):
+        node = lineage.map(node) if depth % 3 else lineage.coalesce(node, 2)
+    simulator.submit(1, node)
+    simulator.run()
+    assert simulator.account.ended == {1: None}
+
+
+def test_thousands_of_executors_are_scheduled() -> None:
+    """Prints how fast; asserts only that it ends."""
+    executors = 2_000
+    simulator, lineage = calm(executors)
+    node = lineage.map(lineage.shuffle(lineage.source(4 * executors), executors))
+    began = perf_counter()
+    simulator.submit(1, node)
+    simulator.run(steps=1_000_000)
+    seconds = perf_counter() - began
+    assert len(simulator.account.results[1]) == executors
+    print(f"{executors} executors: {simulator.events} events in {seconds:.2f} s, simulation and checks included: "
+          f"{simulator.events / seconds:,.0f} a second")

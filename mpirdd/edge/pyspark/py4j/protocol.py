@@ -1,6 +1,8 @@
-"""A failed job raises Py4JJavaError under PySpark, and TaskError here: ``except Py4JJavaError`` catches it."""
+"""Under PySpark, whatever goes wrong behind the Java gateway is a Py4JJavaError: a failed or cancelled job, a missing input, an
+output folder that exists. Here these are several kinds of MpirddError, and ``except Py4JJavaError`` catches all of them."""
 
-from mpirdd.words.errors import MpirddError as Py4JError
-from mpirdd.words.errors import TaskError as Py4JJavaError
+from mpirdd.words.errors import MpirddError
+
+Py4JError = Py4JJavaError = MpirddError
 
 __all__ = ["Py4JError", "Py4JJavaError"]

@@ -1,6 +1,3 @@
-try:
-    from mpirdd.user.files import SparkFiles
-except ImportError:
-    SparkFiles = None
+from mpirdd.user.files import SparkFiles
 
 __all__ = ["SparkFiles"]

@@ -1,9 +1,6 @@
 from mpirdd.decisions.hashing import stable_hash as portable_hash
 from mpirdd.user.barrier import RDDBarrier
-try:
-    from mpirdd.user.numbers import BoundedFloat
-except ImportError:
-    BoundedFloat = None
+from mpirdd.user.numbers import BoundedFloat
 from mpirdd.user.rdd import RDD
 
 PipelinedRDD = RDD

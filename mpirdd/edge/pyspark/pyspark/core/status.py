@@ -1,5 +1,3 @@
-try:
-    from mpirdd.user.status import SparkExecutorInfo, SparkJobInfo, SparkStageInfo, StatusTracker
-except ImportError:
-    SparkExecutorInfo = SparkJobInfo = SparkStageInfo = StatusTracker = None
+from mpirdd.user.status import SparkExecutorInfo, SparkJobInfo, SparkStageInfo, StatusTracker
+
 __all__ = ["SparkExecutorInfo", "SparkJobInfo", "SparkStageInfo", "StatusTracker"]

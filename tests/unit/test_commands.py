@@ -1,0 +1,106 @@
+"""Records through external commands, without ranks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import CalledProcessError
+
+import pytest
+
+from mpirdd.storage.commands import pipe_lines
+
+pytestmark = pytest.mark.timeout(60)
+PATH = {"PATH": os.environ["PATH"]}
+
+
+def piped(command: str, records: object, check_code: bool = False) -> list[str]:
+    return list(pipe_lines(command, PATH, check_code, records))  # type: ignore[arg-type]
+
+
+def children() -> set[str]:
+    """Child processes of this one, zombies too."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+def test_records_become_lines_and_lines_become_records() -> None:
+    assert piped("cat", ["a", "", "ä\n\n", 5, None, "x\ry", b"b"]) == ["a", "", "ä", "5", "None", "x\ry", "b'b'"]
+    assert piped("cat", []) == []
+    assert piped("printf 'a\\n\\nb'", [1]) == ["a", "", "b"]
+
+
+def test_words_of_the_command_are_split_as_by_a_shell_but_no_shell_runs() -> None:
+    assert piped("echo 'a b'  $HOME \"c\"", []) == ["a b $HOME c"]
+    assert piped("sh -c 'cat; echo $((1 + 1))'", ["x"]) == ["x", "2"]
+
+
+def test_the_environment_is_the_given_one_and_no_more() -> None:
+    assert list(pipe_lines("env", {}, False, [])) == []
+    assert list(pipe_lines("env", {"A": "b c"}, False, [])) == ["A=b c"]
+
+
+def test_much_input_before_any_output_and_much_output_before_all_input() -> None:
+    lines = [f"{i:0100}" for i in range(30_000)]  # 3 MB, many times what pipes hold
+    assert piped("sort -r", lines) == sorted(lines, reverse=True)
+    assert sum(1 for _ in pipe_lines(f"{sys.executable} -c \"print('x' * 99, flush=True)\nfor line in iter(input, 'end'):"
+                                     " print(line * 5)\"", PATH, False, [*lines, "end"])) == 30_001
+
+
+def test_only_as_many_records_are_read_as_the_command_takes() -> None:
+    read = 0
+
+    def endless() -> Iterator[int]:
+        nonlocal read
+        while True:
+            read += 1
+            yield read
+
+    assert piped("head -n 3", endless()) == ["1", "2", "3"]
+    assert read < 200_000
+
+
+def test_a_command_that_reads_nothing_or_closes_its_output_early(tmp_path: Path) -> None:
+    assert piped("echo hello", ["x" * 1000] * 1000) == ["hello"]
+    kept = tmp_path / "kept"
+    assert piped(f"sh -c 'exec >&-; cat > {kept}'", range(50_000)) == []
+    assert len(kept.read_text().splitlines()) == 50_000
+
+
+def test_an_iterator_left_early_ends_the_command() -> None:
+    before = children()
+    lines = pipe_lines("yes", PATH, True, [])
+    assert [next(lines) for _ in range(3)] == ["y", "y", "y"]
+    assert children() - before
+    lines.close()  # type: ignore[attr-defined]
+    assert children() == before
+
+
+def test_exit_codes_matter_only_when_asked_for() -> None:
+    assert piped("sh -c 'echo out; exit 3'", [1]) == ["out"]
+    assert piped("true", [1], check_code=True) == []
+    lines = pipe_lines("sh -c 'echo out; exit 3'", PATH, True, [1])
+    assert next(lines) == "out"
+    with pytest.raises(CalledProcessError) as caught:
+        next(lines)
+    assert caught.value.returncode == 3
+    with pytest.raises(CalledProcessError, match="SIGKILL"):
+        piped("sh -c 'kill -9 $$'", [1], check_code=True)
+
+
+def test_errors_of_the_records_come_through_and_end_the_command() -> None:
+    before = children()
+
+    def failing() -> Iterator[int]:
+        yield from range(5)
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError, match="no more"):
+        piped("cat", failing())
+    assert children() == before
+
+
+def test_a_command_that_does_not_exist() -> None:
+    with pytest.raises(FileNotFoundError, match="no-such-command"):
+        piped("no-such-command -x", [1])

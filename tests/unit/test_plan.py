@@ -1,0 +1,215 @@
+"""``missing``: what must run, given what exists. A table of cases, then the flattening to pipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+from simulator import Lineage
+
+from mpirdd.decisions.lineage import Node
+from mpirdd.decisions.plan import Goal, Have, Need, missing
+from mpirdd.words.ids import BlockId
+from mpirdd.words.stage import Output
+
+# --- a table: (how the lineage is made, what exists, what is kept, what is wanted) -> the stages that must run --------
+
+SOURCE, SHUFFLE, LAST = 1, 2, 3
+"""Node ids in ``shuffled``: a source of 3 partitions, a shuffle of it to 2, and a map of that."""
+
+
+def shuffled(lineage: Lineage) -> Node:
+    return lineage.map(lineage.shuffle(lineage.source(3), 2))
+
+
+def joined(lineage: Lineage) -> Node:
+    """Nodes: sources 1 and 3, their shuffles 2 and 4, joined in 5."""
+    left = lineage.shuffle(lineage.source(2), 2)
+    return lineage.zip(left, lineage.shuffle(lineage.source(3), 2))
+
+
+def chained(lineage: Lineage) -> Node:
+    """Two shuffles, one after the other: 2 and 3, of source 1."""
+    return lineage.shuffle(lineage.shuffle(lineage.source(2), 2), 2)
+
+
+def mapped(lineage: Lineage) -> Node:
+    """Node 2 is a map of source 1, node 3 of node 2."""
+    return lineage.map(lineage.map(lineage.source(3)))
+
+
+def maps(shuffle: int, *parts: int) -> list[BlockId]:
+    return [BlockId("map", shuffle, part) for part in parts]
+
+
+def ins(shuffle: int, *parts: int) -> list[BlockId]:
+    return [BlockId("in", shuffle, part) for part in parts]
+
+
+def rdds(node: int, *parts: int) -> list[BlockId]:
+    return [BlockId("rdd", node, part) for part in parts]
+
+
+Stages = list[tuple[str, int, list[int]]]
+"""(kind of output, of what, partitions), the goal's stage first."""
+
+CASES: list[tuple[str, Callable[[Lineage], Node], list[BlockId], set[int], list[int], Stages]] = [
+    ("nothing is wanted", shuffled, [], set(), [], []),
+    ("nothing exists", shuffled, [], set(), [0, 1], [("result", 0, [0, 1]), ("map", 2, [0, 1, 2])]),
+    ("one partition needs all of a shuffle's maps", shuffled, [], set(), [1], [("result", 0, [1]), ("map", 2, [0, 1, 2])]),
+    ("some map output exists", shuffled, maps(2, 0, 2), set(), [0], [("result", 0, [0]), ("map", 2, [1])]),
+    ("all map output exists", shuffled, maps(2, 0, 1, 2), set(), [0], [("result", 0, [0])]),
+    ("what was exchanged needs no maps", shuffled, ins(2, 0), set(), [0], [("result", 0, [0])]),
+    ("another partition was exchanged", shuffled, ins(2, 0), set(), [1], [("result", 0, [1]), ("map", 2, [0, 1, 2])]),
+    ("the kept result exists", shuffled, rdds(3, 0, 1), {3}, [0, 1], [("result", 0, [0, 1])]),
+    ("one kept partition was lost", shuffled, rdds(3, 0), {3}, [0, 1], [("result", 0, [0, 1]), ("map", 2, [0, 1, 2])]),
+    ("a lost kept partition that was exchanged", shuffled, [*rdds(3, 0), *ins(2, 1)], {3}, [0, 1], [("result", 0, [0, 1])]),
+    ("blocks of a node that is no longer kept do not count", shuffled, rdds(3, 0, 1), set(), [0],
+     [("result", 0, [0]), ("map", 2, [0, 1, 2])]),
+    ("both sides of a join", joined, [], set(), [0], [("result", 0, [0]), ("map", 4, [0, 1, 2]), ("map", 2, [0, 1])]),
+    ("one side of a join exists", joined, maps(2, 0, 1), set(), [0], [("result", 0, [0]), ("map", 4, [0, 1, 2])]),
+    ("two shuffles in a row", chained, [], set(), [0], [("result", 0, [0]), ("map", 3, [0, 1]), ("map", 2, [0, 1])]),
+    ("the second shuffle's maps exist, so the first is not looked at", chained, maps(3, 0, 1), set(), [0], [("result", 0, [0])]),
+    ("a map of the second shuffle was lost", chained, maps(3, 0), set(), [0],
+     [("result", 0, [0]), ("map", 3, [1]), ("map", 2, [0, 1])]),
+    ("a lost map whose input was exchanged", chained, [*maps(3, 0), *ins(2, 1)], set(), [0], [("result", 0, [0]), ("map", 3, [1])]),
+    ("no shuffle at all", mapped, [], set(), [2], [("result", 0, [2])]),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "exist", "kept", "wanted", "stages"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_missing(
+    make: Callable[[Lineage], Node], exist: list[BlockId], kept: set[int], wanted: list[int], stages: Stages
+) -> None:
+    planned = [(need.goal.output.kind, need.goal.output.of, list(need.work))
+               for need in plan(make(Lineage()), wanted, exist, kept)]
+    assert planned[:1] == stages[:1]
+    assert sorted(planned) == sorted(stages)  # stages that do not need each other may come in any order
+
+
+def plan(
+    node: Node, wanted: Iterable[int] | None = None, exist: Iterable[BlockId] = (), kept: Iterable[int] = ()
+) -> list[Need]:
+    have = Have()
+    for block in exist:
+        have.add(block, 1)
+    partitions = range(node.num_partitions) if wanted is None else wanted
+    return missing(Goal(node, partitions, Output("result", 0), "job"), have, set(kept))
+
+
+# --- what a need says -------------------------------------------------------------------------------------------------
+
+
+def test_a_stage_is_blocked_until_the_maps_it_needs_exist() -> None:
+    result, maps_of_second, maps_of_first = plan(chained(Lineage()))
+    assert (result.blocked, maps_of_second.blocked, maps_of_first.blocked) == (True, True, False)
+    result, second = plan(chained(Lineage()), exist=maps(2, 0, 1))
+    assert (result.blocked, second.blocked) == (True, False)
+
+
+def test_a_stage_names_the_reduce_partitions_that_an_exchange_must_bring() -> None:
+    (need,) = plan(shuffled(Lineage()), exist=[*maps(2, 0, 1, 2), *ins(2, 0)])
+    assert need.absent == {SHUFFLE: {1}}
+    assert not need.blocked
+
+
+def test_a_shared_shuffle_is_planned_once() -> None:
+    lineage = Lineage()
+    shuffle = lineage.shuffle(lineage.source(2), 2)
+    needs = plan(lineage.union(shuffle, lineage.map(shuffle)))
+    assert [need.goal.output for need in needs] == [Output("result", 0), Output("map", shuffle.id)]
+
+
+def test_work_lists_what_a_task_reads_and_keeps() -> None:
+    lineage = Lineage()
+    left, right = lineage.source(2), lineage.shuffle(lineage.source(2), 2)
+    kept = lineage.map(lineage.zip(left, right))
+    (need,) = plan(kept, [1], exist=maps(right.id, 0, 1), kept=[kept.id])
+    assert need.work[1].splits == [(left.id, 1)]
+    assert need.work[1].reads == [BlockId("in", right.id, 1)]
+    assert need.work[1].makes == [BlockId("rdd", kept.id, 1)]
+
+
+def test_a_kept_partition_that_is_read_twice_is_made_once() -> None:
+    lineage = Lineage()
+    node = lineage.source(1)
+    keep = []
+    for _ in range(40):  # 2 ** 40 paths from the last one to the source
+        node = lineage.zip(node, node)
+        keep.append(node.id)
+    (need,) = plan(node, kept=keep)
+    assert sorted(block.of for block in need.work[0].makes) == keep
+    assert len(need.work[0].splits) <= 2
+
+
+# --- pipes ------------------------------------------------------------------------------------------------------------
+
+
+def test_one_to_one_steps_become_one_pipe() -> None:
+    (need,) = plan(mapped(Lineage()))
+    assert [(pipe.kind, pipe.head, pipe.steps) for pipe in need.pipes.values()] == [("source", 1, (2, 3))]
+
+
+def test_a_kept_node_ends_a_pipe() -> None:
+    (need,) = plan(mapped(Lineage()), kept=[2])
+    assert need.pipes[3].parents == (2,)
+    assert (need.pipes[2].keep, need.pipes[2].head, need.pipes[2].steps) == (True, 1, (2,))
+
+
+def test_what_lies_behind_a_kept_node_that_is_all_there_is_left_out() -> None:
+    lineage = Lineage()
+    kept = lineage.zip(lineage.source(2), lineage.source(2))
+    (need,) = plan(lineage.map(kept), exist=rdds(kept.id, 0, 1), kept=[kept.id])
+    assert set(need.pipes) == {kept.id + 1, kept.id}
+
+
+@pytest.mark.parametrize("length", [10_000])
+def test_long_lineage_is_flattened_without_recursion(length: int) -> None:
+    lineage = Lineage()
+    node = lineage.source(1)
+    for place in range(length):
+        node = lineage.map(node) if place % 2 else lineage.coalesce(node, 1)
+    (need,) = plan(node)
+    assert sum(1 + len(pipe.steps) for pipe in need.pipes.values()) == length + 1
+
+
+# --- the account of blocks --------------------------------------------------------------------------------------------
+
+
+def test_have_names_holders_in_the_order_in_which_they_got_the_block() -> None:
+    have, block = Have(), BlockId("rdd", 1, 0)
+    for executor in (3, 1, 3):
+        have.add(block, executor)
+    assert have.holders(block) == [3, 1]
+    have.discard(block, 3)
+    assert have.holders(block) == [1]
+    have.discard(block, 1)
+    assert have.indexes("rdd", 1) == {}
+    have.discard(block, 1)
+
+
+def test_have_forgets_a_lost_executor_and_nothing_else() -> None:
+    have = Have()
+    for part, executors in enumerate([[1], [1, 2], [2]]):
+        for executor in executors:
+            have.add(BlockId("map", 5, part), executor)
+    have.lose(1)
+    assert have.indexes("map", 5) == {1: [2], 2: [2]}
+
+
+def test_have_forgets_by_node_and_kind() -> None:
+    have = Have()
+
+    def fill() -> None:
+        for kind in ("rdd", "map", "in"):
+            have.add(BlockId(kind, 7, 0), 1)  # type: ignore[arg-type]
+
+    fill()
+    have.forget_kept(7)
+    assert [kind for kind in ("rdd", "map", "in") if have.indexes(kind, 7)] == ["map", "in"]
+    fill()
+    have.forget_shuffle(7)
+    assert [kind for kind in ("rdd", "map", "in") if have.indexes(kind, 7)] == ["rdd"]
+    have.forget(7)
+    assert not have.indexes("rdd", 7)

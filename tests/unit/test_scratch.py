@@ -1,0 +1,76 @@
+"""Private folders, and what becomes of those whose process was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mpirdd.storage import scratch
+from mpirdd.storage.scratch import ScratchFolder
+from mpirdd.words.errors import ClusterError
+
+KILLED = "import os; from mpirdd.storage.scratch import ScratchFolder; folder = ScratchFolder('test'); " \
+         "print(folder.path, flush=True); os.kill(os.getpid(), 9)"
+
+
+@pytest.fixture(autouse=True)
+def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SLURM_TMPDIR", str(tmp_path))
+    monkeypatch.setattr(scratch, "_YOUNG_S", -1.0)
+    return tmp_path
+
+
+def test_a_folder_is_private_and_gone_after_its_removal(parent: Path) -> None:
+    folder = ScratchFolder("test")
+    assert Path(folder.path).parent == parent
+    assert os.stat(folder.path).st_mode & 0o777 == 0o700
+    (Path(folder.path) / "deep" / "er").mkdir(parents=True)
+    folder.remove()
+    folder.remove()
+    assert not list(parent.iterdir())
+
+
+def test_the_folder_of_a_killed_process_goes_with_the_next_one(parent: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL
+    left = Path(killed.stdout.strip())
+    assert left.is_dir()
+    other = ScratchFolder("other")
+    assert left.is_dir()
+    ScratchFolder("test").remove()
+    assert not left.exists()
+    other.remove()
+
+
+def test_the_folder_of_a_living_process_stays(parent: Path) -> None:
+    first = ScratchFolder("test")
+    second = ScratchFolder("test")
+    assert Path(first.path).is_dir()
+    first.remove()
+    second.remove()
+
+
+def test_a_new_folder_is_not_taken_for_an_orphan_before_it_is_locked(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch, "_YOUNG_S", 60.0)
+    (parent / "mpirdd-test-new").mkdir()
+    ScratchFolder("test").remove()
+    assert (parent / "mpirdd-test-new").is_dir()
+
+
+def test_links_are_left_alone(parent: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "file").touch()
+    (parent / "mpirdd-test-link").symlink_to(elsewhere)
+    ScratchFolder("test").remove()
+    assert (elsewhere / "file").exists()
+
+
+def test_a_place_where_no_folder_can_be_made_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_TMPDIR", "/dev/null")
+    with pytest.raises(ClusterError, match=r"/dev/null.*TMPDIR"):
+        ScratchFolder("test")
