@@ -234,7 +234,6 @@ class Driver:
         with self._lock:
             self._broadcast(messages.Reset())
             self._progress.close()
-        self._pause(False)  # an executor in this process drops its data now, not when somebody waits again
 
     # --- the loop -------------------------------------------------------------------------------------------------
 

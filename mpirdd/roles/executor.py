@@ -363,11 +363,13 @@ class _Unloadable:
 
 
 def _users_traceback(error: BaseException) -> str:
-    """The traceback from the user's first frame on; whole when there is none."""
+    """The traceback from the user's first frame on; empty when there is none."""
     frame = error.__traceback__
     while frame is not None and frame.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.tb_next
-    return "".join(traceback.format_exception(type(error), error, frame or error.__traceback__))
+    if frame is None:  # raised by Python itself on the user's records, as sum() does for strings
+        return ""
+    return "".join(traceback.format_exception(type(error), error, frame))
 
 
 def _pickled_exception(error: BaseException) -> bytes | None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from functools import partial
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -78,6 +80,8 @@ def pickle_function(function: Any, label: str) -> bytes:
 
 def unpicklable(value: Any, error: Exception) -> str:
     """What to tell the user when ``value`` could not be pickled: the innermost culprit and the way to it."""
+    while isinstance(value, partial) and value.args:  # the engine's own wrapping of the user's function
+        value = next((part for part in value.args if not _can_pickle(part)), value.func)
     path, culprit, seen = [_name(value)], value, {id(value)}  # seen: a function may refer to itself
     while len(path) <= 8 and (inner := next(
             ((name, part) for name, part in _parts(culprit) if id(part) not in seen and not _can_pickle(part)), None)):
@@ -86,7 +90,7 @@ def unpicklable(value: Any, error: Exception) -> str:
         seen.add(id(culprit))
     way = " -> ".join(path)
     return (
-        f"cannot be sent to the executors: {_name(culprit)} of type {type(culprit).__name__} cannot be pickled "
+        f"cannot be sent to another rank: {_name(culprit)} of type {type(culprit).__name__} cannot be pickled "
         f"(reached by {way}): {type(error).__name__}: {error}. "
         "Make it inside the function, once a partition with mapPartitions, or send plain data instead."
     )
@@ -114,6 +118,8 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"key {key!r}", part) for key, part in value.items())
     elif isinstance(value, list | tuple | set | frozenset):
         yield from ((f"item {i}", part) for i, part in enumerate(value))
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from ((part.name, getattr(value, part.name, None)) for part in fields(value))
     elif hasattr(value, "__self__"):
         yield "its object", value.__self__
     elif hasattr(value, "__dict__") and not isinstance(value, type | ModuleType):

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from itertools import chain
 from struct import Struct
 from struct import error as StructError
@@ -373,10 +373,17 @@ _CLASSES: list[tuple[Any, str]] = [
 
 
 def _class_of_tuple(value: tuple[Any, ...]) -> str:
-    classes = {class_of(item) for item in value}
-    if classes == {PACKAGE + "IntWritable", PACKAGE + "LongWritable"}:
-        classes = {PACKAGE + "LongWritable"}
-    if len(classes) > 1:
-        names = " and ".join(sorted(name.removeprefix(PACKAGE) for name in classes))
-        raise TypeError(f"an ArrayWritable holds elements of one class, not {names}")
-    return f"{PACKAGE}ArrayWritable" + "".join(f"<{name}>" for name in classes)
+    array = PACKAGE + "ArrayWritable"
+    return f"{array}<{reduce(_common_class, map(class_of, value))}>" if value else array
+
+
+def _common_class(first: str, second: str) -> str:
+    """The class for elements of both classes. An empty tuple is an array of anything."""
+    (outer, _, one), (other, _, two) = first.partition("<"), second.partition("<")
+    if outer == other:
+        inner = one and two and _common_class(one[:-1], two[:-1]) + ">"
+        return f"{outer}<{inner or one or two}" if one or two else outer
+    if {outer, other} == {PACKAGE + "IntWritable", PACKAGE + "LongWritable"}:
+        return PACKAGE + "LongWritable"
+    names = " and ".join(sorted((outer.removeprefix(PACKAGE), other.removeprefix(PACKAGE))))
+    raise TypeError(f"an ArrayWritable holds elements of one class, not {names}")

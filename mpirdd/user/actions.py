@@ -11,9 +11,9 @@ from functools import partial, reduce
 from typing import Any
 
 from mpirdd.user import steps
-from mpirdd.user.base import Handle, check_function
+from mpirdd.user.base import Handle, check_function, whole_number
 from mpirdd.user.callsite import label
-from mpirdd.words.errors import InvalidValue, UsageError
+from mpirdd.words.errors import InvalidValue
 
 
 class Actions(Handle):
@@ -28,7 +28,7 @@ class Actions(Handle):
         return [record for part in self._run("collect", steps.collect_records) for record in part]
 
     def toLocalIterator(self, prefetchPartitions: bool = False) -> Iterator[Any]:
-        """An iterator over all records, in the order of the partitions, each computed by a job of its own when the iterator gets there.
+        """An iterator over all records, in the order of the partitions, each computed by its own job when the iterator gets there.
 
         So the driver needs memory for one partition only. Cache the RDD if its partitions read the same costly data.
 
@@ -58,8 +58,7 @@ class Actions(Handle):
         >>> sc.parallelize(range(100), 10).take(3)
         [0, 1, 2]
         """
-        if not isinstance(num, int) or num < 0:
-            raise UsageError(f"take needs a number of records, 0 or more, not {num!r}")
+        num = whole_number(num, "num", least=0)
         taken: list[Any] = []
         tried, trying, total = 0, 1, self.getNumPartitions()
         while len(taken) < num and tried < total:
@@ -124,7 +123,7 @@ class Actions(Handle):
         *,
         _operation: str = "aggregate",
     ) -> Any:
-        """``seqOp(result, record)`` within partitions, ``combOp(result, result)`` across them, each from a copy of the zero value.
+        """``seqOp(result, record)`` within partitions, ``combOp(result, result)`` across them, each from a copy of the zero.
 
         >>> sc.parallelize([1, 2, 3, 4]).aggregate((0, 0), lambda a, x: (a[0] + x, a[1] + 1),
         ...                                        lambda a, b: (a[0] + b[0], a[1] + b[1]))

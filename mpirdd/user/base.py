@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from operator import index
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mpirdd.decisions.hashing import stable_hash
@@ -80,9 +81,7 @@ class Handle:
         if given is None:
             fallback = self._node.num_partitions if default is None else default
             return max(1, self._context.settings.parallelism or fallback)
-        if not isinstance(given, int) or given < 1:
-            raise InvalidValue(f"numPartitions must be a whole number of 1 or more, not {given!r}")
-        return given
+        return whole_number(given, "numPartitions", least=1)
 
     def _same(self) -> RDD:
         """This very RDD, as the type that the mixins give back."""
@@ -141,6 +140,17 @@ def hash_partitioner(num_partitions: int, function: Callable[[Any], int] | None)
     if function is None or function is stable_hash:
         return HashPartitioner(num_partitions)
     return FunctionPartitioner(num_partitions, function)
+
+
+def whole_number(value: Any, name: str, *, least: int) -> int:
+    """``value`` as an int, which may come as numpy's; raises InvalidValue for what is none, or too small."""
+    try:
+        number = index(value)
+    except TypeError:
+        number = least - 1
+    if number < least or isinstance(value, bool):
+        raise InvalidValue(f"{name} must be a whole number of {least} or more, not {value!r}")
+    return number
 
 
 def check_function(function: Any, operation: str) -> None:

@@ -18,6 +18,7 @@ from mpirdd.roles.driver import Driver
 from mpirdd.user import steps
 from mpirdd.user.accumulators import Accumulator, AccumulatorParam, param_for
 from mpirdd.user.application import Application
+from mpirdd.user.base import whole_number
 from mpirdd.user.broadcast import Broadcast
 from mpirdd.user.callsite import label
 from mpirdd.user.checkpoints import Checkpoints
@@ -242,9 +243,7 @@ class Context(Jobs, Application, Sources, Files):
     def _slices(self, given: int | None) -> int:
         if given is None:
             return self.defaultParallelism
-        if not isinstance(given, int) or given < 1:
-            raise UsageError(f"numSlices must be a whole number of 1 or more, not {given!r}")
-        return given
+        return whole_number(given, "numSlices", least=1)
 
 
 class _Once:

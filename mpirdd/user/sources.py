@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mpirdd.storage import picklefile, records, sequencefile, text
-from mpirdd.words.errors import UsageError
+from mpirdd.words.errors import NotSupported, UsageError
 
 if TYPE_CHECKING:
     from mpirdd.user.rdd import RDD
@@ -161,7 +161,7 @@ class Sources:
         """
         for name, converter in (("keyConverter", keyConverter), ("valueConverter", valueConverter)):
             if converter is not None:
-                raise UsageError(f"{name} names a Java class, and there is no Java here; convert with map(...) or mapValues(...)")
+                raise NotSupported(f"{name} names a Java class, and there is no Java here; convert with map(...) or mapValues(...)")
         splits = sequencefile.plan_splits(text.find_inputs(path), self._least(minSplits))
         wanted = sequencefile.Wanted(keyClass, valueClass, errors)
         return self._source(f"sequenceFile({path})", partial(sequencefile.read_records, wanted=wanted), splits)

@@ -69,7 +69,6 @@ def test_stopping_frees_what_executors_held() -> None:
 
 
 @pytest.mark.skipif(RANKS > 1, reason="the executors are in processes of their own")
-@pytest.mark.xfail(strict=True, reason="nobody lets the hosted executor act on the Reset that stop sends")
 def test_stopping_frees_what_the_executor_in_this_process_held() -> None:
     with Context() as sc:
         rdd = sc.parallelize([(1, 2)] * 10, 4).cache()

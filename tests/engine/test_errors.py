@@ -201,7 +201,6 @@ def test_runaway_recursion_is_an_error_like_any_other(sc: Context) -> None:
         sc.parallelize([1], 1).map(deeper).collect()
 
 
-@pytest.mark.xfail(strict=True, reason="StopIteration out of a function ends map(): the records after it are lost")
 @pytest.mark.parametrize("operation", [
     lambda rdd, f: rdd.map(f), lambda rdd, f: rdd.flatMap(f), lambda rdd, f: rdd.filter(f),
 ])
@@ -281,7 +280,6 @@ def test_a_function_that_cannot_be_pickled_names_the_object(sc: Context, calls: 
     assert calls.count() == 0  # it was found before any task ran
 
 
-@pytest.mark.xfail(strict=True, reason="codec._parts does not look into dataclasses with slots, as Combiner is one")
 def test_a_combining_function_that_cannot_be_pickled_names_the_object(sc: Context) -> None:
     lock = threading.Lock()
     with pytest.raises(UsageError, match=r"type lock .*variable 'lock'"):
@@ -298,7 +296,6 @@ def test_a_result_or_a_shuffled_record_that_cannot_be_pickled_names_the_object(s
     rdd.unpersist()
 
 
-@pytest.mark.xfail(strict=True, reason="codec._parts does not look into dataclasses with slots, as RunTasks is one")
 def test_data_that_cannot_be_pickled_names_the_object(sc: Context) -> None:
     with pytest.raises(UsageError, match=r"<unlocked _thread.lock object at \w+> of type lock"):
         sc.parallelize([1, threading.Lock()], 2).collect()

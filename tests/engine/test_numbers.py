@@ -10,6 +10,7 @@ import warnings
 from bisect import bisect_right
 from collections import Counter
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpirdd import RDD, Context, TaskError, UsageError
+from mpirdd.user.taskcontext import TaskContext
 from mpirdd.words.errors import JobCancelled
 
 NUMBERS = st.lists(st.integers(-50, 50) | st.floats(-1e3, 1e3), min_size=2, max_size=30)
@@ -154,11 +156,10 @@ def test_the_zero_of_a_tree_is_used_once_a_partition_and_not_at_the_driver(sc: C
     assert sc.emptyRDD().treeAggregate([7], max, max) == [7]
 
 
-def test_trees_leave_few_results_to_the_driver(sc: Context, tmp_path: Any) -> None:
-    merges = Calls(str(tmp_path / "merges"))
-    total = sc.range(0, 64, numSlices=64).treeReduce(lambda a, b: merges(a + b), 2)
+def test_trees_merge_each_partial_result_once(sc: Context, calls: Calls) -> None:
+    total = sc.range(0, 64, numSlices=64).treeReduce(lambda a, b: calls(a + b), 2)
     assert total == sum(range(64))
-    assert merges.count() == 63
+    assert calls.count() == 63
 
 
 def test_trees_of_nothing_and_of_no_depth(sc: Context) -> None:
@@ -257,20 +258,17 @@ def test_local_iterators_compute_no_more_than_they_need(sc: Context, calls: Call
     assert 2 <= calls.count() <= at_most
 
 
-def test_a_prefetching_iterator_computes_ahead_under_the_callers_properties(sc: Context, calls: Calls) -> None:
-    sc.setJobGroup("mine", "what for")
+def test_a_prefetching_iterator_computes_ahead_under_the_callers_properties(sc: Context, tmp_path: Path) -> None:
+    written = tmp_path / "calls"
+    calls = Calls(str(written))
     sc.setLocalProperty("color", "red")
-    from mpirdd.user.taskcontext import TaskContext
-
     rdd = sc.parallelize(range(3), 3).map(lambda x: calls(TaskContext.get().getLocalProperty("color")))
     iterator = rdd.toLocalIterator(True)
     assert next(iterator) == "red"
     until = time.monotonic() + 20
-    seen = 0
-    while seen < 2 and time.monotonic() < until:
-        seen += calls.count()
+    while written.read_text().count("\n") < 2 and time.monotonic() < until:
         time.sleep(0.01)
-    assert seen == 2
+    assert calls.count() == 2
     assert list(iterator) == ["red", "red"]
     sc.setLocalProperty("color", None)
 
@@ -330,7 +328,7 @@ def test_members_that_need_a_jvm_name_the_alternative(sc: Context) -> None:
         with pytest.raises(UsageError, match="saveAsTextFile"):
             call()
     for call in (lambda: rdd.withResources(None), rdd.getResourceProfile, rdd.toDF):
-        with pytest.raises(NotImplementedError, match="mpirun|collect"):
+        with pytest.raises(NotImplementedError, match=r"mpirun|collect"):
             call()
 
 

@@ -24,7 +24,7 @@ def test_precision_is_the_least_that_keeps_the_error(relative_sd: float, precisi
 
 @pytest.mark.parametrize("count", [10, 300, 1000, 1500, 5000, 40_000])
 def test_error_is_within_the_stated_one_in_all_ranges(count: int) -> None:
-    """40 trials: their root mean square error is within 1.4 standard deviations of the stated one, and their mean near the truth."""
+    """Of 40 trials, the root mean square error is at most 1.4 times the stated one, and the mean is near the truth."""
     precision, trials = 9, 40
     stated = 1.04 / math.sqrt(2**precision)
     errors = [distinct(range(trial * 10**7, trial * 10**7 + count), precision) / count - 1 for trial in range(trials)]

@@ -69,10 +69,12 @@ CASES: list[tuple[str, Callable[[Lineage], Node], list[BlockId], set[int], list[
     ("both sides of a join", joined, [], set(), [0], [("result", 0, [0]), ("map", 4, [0, 1, 2]), ("map", 2, [0, 1])]),
     ("one side of a join exists", joined, maps(2, 0, 1), set(), [0], [("result", 0, [0]), ("map", 4, [0, 1, 2])]),
     ("two shuffles in a row", chained, [], set(), [0], [("result", 0, [0]), ("map", 3, [0, 1]), ("map", 2, [0, 1])]),
-    ("the second shuffle's maps exist, so the first is not looked at", chained, maps(3, 0, 1), set(), [0], [("result", 0, [0])]),
+    ("the second shuffle's maps exist, so the first is not looked at", chained, maps(3, 0, 1), set(), [0],
+     [("result", 0, [0])]),
     ("a map of the second shuffle was lost", chained, maps(3, 0), set(), [0],
      [("result", 0, [0]), ("map", 3, [1]), ("map", 2, [0, 1])]),
-    ("a lost map whose input was exchanged", chained, [*maps(3, 0), *ins(2, 1)], set(), [0], [("result", 0, [0]), ("map", 3, [1])]),
+    ("a lost map whose input was exchanged", chained, [*maps(3, 0), *ins(2, 1)], set(), [0],
+     [("result", 0, [0]), ("map", 3, [1])]),
     ("no shuffle at all", mapped, [], set(), [2], [("result", 0, [2])]),
 ]
 

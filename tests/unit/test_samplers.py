@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from itertools import chain
+from itertools import chain, pairwise
 
 import pytest
 
@@ -14,7 +14,7 @@ N = 40_000
 
 
 def near(value: float, expected: float, deviation: float) -> bool:
-    """Within 4 standard deviations: by chance, wrong in 1 of 16,000 cases; seeds are fixed, so never by chance from run to run."""
+    """Within 4 standard deviations. Chance would miss that once in 16,000 times, but seeds are fixed."""
     return abs(value - expected) <= 4 * deviation
 
 
@@ -60,7 +60,7 @@ def test_counts_with_replacement_are_poisson(mean: float) -> None:
 
 def test_bands_of_a_split_have_no_record_in_common_and_make_up_the_whole() -> None:
     bounds = [0.0, 0.1, 0.1, 0.55, 1.0]
-    parts = [list(sampling._take_between(9, lower, upper, 4, range(N))) for lower, upper in zip(bounds, bounds[1:], strict=False)]
+    parts = [list(sampling._take_between(9, lower, upper, 4, range(N))) for lower, upper in pairwise(bounds)]
     assert sorted(chain.from_iterable(parts)) == list(range(N))
     shares = [0.1, 0.0, 0.45, 0.45]
     assert all(near(len(part), N * share, math.sqrt(N * share * (1 - share)))

@@ -125,13 +125,15 @@ def test_a_map_is_written_as_java_writes_it() -> None:
         (2**31, "LongWritable"), (0.5, "DoubleWritable"), ("", "Text"), (b"", "BytesWritable"), (bytearray(), "BytesWritable"),
         ({}, "MapWritable"), ((), "ArrayWritable"), ((1, 2), f"ArrayWritable<{PACKAGE}IntWritable>"),
         ((1, 2**40), f"ArrayWritable<{PACKAGE}LongWritable>"),
+        (((1, 2), (), (2**40,)), f"ArrayWritable<{PACKAGE}ArrayWritable<{PACKAGE}LongWritable>>"),
+        (((), ()), f"ArrayWritable<{PACKAGE}ArrayWritable>"),
     ],
 )
 def test_the_class_of_a_value_is_pysparks(value: Any, name: str) -> None:
     assert class_of(value) == PACKAGE + name
 
 
-@pytest.mark.parametrize("value", [2**63, [1], {1}, 1j, object(), (1, "a"), ([1],)])
+@pytest.mark.parametrize("value", [2**63, [1], {1}, 1j, object(), (1, "a"), ([1],), ((1,), ("a",)), (1, (1,))])
 def test_a_value_that_no_writable_stands_for_is_refused(value: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         class_of(value)

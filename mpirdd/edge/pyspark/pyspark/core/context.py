@@ -10,7 +10,6 @@ from mpirdd.edge import session
 from mpirdd.user.conf import Conf
 from mpirdd.user.profiling import BasicProfiler, Profiler
 from mpirdd.user.rdd import RDD
-from mpirdd.words.errors import UsageError
 
 from .._absent import AbsentMember
 from ..conf import SparkConf

@@ -1,0 +1,187 @@
+"""PySpark and mpirdd read each other's files, and make the same partitions of the same input. One run of PySpark for all tests."""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import installed
+import pytest
+
+from mpirdd import Context
+
+if installed.why_not_run():
+    pytest.skip(installed.why_not_run(), allow_module_level=True)
+
+CODEC = "org.apache.hadoop.io.compress."
+PAIRS: dict[str, list[Any]] = {
+    "int-text": [(1, "a"), (-3, "é" * 100), (2**31 - 1, "")],
+    "long-double": [(2**40, 1.5), (-(2**63), -0.0), (2**31, float("inf"))],
+    "text-int": [("", 0), ("x" * 127, 1), ("y" * 128, 2), ("z" * 70_000, 3)],
+    "bool-null": [(True, None), (False, None)],
+    "null-bytes": [(None, bytearray(b"abc")), (None, bytearray())],
+    "int-map": [(1, {"a": 1, "b": 2.5, "c": None, "d": {"x": bytearray(b"q")}, "e": True, "f": 2**40}), (2, {})],
+    "double-map": [(1.5, {1: {2: {3: "deep"}}, 2.5: "x"})],
+    "many": [(i, "value %d" % i) for i in range(30_000)],
+}
+CODECS = {"none": None, "zlib": CODEC + "DefaultCodec", "gzip": CODEC + "GzipCodec", "bzip2": CODEC + "BZip2Codec"}
+PICKLED: list[Any] = [1, "two", None, {3: [4.5]}, (5, {6}), b"raw", 2**100, float("-inf")] * 20
+BATCHES = [-1, 0, 1, 3, 10]
+SPLITS = [1, 2, 3, 5, 50]
+
+PROGRAM = """
+import json, os, sys
+from pyspark import SparkConf, SparkContext
+
+data, folder = eval(open(sys.argv[1]).read(), {"inf": float("inf")}), sys.argv[2]
+sc = SparkContext("local[2]", "files", conf=SparkConf().set("spark.ui.enabled", "false"))
+sc.setLogLevel("OFF")
+there = lambda *names: os.path.join(folder, *names)
+found = {}
+
+for name, pairs in data["pairs"].items():
+    for codec, java in data["codecs"].items():
+        sc.parallelize(pairs, 1).saveAsSequenceFile(there("theirs", name + "-" + codec), java)
+        ours = sc.sequenceFile(there("ours", name + "-" + codec))
+        found[name, codec] = ours.collect()
+    conf = {"mapreduce.output.fileoutputformat.compress": "true", "mapreduce.output.fileoutputformat.compress.type": "RECORD"}
+    for codec, java in data["codecs"].items():
+        if java:
+            sc.parallelize(pairs, 1).saveAsHadoopFile(
+                there("theirs", name + "-record-" + codec), "org.apache.hadoop.mapred.SequenceFileOutputFormat",
+                conf={**conf, "mapreduce.output.fileoutputformat.compress.codec": java})
+for batch in data["batches"]:
+    sc.parallelize(data["pickled"], 2).saveAsPickleFile(there("theirs", "pickled%d" % batch), batch)
+    found["pickled", batch] = sc.pickleFile(there("ours", "pickled%d" % batch)).collect()
+found["text"] = sc.textFile(there("ours", "text")).collect(), sc.textFile(there("ours", "text-gz")).collect()
+sc.parallelize(["a", "é", "", " c "], 2).saveAsTextFile(there("theirs", "text"))
+sc.parallelize(["a", "é", "", " c "], 2).saveAsTextFile(there("theirs", "text-gz"), "org.apache.hadoop.io.compress.GzipCodec")
+
+files = lambda rdd: [sorted((key, len(value)) for key, value in part) for part in rdd.glom().collect()]
+many = there("ours", "many-none")
+for least in data["splits"]:
+    for codec in data["codecs"]:
+        found["split", codec, least] = [len(part) for part in sc.sequenceFile(
+            there("ours", "many-" + codec), minSplits=least).glom().collect()]
+    found["whole", least] = files(sc.wholeTextFiles(there("input"), least))
+    found["binary", least] = files(sc.binaryFiles(there("input"), least))
+    found["lines", least] = sc.textFile(there("input"), least).getNumPartitions()
+found["texts"] = sorted(sc.wholeTextFiles(there("input")).collect() + sc.wholeTextFiles(there("packed.gz")).collect())
+found["as bytes"] = sorted(sc.wholeTextFiles(there("input"), use_unicode=False).collect())
+found["contents"] = sorted(sc.binaryFiles(there("packed.gz")).collect())
+found["records"] = [part for part in sc.binaryRecords(there("fixed"), 7).glom().collect()]
+with open(there("found"), "w") as out:
+    out.write(repr(found))
+sc.stop()
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(sc: Context, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``ours`` and ``theirs`` with the same data, ``input`` for both to read, and what PySpark ``found``."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "ours").mkdir()
+    for name, pairs in PAIRS.items():
+        for codec, java in CODECS.items():
+            sc.parallelize(pairs, 1).saveAsSequenceFile(f"{folder}/ours/{name}-{codec}", java)
+    for batch in BATCHES:
+        sc.parallelize(PICKLED, 2).saveAsPickleFile(f"{folder}/ours/pickled{batch}", batch)
+    sc.parallelize(["a", "é", "", " c "], 2).saveAsTextFile(f"{folder}/ours/text")
+    sc.parallelize(["a", "é", "", " c "], 2).saveAsTextFile(f"{folder}/ours/text-gz", CODEC + "GzipCodec")
+    (folder / "input").mkdir()
+    # Of one size, or none: PySpark takes files in the order that the file system gives them.
+    for place in range(7):
+        (folder / "input" / f"{place} %20").write_bytes(b"line\n" * 20 if place % 3 else b"")
+    (folder / "packed.gz").write_bytes(gzip.compress(b"packed"))
+    (folder / "fixed").write_bytes(random.Random(1).randbytes(7_000))
+    (folder / "data").write_text(repr(
+        {"pairs": PAIRS, "codecs": CODECS, "pickled": PICKLED, "batches": BATCHES, "splits": SPLITS}))
+    (folder / "program.py").write_text(PROGRAM)
+    ran = installed.run(str(folder / "program.py"), str(folder / "data"), str(folder))
+    assert ran.returncode == 0, ran.stderr[-5000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> dict[Any, Any]:
+    values = eval(  # repr's of inf and bytearrays are no literals
+        compile(ast.parse((folder / "found").read_text(), mode="eval"), "found", "eval"), {"inf": float("inf")})
+    assert isinstance(values, dict)
+    return values
+
+
+def each() -> Iterator[Any]:
+    for name in PAIRS:
+        for codec in CODECS:
+            yield pytest.param(name, codec, id=f"{name}-{codec}")
+
+
+@pytest.mark.parametrize(("name", "codec"), each())
+def test_pyspark_reads_our_sequence_files(found: dict[Any, Any], name: str, codec: str) -> None:
+    assert found[name, codec] == PAIRS[name]
+
+
+@pytest.mark.parametrize(("name", "codec"), each())
+def test_we_read_pysparks_sequence_files(sc: Context, folder: Path, name: str, codec: str) -> None:
+    assert sc.sequenceFile(f"{folder}/theirs/{name}-{codec}", minSplits=4).collect() == PAIRS[name]
+    if codec != "none":
+        assert sc.sequenceFile(f"{folder}/theirs/{name}-record-{codec}", minSplits=4).collect() == PAIRS[name]
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_plain_files_are_the_same_but_for_their_sync_bytes(folder: Path, name: str) -> None:
+    ours, theirs = ((folder / side / f"{name}-none" / "part-00000").read_bytes() for side in ("ours", "theirs"))
+    at = next(place for place, (one, other) in enumerate(zip(ours, theirs, strict=True)) if one != other)
+    pairs = [(data[:at], data[at : at + 16], data[at + 16 :]) for data in (ours, theirs)]
+    (start, sync, rest), (other_start, other_sync, other_rest) = pairs
+    assert start == other_start
+    if "map" not in name:  # Java writes a map's entries in an order of its own
+        assert rest.replace(sync, b"SYNC") == other_rest.replace(other_sync, b"SYNC")
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_pickle_files_are_read_on_both_sides(sc: Context, folder: Path, found: dict[Any, Any], batch: int) -> None:
+    assert found["pickled", batch] == PICKLED
+    assert sc.pickleFile(f"{folder}/theirs/pickled{batch}").collect() == PICKLED
+    ours = sc.sequenceFile(f"{folder}/ours/pickled{batch}").collect()
+    assert ours == sc.sequenceFile(f"{folder}/theirs/pickled{batch}").collect()
+
+
+def test_text_files_are_read_on_both_sides(sc: Context, folder: Path, found: dict[Any, Any]) -> None:
+    assert found["text"] == (["a", "é", "", " c "],) * 2
+    for name in ("text", "text-gz"):
+        assert sc.textFile(f"{folder}/theirs/{name}").collect() == ["a", "é", "", " c "]
+        theirs = {part for part in os.listdir(folder / "theirs" / name) if not part.endswith(".crc")}
+        assert theirs == set(os.listdir(folder / "ours" / name))
+
+
+@pytest.mark.parametrize("least", SPLITS)
+def test_sequence_files_are_cut_alike(sc: Context, folder: Path, found: dict[Any, Any], least: int) -> None:
+    for codec in CODECS:
+        rdd = sc.sequenceFile(f"{folder}/ours/many-{codec}", minSplits=least)
+        assert [len(part) for part in rdd.glom().collect()] == found["split", codec, least]
+
+
+@pytest.mark.parametrize("least", SPLITS)
+def test_whole_files_are_put_together_alike(sc: Context, folder: Path, found: dict[Any, Any], least: int) -> None:
+    def lengths(parts: list[list[tuple[str, Any]]]) -> list[list[int]]:
+        return [[length for _, length in part] for part in parts]
+
+    texts, binaries = sc.wholeTextFiles(f"{folder}/input", least), sc.binaryFiles(f"{folder}/input", least)
+    for rdd, kind in ((texts, "whole"), (binaries, "binary")):
+        ours = [sorted((key, len(value)) for key, value in part) for part in rdd.glom().collect()]
+        assert [sorted(part) for part in lengths(ours)] == [sorted(part) for part in lengths(found[kind, least])]
+    assert sc.textFile(f"{folder}/input", least).getNumPartitions() == found["lines", least]
+
+
+def test_whole_files_and_records_are_the_same(sc: Context, folder: Path, found: dict[Any, Any]) -> None:
+    texts = sc.wholeTextFiles(f"{folder}/input").collect() + sc.wholeTextFiles(f"{folder}/packed.gz").collect()
+    assert sorted(texts) == found["texts"]
+    assert sorted(sc.wholeTextFiles(f"{folder}/input", use_unicode=False).collect()) == found["as bytes"]
+    assert sc.binaryFiles(f"{folder}/packed.gz").collect() == found["contents"]
+    assert sc.binaryRecords(f"{folder}/fixed", 7).glom().collect() == found["records"]

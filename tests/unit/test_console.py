@@ -1,0 +1,92 @@
+"""What tasks print becomes whole lines."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpirdd.roles.console import Lines
+
+
+def test_print_gives_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[str] = []
+    with Lines(seen.append):
+        print("one", 1)
+        print("two\nthree")
+        print("on stderr", file=sys.stderr)
+    assert seen == ["one 1", "two", "three", "on stderr"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_pieces_of_a_line_are_put_together() -> None:
+    seen: list[str] = []
+    with Lines(seen.append):
+        print("a", end="")
+        print("b", end="")
+        assert seen == []
+        print()
+    assert seen == ["ab"]
+
+
+def test_a_last_line_without_its_end_is_passed_on_at_the_end_of_the_block() -> None:
+    seen: list[str] = []
+    with Lines(seen.append):
+        print("no newline", end="")
+    assert seen == ["no newline"]
+
+
+def test_the_streams_come_back_even_after_an_error() -> None:
+    before = sys.stdout, sys.stderr
+    seen: list[str] = []
+    with pytest.raises(ValueError), Lines(seen.append):  # noqa: PT011
+        print("before the error", end="")
+        raise ValueError
+    assert (sys.stdout, sys.stderr) == before
+    assert seen == ["before the error"]
+
+
+def test_it_can_be_entered_again_and_again() -> None:
+    seen: list[str] = []
+    lines = Lines(seen.append)
+    for turn in range(3):
+        with lines:
+            print(turn)
+    assert seen == ["0", "1", "2"]
+
+
+def test_empty_lines_stay() -> None:
+    seen: list[str] = []
+    with Lines(seen.append):
+        print("\n\nx\n")
+    assert seen == ["", "", "x", ""]
+
+
+def test_warnings_and_loggers_of_the_user_s_libraries_can_write() -> None:
+    seen: list[str] = []
+    with Lines(seen.append):
+        logging.StreamHandler(sys.stderr).emit(logging.makeLogRecord({"msg": "logged"}))
+        sys.stdout.flush()
+        assert not sys.stdout.isatty()
+    assert seen == ["logged"]
+
+
+def test_what_a_child_process_prints_is_not_caught_but_harms_nothing() -> None:
+    seen: list[str] = []
+    with Lines(seen.append):
+        subprocess.run([sys.executable, "-c", "pass"], check=True)
+    assert seen == []
+
+
+@given(st.lists(st.text(alphabet="ab\n", max_size=6)))
+def test_no_character_is_lost(pieces: list[str]) -> None:
+    seen: list[str] = []
+    with Lines(seen.append):
+        for piece in pieces:
+            sys.stdout.write(piece)
+    text = "".join(pieces)
+    assert "\n".join(seen) == text.removesuffix("\n")

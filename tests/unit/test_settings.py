@@ -1,0 +1,77 @@
+"""Settings: an argument, else the environment, else the default."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+
+from mpirdd.words.errors import UsageError
+from mpirdd.words.settings import MIB, Settings
+
+
+def test_defaults_hold_when_nothing_is_given() -> None:
+    assert Settings.read({}) == Settings()
+
+
+def test_an_argument_wins_over_the_environment() -> None:
+    environment = {"MPIRDD_PARALLELISM": "7", "MPIRDD_APP_NAME": "outer"}
+    assert Settings.read(environment).parallelism == 7
+    read = Settings.read(environment, parallelism=3)
+    assert (read.parallelism, read.app_name) == (3, "outer")
+
+
+def test_none_means_not_given() -> None:
+    assert Settings.read({"MPIRDD_APP_NAME": "outer"}, app_name=None).app_name == "outer"
+
+
+@pytest.mark.parametrize(("name", "text", "value"), [
+    ("exchange_bytes", str(8 * MIB), 8 * MIB),
+    ("poll_sleep_s", "0.5", 0.5),
+    ("log_level", "INFO", "INFO"),
+    ("progress", "1", True),
+    ("progress", "YES", True),
+    ("progress", "false", False),
+    ("progress", "", False),
+])
+def test_the_environment_is_read_by_type(name: str, text: str, value: object) -> None:
+    read = getattr(Settings.read({f"MPIRDD_{name.upper()}": text}), name)
+    assert read == value
+    assert type(read) is type(value)
+
+
+def test_every_setting_can_come_from_the_environment() -> None:
+    for field in fields(Settings):
+        default = getattr(Settings(), field.name)
+        text = ("1" if default else "0") if isinstance(default, bool) else str(default)
+        assert Settings.read({f"MPIRDD_{field.name.upper()}": text}) == Settings()
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("PARALLELISM", "many"), ("PARALLELISM", "1.5"), ("POLL_SLEEP_S", "soon"), ("PROGRESS", "perhaps")])
+def test_nonsense_in_the_environment_is_named(name: str, text: str) -> None:
+    with pytest.raises(UsageError, match=f"MPIRDD_{name}='{text}'"):
+        Settings.read({f"MPIRDD_{name}": text})
+
+
+def test_an_unknown_setting_is_named_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"paralelism.*parallelism"):
+        Settings.read({}, paralelism=3)
+
+
+@pytest.mark.parametrize(("name", "value"), [("parallelism", -1), ("exchange_bytes", 100), ("exchange_bytes", 1 << 31)])
+def test_values_out_of_bounds_are_refused(name: str, value: int) -> None:
+    with pytest.raises(UsageError, match=name):
+        Settings.read({}, **{name: value})
+
+
+def test_other_variables_are_left_alone() -> None:
+    assert Settings.read({"MPIRDD_TEST_REPORT": "x", "PARALLELISM": "3"}) == Settings()
+
+
+def test_settings_travel_and_cannot_be_changed() -> None:
+    settings = Settings(parallelism=3)
+    assert pickle.loads(pickle.dumps(settings)) == settings
+    with pytest.raises(FrozenInstanceError):
+        settings.parallelism = 4  # type: ignore[misc]
