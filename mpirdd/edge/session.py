@@ -126,6 +126,7 @@ class Context(context.Context):
             process = _process()
             if process.context is self:
                 process.context = None
+                process.let_go()
 
 
 class _Process:
@@ -149,10 +150,16 @@ class _Process:
             network = Network(2, self.transport.host)
             executor, transport = Executor(network.end(1)), network.end(0)
             pause, resume = _stepper(executor), _do_nothing
+            self.hosted = executor
         driver = Driver(transport, settings, folder=folder, pause=pause, resume=resume)
         if not driver.everybody_sees_folder:
             ship_modules_of(folder)
         return driver
+
+    def let_go(self) -> None:
+        """The Context has stopped: an executor in this process drops its data now, as those of other ranks do."""
+        while self.hosted is not None and self.hosted.step():
+            pass
 
     def serve(self) -> None:
         """Be an executor until the driver's program has ended."""

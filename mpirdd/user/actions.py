@@ -28,7 +28,7 @@ class Actions(Handle):
         return [record for part in self._run("collect", steps.collect_records) for record in part]
 
     def toLocalIterator(self, prefetchPartitions: bool = False) -> Iterator[Any]:
-        """An iterator over all records, in the order of the partitions, each computed by its own job when the iterator gets there.
+        """An iterator over all records in the order of the partitions, each computed by its own job when the iterator gets to it.
 
         So the driver needs memory for one partition only. Cache the RDD if its partitions read the same costly data.
 

@@ -40,7 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     if RANK:  # verdicts are the same everywhere, so rank 0 alone tells them
-        session.config.pluginmanager.get_plugin("terminalreporter")._tw._file = open(os.devnull, "w")  # type: ignore[union-attr]
+        reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+        reporter._tw._file = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
 
 
 @pytest.fixture(scope="session")

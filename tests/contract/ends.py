@@ -100,7 +100,7 @@ def run_in_process(check: Check, size: int) -> None:
 
 def run_over_mpi(check: Check, transport: Transport, world: Any) -> list[str]:
     """This rank's end, then what went wrong on each rank; the same list everywhere."""
-    end = End(transport, lambda: world.Ibarrier().Test)  # type: ignore[no-any-return]
+    end = End(transport, lambda: world.Ibarrier().Test)
     problem, deadline = "", monotonic() + _LIMIT_S
     try:
         for _ in check(end):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from random import Random
 
 import pytest
@@ -81,6 +81,31 @@ def test_empty_frames_arrive_as_empty_frames(everywhere: Everywhere) -> None:
 
 def test_frames_larger_than_a_rank_s_buffer_arrive(everywhere: Everywhere) -> None:
     everywhere(member(lambda group: trade(group, lambda sender, receiver: [[1_000_000, 10, 70_000]], 65_536)))
+
+
+def test_an_exchange_is_void_everywhere_when_one_member_cannot_give_its_part(everywhere: Everywhere) -> None:
+    """And the next one works."""
+    everything = [[100], [5_000, 3]]
+
+    def check(group: Group) -> Steps:
+        me, arrived = group.members[group.index], []  # type: ignore[var-annotated]
+        outgoing = {receiver: parcels(me, receiver, lambda *_: everything) for receiver in group.members}
+        told = yield from _ignoring_rounds(
+            exchange(group, None if me == group.members[-1] else outgoing, arrived.append, 4_096))
+        assert told is False
+        assert arrived == []
+        yield from trade(group, lambda sender, receiver: everything, 4_096)
+
+    everywhere(member(check))
+
+
+def _ignoring_rounds(steps: Generator[int, None, bool]) -> Generator[None, None, bool]:
+    try:
+        while True:
+            next(steps)
+            yield
+    except StopIteration as end:
+        return bool(end.value)
 
 
 def test_exchanges_follow_each_other(everywhere: Everywhere) -> None:

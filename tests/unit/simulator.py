@@ -340,7 +340,7 @@ class Simulator:
     # --- executors ------------------------------------------------------------------------------------------------
 
     def _possible(self, executor: Executor) -> list[Callable[[Executor], None]]:
-        actions = []
+        actions: list[Callable[[Executor], None]] = []
         if executor.outbox:
             actions.append(self._report)
         if executor.inbox:

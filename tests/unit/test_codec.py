@@ -149,9 +149,9 @@ def with_default(record: Any, lock: Any = None) -> Any:
     ({"a": {"b": threading.Lock()}}, "key 'a' -> key 'b'"),
     (make_closure(threading.Lock()), "variable 'variable'"),
     (nested(threading.Lock()), "variable 'inner' -> variable 'variable'"),
-    (functools.partial(with_default, threading.Lock()), "argument 0"),
+    (functools.partial(with_default, threading.Lock()), ""),
     (functools.partial(with_default, lock=threading.Lock()), "argument 'lock'"),
-    (functools.partial(make_closure(threading.Lock()), 1), "function -> variable 'variable'"),
+    (functools.partial(make_closure(threading.Lock()), 1), "variable 'variable'"),
     (Holder(threading.Lock()), "attribute 'held'"),
     (Holder(threading.Lock()).method, "its object -> attribute 'held'"),
 ], ids=["itself", "list", "dict", "closure", "nested closure", "partial", "keyword", "partial of a closure", "object", "method"])

@@ -43,7 +43,7 @@ def test_a_last_line_without_its_end_is_passed_on_at_the_end_of_the_block() -> N
 def test_the_streams_come_back_even_after_an_error() -> None:
     before = sys.stdout, sys.stderr
     seen: list[str] = []
-    with pytest.raises(ValueError), Lines(seen.append):  # noqa: PT011
+    with pytest.raises(ValueError), Lines(seen.append):
         print("before the error", end="")
         raise ValueError
     assert (sys.stdout, sys.stderr) == before

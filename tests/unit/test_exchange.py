@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mpirdd.together.exchange import Parcel, _Assembler, _Stream, exchange
 from mpirdd.together.inprocess import Network
 from mpirdd.words.ids import BlockId, Rank
+from mpirdd.words.transport import Frames
 
 Outgoing = dict[Rank, list[Parcel]]
 
@@ -98,7 +99,8 @@ def test_local_parcels_are_handed_over_as_they_are() -> None:
 @QUICK
 @given(PARCELS, st.lists(st.integers(1, 50), min_size=1, max_size=20))
 def test_a_stream_can_be_cut_anywhere(parcels: list[Parcel], pieces: list[int]) -> None:
-    stream, arrived = _Stream(parcels), []
+    stream = _Stream(parcels)
+    arrived: list[Parcel] = []
     assembler = _Assembler(arrived.append)
     done = turn = 0
     while done < stream.size:
@@ -114,7 +116,8 @@ def test_a_stream_can_be_cut_anywhere(parcels: list[Parcel], pieces: list[int]) 
 def test_a_header_can_be_cut_anywhere(piece: int) -> None:
     """Also between its fixed part and the sizes of the frames, where it once stood still."""
     parcels = [Parcel(BlockId("in", 5, 6), 7, [b"abc", b"", b"defg"])] * 3
-    stream, arrived = _Stream(parcels), []
+    stream = _Stream(parcels)
+    arrived: list[Parcel] = []
     whole = memoryview(bytearray(stream.size))
     stream.take(whole)
     assembler = _Assembler(arrived.append)
@@ -126,6 +129,6 @@ def test_a_header_can_be_cut_anywhere(piece: int) -> None:
 def test_frames_of_any_buffer_type_travel() -> None:
     numpy = pytest.importorskip("numpy")
     array = numpy.arange(1_000, dtype="<i4")
-    frames = [b"a", bytearray(b"bc"), memoryview(array), memoryview(array[:0])]
+    frames: Frames = [b"a", bytearray(b"bc"), memoryview(array), memoryview(array[:0])]
     arrived, _ = run([{2: [Parcel(BlockId("in", 1, 2), 3, frames)]}, {}], 64)
     assert [bytes(frame) for frame in arrived[1][0].frames] == [b"a", b"bc", array.tobytes(), b""]

@@ -205,7 +205,7 @@ def test_have_forgets_by_node_and_kind() -> None:
 
     def fill() -> None:
         for kind in ("rdd", "map", "in"):
-            have.add(BlockId(kind, 7, 0), 1)  # type: ignore[arg-type]
+            have.add(BlockId(kind, 7, 0), 1)
 
     fill()
     have.forget_kept(7)

@@ -82,8 +82,14 @@ def test_steps_run_in_order() -> None:
 
 
 def test_nothing_is_computed_before_the_action_asks() -> None:
-    bench, seen = Bench(), []
-    node = bench.map(bench.source([1, 2, 3]), lambda x: seen.append(x) or x)
+    bench = Bench()
+    seen: list[int] = []
+
+    def note(number: int) -> int:
+        seen.append(number)
+        return number
+
+    node = bench.map(bench.source([1, 2, 3]), note)
     bench.closures[ClosureId("action", 0)] = lambda partition, records: next(records)
     assert bench.run(node).result == 1
     assert seen == [1]

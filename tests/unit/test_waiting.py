@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from mpirdd.roles import waiting
@@ -30,7 +32,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(waiting, "perf_counter", lambda: clock.now)
     monkeypatch.setattr(waiting, "sleep", clock.sleep)
-    monkeypatch.setattr(waiting.os, "sched_yield", clock.sched_yield)
+    monkeypatch.setattr(os, "sched_yield", clock.sched_yield)
     return clock
 
 
