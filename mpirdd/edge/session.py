@@ -167,6 +167,7 @@ class _Process:
         waiting = Waiting(spin_s=settings.spin_s, poll_sleep_s=settings.poll_sleep_s)
         executor = Executor(self.transport, Watch(self.transport))
         self.serving = True
+        os.dup2(2, 1)  # what a task's child processes print is not the program's output
         try:
             while not executor.stopped:
                 if executor.step():

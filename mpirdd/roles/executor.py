@@ -59,7 +59,7 @@ class Executor:
         self._done: list[messages.Done] = []
         self._printed: list[str] = []
         self._last_report = 0.0
-        self._lines = Lines(self._printed.append)
+        self._lines = Lines(self._printed.append, shared=interrupts is None)
         self._handlers: dict[type, Callable[[Any], None]] = {
             messages.Start: self._start,
             messages.Closures: self._keep_closures,

@@ -36,9 +36,11 @@ def why_not_run() -> str:
     return why_not() or ("" if shutil.which("java") else "there is no java, which PySpark needs")
 
 
-def run(*words: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+def run(*words: str, parallelism: int | None = None, timeout_s: float = 150) -> subprocess.CompletedProcess[str]:
     """A program under the real PySpark, on this machine alone."""
     environment = {**_environment(), "PYSPARK_PYTHON": PYTHON, "SPARK_LOCAL_IP": "127.0.0.1", "PYTHONHASHSEED": "0"}
+    if parallelism is not None:
+        environment["PYSPARK_SUBMIT_ARGS"] = f"--conf spark.default.parallelism={parallelism} pyspark-shell"
     return subprocess.run([PYTHON, *words], capture_output=True, text=True, timeout=timeout_s, env=environment)
 
 

@@ -1,4 +1,4 @@
-"""PySpark and mpirdd read each other's files, and make the same partitions of the same input. One run of PySpark for all tests."""
+"""PySpark and mpirdd read each other's files, and make the same partitions. One run of PySpark serves all tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAIRS: dict[str, list[Any]] = {
     "null-bytes": [(None, bytearray(b"abc")), (None, bytearray())],
     "int-map": [(1, {"a": 1, "b": 2.5, "c": None, "d": {"x": bytearray(b"q")}, "e": True, "f": 2**40}), (2, {})],
     "double-map": [(1.5, {1: {2: {3: "deep"}}, 2.5: "x"})],
-    "many": [(i, "value %d" % i) for i in range(30_000)],
+    "many": [(i, f"value {i}") for i in range(30_000)],
 }
 CODECS = {"none": None, "zlib": CODEC + "DefaultCodec", "gzip": CODEC + "GzipCodec", "bzip2": CODEC + "BZip2Codec"}
 PICKLED: list[Any] = [1, "two", None, {3: [4.5]}, (5, {6}), b"raw", 2**100, float("-inf")] * 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
 
 import pytest
 from hypothesis import given
@@ -90,3 +91,14 @@ def test_no_character_is_lost(pieces: list[str]) -> None:
             sys.stdout.write(piece)
     text = "".join(pieces)
     assert "\n".join(seen) == text.removesuffix("\n")
+
+
+def test_in_a_shared_process_other_threads_print_as_they_did(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[str] = []
+    with Lines(seen.append, shared=True):
+        other = threading.Thread(target=print, args=("the program",))
+        other.start()
+        other.join()
+        print("the task")
+    assert seen == ["the task"]
+    assert capsys.readouterr().out == "the program\n"
