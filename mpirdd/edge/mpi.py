@@ -9,11 +9,6 @@ No message is larger than ``CHUNK_BYTES``, so no count comes near 2 GiB, on any 
 Control runs on a duplicate of the world; the executors' collectives run on a communicator without the driver.
 Errors are returned, not fatal (``ERRORS_RETURN``), so that they arrive here as exceptions.
 
-Losses. Under ULFM (``mpirun --with-ft ulfm``) the death of a rank makes probes for any source raise, on every rank, until it is
-acknowledged; the world itself goes on being used and is never shrunk. The executors' communicator is revoked, so that nobody
-stays in a collective, and shrunk to the living; always the first one, so that all epochs are made the same way. Where the MPI
-has no ULFM a death ends the run, and nothing of this is ever called.
-
 Thread level: SERIALIZED is asked for, as one thread at a time calls in here; MULTIPLE would take a lock a call.
 """
 
@@ -29,8 +24,7 @@ from typing import Any
 
 import mpi4py
 
-from mpirdd.words.errors import ClusterError
-from mpirdd.words.transport import Buffer, EpochOver, Frames, Pending
+from mpirdd.words.transport import Buffer, Frames, Pending
 
 mpi4py.rc.thread_level = "serialized"
 from mpi4py import MPI  # noqa: E402  (importing it starts MPI, with the thread level set just above)
@@ -65,17 +59,13 @@ class MpiTransport:
         self._world = MPI.COMM_WORLD.Dup()
         self._world.Set_errhandler(MPI.ERRORS_RETURN)
         color = MPI.UNDEFINED if self.rank == 0 else 0
-        self._executors = MPI.COMM_WORLD.Split(color, self.rank)
-        self._group = MpiGroup(self._executors, epoch=0) if self.rank else None
-        self._dead: set[int] = set()
-        self._newly_dead: list[int] = []
+        executors = MPI.COMM_WORLD.Split(color, self.rank)
+        self._group = MpiGroup(executors) if self.rank else None
         self._leaving: list[Any] = []
         self._leaving_buffers: list[Any] = []
         self._arriving: dict[int, deque[_Arrival]] = {}
 
     def send(self, to: int, frames: Frames) -> None:
-        if to in self._dead:
-            return
         sizes = [memoryview(frame).nbytes for frame in frames]
         inline = [frame for frame, size in zip(frames, sizes, strict=True) if size <= INLINE_BYTES]
         envelope = b"".join([struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes), *inline])
@@ -88,11 +78,7 @@ class MpiTransport:
     def poll(self) -> tuple[int, Frames] | None:
         if self._leaving:
             self._forget_what_left()
-        try:
-            message = self._world.Improbe(MPI.ANY_SOURCE, ENVELOPE, _STATUS)
-        except MPI.Exception as error:
-            self._learn_of_losses(error)
-            return None
+        message = self._world.Improbe(MPI.ANY_SOURCE, ENVELOPE, _STATUS)
         if message is not None:
             source = _STATUS.Get_source()
             arrival = self._open(message, source, _STATUS.Get_count(MPI.BYTE))
@@ -106,27 +92,10 @@ class MpiTransport:
     def in_flight(self) -> bool:
         return bool(self._leaving or self._arriving)
 
-    def lost(self) -> list[int]:
-        lost, self._newly_dead = self._newly_dead, []
-        return lost
-
     def group(self) -> MpiGroup | None:
         return self._group
 
-    def regroup(self, epoch: int) -> Pending:
-        if not self._executors.Is_revoked():
-            self._executors.Revoke()
-        if self._group is not None and self._group.epoch:
-            self._group.revoke()
-        shrunk, request = self._executors.Ishrink()
-
-        def begin() -> None:
-            self._group = MpiGroup(shrunk, epoch=epoch)
-
-        return _MpiPending(request, shrunk, begin)
-
     def close(self) -> None:
-        # After a loss MPI_Finalize comes back only with async_mpi_finalize, which ``mpirdd run`` sets.
         deadline = monotonic() + _CLOSE_TIMEOUT_S
         while self._leaving and monotonic() < deadline:
             self._forget_what_left()
@@ -139,36 +108,16 @@ class MpiTransport:
         MPI.COMM_WORLD.Abort(code)
 
     def _start_send(self, buffer: Buffer, to: int, tag: int) -> None:
-        try:
-            self._leaving.append(self._world.Isend([buffer, MPI.BYTE], to, tag))
-        except MPI.Exception as error:
-            self._learn_of_losses(error)
-            return
+        self._leaving.append(self._world.Isend([buffer, MPI.BYTE], to, tag))
         self._leaving_buffers.append(buffer)
 
     def _forget_what_left(self) -> None:
         """Drop the buffers of finished sends."""
-        try:
-            done = MPI.Request.Testsome(self._leaving)
-        except MPI.Exception as error:
-            self._learn_of_losses(error)
-            done = [i for i, request in enumerate(self._leaving) if _over(request)]
+        done = MPI.Request.Testsome(self._leaving)
         if done:
             finished = set(done)
             self._leaving = [r for i, r in enumerate(self._leaving) if i not in finished]
             self._leaving_buffers = [b for i, b in enumerate(self._leaving_buffers) if i not in finished]
-
-    def _learn_of_losses(self, error: Any) -> None:
-        """Note who is dead and acknowledge it, so that the world can be used again. Raises what is no loss."""
-        if error.Get_error_class() not in _LOSSES:
-            raise ClusterError(f"MPI failed: {error}") from error
-        failed = self._world.Get_failed()
-        ranks = MPI.Group.Translate_ranks(failed, range(failed.size), self._world.Get_group())
-        self._world.Ack_failed(failed.size)
-        for rank in sorted(set(ranks) - self._dead):
-            self._dead.add(rank)
-            self._newly_dead.append(rank)
-            self._arriving.pop(rank, None)
 
     def _open(self, message: Any, source: int, size: int) -> _Arrival:
         envelope = bytearray(size)
@@ -200,23 +149,18 @@ class MpiTransport:
 class MpiGroup:
     """``mpirdd.words.transport.Group`` on a communicator of executors."""
 
-    def __init__(self, communicator: Any, *, epoch: int) -> None:
+    def __init__(self, communicator: Any) -> None:
         communicator.Set_errhandler(MPI.ERRORS_RETURN)
         self._communicator = communicator
-        self.epoch = epoch
+        self.epoch = 0  # there is one, until a lost executor can be survived
         self.index: int = communicator.Get_rank()
         world = MPI.COMM_WORLD.Get_group()
         group = communicator.Get_group()
         self.members: tuple[int, ...] = tuple(MPI.Group.Translate_ranks(group, range(group.size), world))
 
-    def revoke(self) -> None:
-        """Let nobody stay in a collective of this group."""
-        if not self._communicator.Is_revoked():
-            self._communicator.Revoke()
-
     def alltoall(self, send: Sequence[int], receive: list[int]) -> Pending:
         given, taken = array("q", send), array("q", bytes(8 * len(send)))
-        request = _start(self._communicator.Ialltoall, [given, MPI.INT64_T], [taken, MPI.INT64_T])
+        request = self._communicator.Ialltoall([given, MPI.INT64_T], [taken, MPI.INT64_T])
 
         def take() -> None:
             receive[:] = taken
@@ -228,7 +172,7 @@ class MpiGroup:
     ) -> Pending:
         sending = [send, list(send_counts), _offsets(send_counts), MPI.BYTE]
         receiving = [receive, list(receive_counts), _offsets(receive_counts), MPI.BYTE]
-        return _MpiPending(_start(self._communicator.Ialltoallv, sending, receiving), (sending, receiving))
+        return _MpiPending(self._communicator.Ialltoallv(sending, receiving), (sending, receiving))
 
 
 class _MpiPending:
@@ -240,12 +184,8 @@ class _MpiPending:
     def test(self) -> bool:
         if self._request is None:
             return True
-        try:
-            if not self._request.Test():
-                return False
-        except MPI.Exception as error:
-            _ABANDONED.append((self._request, self._buffers))
-            raise _translated(error) from error
+        if not self._request.Test():
+            return False
         if self._then is not None:
             self._then()
         self._request = self._buffers = self._then = None
@@ -253,29 +193,6 @@ class _MpiPending:
 
 
 _STATUS = MPI.Status()
-_LOSSES = {getattr(MPI, name) for name in ("ERR_PROC_FAILED", "ERR_PROC_FAILED_PENDING", "ERR_REVOKED") if hasattr(MPI, name)}
-_ABANDONED: list[Any] = []
-"""Collectives that were left, with their buffers, into which bytes may still fall."""
-
-
-def _start(collective: Any, *buffers: Any) -> Any:
-    try:
-        return collective(*buffers)
-    except MPI.Exception as error:
-        raise _translated(error) from error
-
-
-def _translated(error: Any) -> Exception:
-    """A loss ends the epoch; everything else is an error of MPI."""
-    return EpochOver() if error.Get_error_class() in _LOSSES else ClusterError(f"MPI failed: {error}")
-
-
-def _over(request: Any) -> bool:
-    """The send is done, or will never be."""
-    try:
-        return bool(request.Test())
-    except MPI.Exception:
-        return True
 
 
 def _fresh(size: int) -> memoryview:

@@ -26,7 +26,7 @@ class Lines(io.TextIOBase):
     def __enter__(self) -> Lines:
         self._before = sys.stdout, sys.stderr
         if self._shared:
-            sys.stdout, sys.stderr = _OfThread(self, sys.stdout), _OfThread(self, sys.stderr)  # type: ignore[assignment]
+            sys.stdout, sys.stderr = _OfThread(self, sys.stdout), _OfThread(self, sys.stderr)
         else:
             sys.stdout = sys.stderr = self
         return self

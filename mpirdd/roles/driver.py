@@ -222,7 +222,7 @@ class Driver:
         shuffles = tuple(shuffles_of(node))
         with self._lock:
             for shuffle in shuffles:
-                self._scheduler.have.forget_shuffle(shuffle)
+                self._scheduler.forget_shuffle(shuffle)
             self._broadcast(messages.Drop(shuffles=shuffles))
 
     def unreferenced(self, node: NodeId) -> None:
@@ -402,8 +402,7 @@ class Driver:
             gone = set(nodes)
             self._counted = {counted for counted in self._counted if counted[0] not in gone}
         for node in nodes:
-            self._scheduler.kept.discard(node)
-            self._scheduler.have.forget(node)
+            self._scheduler.forget(node)
             for closure in (ClosureId("step", node), ClosureId("scatter", node)):
                 self._pickled.pop(closure, None)
                 self._uses.pop(closure, None)

@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from mpirdd.roles.console import Lines
-from mpirdd.roles.current import CurrentTask, running
+from mpirdd.roles.current import CurrentTask
 from mpirdd.roles.interrupt import Interrupted, Interrupts
 from mpirdd.roles.task import BlocksMissing, run_task
 from mpirdd.roles.waiting import Waiting
@@ -25,11 +25,11 @@ from mpirdd.storage.blocks import BlockStore
 from mpirdd.storage.codec import decode, encode, inside
 from mpirdd.together.exchange import Parcel, exchange
 from mpirdd.words import messages
-from mpirdd.words.errors import ClusterError, Failure, InternalError, UsageError
+from mpirdd.words.errors import Failure, InternalError, UsageError
 from mpirdd.words.ids import BlockId, NodeId, Rank, StageId
 from mpirdd.words.settings import Settings
 from mpirdd.words.stage import ClosureId
-from mpirdd.words.transport import EpochOver, Frames, Pending, Transport
+from mpirdd.words.transport import Frames, Transport
 
 _DRIVER: Rank = 0
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -50,11 +50,9 @@ class Executor:
         self._closures: dict[ClosureId, Callable[..., Any]] = {}
         self._tasks: deque[_Task] = deque()
         self._waiting_messages: deque[tuple[int, Frames]] = deque()
-        self._exchanges: deque[tuple[messages.Exchange, dict[Rank, list[Parcel]]]] = deque()
+        self._exchanges: deque[tuple[messages.Exchange, dict[Rank, list[Parcel]] | None]] = deque()
         self._exchange: Generator[int, None, None] | None = None
         self._round = 0
-        self._epochs: deque[int] = deque()
-        self._regrouping: Pending | None = None
         self._arrived: dict[BlockId, list[tuple[int, Frames]]] = {}
         self._done: list[messages.Done] = []
         self._printed: list[str] = []
@@ -69,7 +67,6 @@ class Executor:
             messages.RunTasks: self._queue_tasks,
             messages.CancelStage: self._cancel_stage,
             messages.Exchange: self._queue_exchange,
-            messages.Regroup: self._begin_epoch,
             messages.Drop: self._drop,
             messages.Reset: self._reset,
             messages.Stop: self._stop,
@@ -89,11 +86,6 @@ class Executor:
                 return self._move_exchange()
             self._handlers[type(message)](message)
             return True
-        for rank in self._transport.lost():
-            if rank == _DRIVER:
-                raise ClusterError("the driver (rank 0) is gone")
-        if self._epochs:
-            return self._move_epoch()
         if self._exchanges:
             return self._move_exchange()
         if self._tasks:
@@ -183,10 +175,14 @@ class Executor:
         if barrier:
             task.barrier = partial(self._wait_at_barrier, stage_id, partition, len(barrier))
         try:
-            with self._lines, running(task), self._interrupts.allowed(stage_id):
-                outcome = run_task(stage, partition, store=self._store, closures=self._closures, splits=splits)
-                result = [] if stage.output.kind == "map" else inside(encode(outcome.result))
-                updates = encode(task.updates) if task.updates else []
+            with self._lines, task:
+                self._interrupts.begin(stage_id)
+                try:
+                    outcome = run_task(stage, partition, store=self._store, closures=self._closures, splits=splits)
+                    result = [] if stage.output.kind == "map" else inside(encode(outcome.result))
+                    updates = inside(encode(task.updates)) if task.updates else []
+                finally:
+                    self._interrupts.end()
             seconds = perf_counter() - began
             self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), seconds, result, updates))
         except KeyboardInterrupt:
@@ -257,34 +253,10 @@ class Executor:
             self._exchange, self._round = None, 0
             self._exchanges.popleft()
             return True
-        except EpochOver:  # wait for the driver to say what comes next
-            self._exchange, self._round = None, 0
-            self._exchanges.clear()
-            self._arrived.clear()
-            return True
         return self._round != before
 
-    def _begin_epoch(self, message: messages.Regroup) -> None:
-        """What was under way is over for all: the driver will ask again for what is still wanted."""
-        self._exchange, self._round = None, 0
-        self._exchanges.clear()
-        self._arrived.clear()
-        self._epochs.append(message.epoch)
-
-    def _move_epoch(self) -> bool:
-        if self._regrouping is None:
-            self._regrouping = self._transport.regroup(self._epochs[0])
-        try:
-            done = self._regrouping.test()
-        except EpochOver:  # one more was lost meanwhile; the driver says so, and this epoch is of no use
-            done = True
-        if done:
-            self._regrouping = None
-            self._tell(messages.Regrouped(self._epochs.popleft()))
-        return done
-
     def _run_exchange(
-        self, message: messages.Exchange, parcels: dict[Rank, list[Parcel]]
+        self, message: messages.Exchange, parcels: dict[Rank, list[Parcel]] | None
     ) -> Generator[int, None, None]:
         group = self._transport.group()
         if group is None:
@@ -292,8 +264,8 @@ class Executor:
         for partition in message.owners.get(self._transport.rank, ()):
             assert message.shuffle is not None
             self._arrived[BlockId("in", message.shuffle, partition)] = []
-        yield from exchange(group, parcels, self._deliver, self._settings.exchange_bytes)
-        for block, pieces in self._arrived.items():
+        whole = yield from exchange(group, parcels, self._deliver, self._settings.exchange_bytes)
+        for block, pieces in self._arrived.items() if whole else ():
             pieces.sort(key=lambda piece: piece[0])
             self._store.put(block, [frames for _, frames in pieces])
         self._arrived.clear()
@@ -320,7 +292,8 @@ class Executor:
                 gone.append(block)
         if gone:
             self._tell(messages.Gone(tuple(gone)))
-        self._exchanges.append((message, parcels))
+        lacking = any(block.kind == "map" for block in gone)
+        self._exchanges.append((message, None if lacking else parcels))
 
     def _deliver(self, parcel: Parcel) -> None:
         if parcel.block.kind == "rdd":

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Event, Lock, Thread, main_thread
 from typing import Any
 
@@ -42,10 +40,11 @@ class Interrupts:
         """The next message, as ``Transport.poll``."""
         return self._transport.poll()
 
-    @contextmanager
-    def allowed(self, stage: StageId) -> Iterator[None]:
-        """Within, a task of ``stage`` runs and may be interrupted."""
-        yield
+    def begin(self, stage: StageId) -> None:
+        """A task of ``stage`` runs from now on and may be interrupted."""
+
+    def end(self) -> None:
+        """No task runs any more."""
 
 
 class Watch(Interrupts):
@@ -65,15 +64,13 @@ class Watch(Interrupts):
         with self._lock:
             return self._taken.popleft() if self._taken else self._transport.poll()
 
-    @contextmanager
-    def allowed(self, stage: StageId) -> Iterator[None]:
+    def begin(self, stage: StageId) -> None:
         self._running = stage
         if not self._began.is_set():
             self._began.set()
-        try:
-            yield
-        finally:
-            self._running = None
+
+    def end(self) -> None:
+        self._running = None
 
     def _raise(self, number: int, frame: Any) -> None:
         if self._running is not None and self._running == self._cancelled:

@@ -50,14 +50,8 @@ class InProcessTransport:
     def in_flight(self) -> bool:
         return False
 
-    def lost(self) -> list[int]:
-        return []
-
     def group(self) -> InProcessGroup | None:
         return self._group
-
-    def regroup(self, epoch: int) -> Pending:
-        raise NotImplementedError("ends of a network inside one process are never lost")
 
     def close(self) -> None:
         self._network.mailboxes[self.rank].clear()

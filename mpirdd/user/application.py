@@ -13,6 +13,9 @@ from mpirdd.user.conf import Conf
 from mpirdd.user.profiling import Profiles
 from mpirdd.words.errors import NotSupported, UsageError
 
+_FORMATS = (
+    "mpirdd has no Hadoop input formats, which are Java classes; use textFile, sequenceFile, binaryFiles or pickleFile"
+)
 _LEVELS = {
     "ALL": 1, "TRACE": 1, "DEBUG": logging.DEBUG, "INFO": logging.INFO, "WARN": logging.WARNING,
     "WARNING": logging.WARNING, "ERROR": logging.ERROR, "FATAL": logging.CRITICAL, "OFF": logging.CRITICAL + 1,
@@ -146,6 +149,22 @@ class Application:
     def getSystemProperty(cls, key: str) -> NoReturn:
         """Raises NotSupported: there is no Java. Use ``getConf().get(key)``, or ``os.environ``."""
         raise NotSupported("getSystemProperty reads a property of Java; here, use getConf().get(key), or os.environ")
+
+    def newAPIHadoopFile(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises NotSupported: Hadoop's input formats are Java classes. Use textFile, sequenceFile, binaryFiles or pickleFile."""
+        raise NotSupported(f"newAPIHadoopFile: {_FORMATS}")
+
+    def newAPIHadoopRDD(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises NotSupported: Hadoop's input formats are Java classes. Use textFile, sequenceFile, binaryFiles or pickleFile."""
+        raise NotSupported(f"newAPIHadoopRDD: {_FORMATS}")
+
+    def hadoopFile(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises NotSupported: Hadoop's input formats are Java classes. Use textFile, sequenceFile, binaryFiles or pickleFile."""
+        raise NotSupported(f"hadoopFile: {_FORMATS}")
+
+    def hadoopRDD(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises NotSupported: Hadoop's input formats are Java classes. Use textFile, sequenceFile, binaryFiles or pickleFile."""
+        raise NotSupported(f"hadoopRDD: {_FORMATS}")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} master={self.master} appName={self.appName}>"

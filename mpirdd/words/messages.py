@@ -1,8 +1,8 @@
 """The control messages between driver and executors: frozen values, pickled as they are.
 
-    driver -> executor   Start, Closures, Broadcast, Prepare, OpenStage, RunTasks, CancelStage, BarrierPassed, Exchange, Regroup, Drop,
+    driver -> executor   Start, Closures, Broadcast, Prepare, OpenStage, RunTasks, CancelStage, BarrierPassed, Exchange, Drop,
                           Reset, Stop
-    executor -> driver   Started, Report, Failed, Lacking, Gone, Exchanged, Regrouped, AtBarrier, Printed
+    executor -> driver   Started, Report, Failed, Lacking, Gone, Exchanged, AtBarrier, Printed
 
 Messages between two ranks arrive in the order in which they were sent: a stage is open before its first task, and a
 block that was dropped is gone before the next exchange.
@@ -100,13 +100,6 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class Regroup:
-    """An executor was lost: leave all exchanges that are under way or queued, and begin a new epoch with the others."""
-
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
 class Drop:
     """Forget blocks, functions and stages; those that are not there are no error."""
 
@@ -179,11 +172,6 @@ class Gone:
 @dataclass(frozen=True, slots=True)
 class Exchanged:
     exchange: int
-
-
-@dataclass(frozen=True, slots=True)
-class Regrouped:
-    epoch: int
 
 
 @dataclass(frozen=True, slots=True)

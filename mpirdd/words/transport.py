@@ -25,16 +25,7 @@ class Pending(Protocol):
     """A collective that has been started and must be tested until it is done."""
 
     def test(self) -> bool:
-        """True when the collective is complete on this rank; makes progress otherwise.
-
-        Raises:
-            EpochOver: it never will be.
-        """
-
-
-class EpochOver(Exception):
-    """A member of the group was lost: its collectives are over, and what was under way must be left."""
-
+        """True when the collective is complete on this rank; makes progress otherwise."""
 
 class Group(Protocol):
     """The executors of one epoch, for collectives. Every member starts the same collectives in the same order."""
@@ -74,17 +65,8 @@ class Transport(Protocol):
     def in_flight(self) -> bool:
         """True while bytes of some message are still moving, so that waiting ranks should not sleep long."""
 
-    def lost(self) -> list[int]:
-        """Ranks that were found dead since the last call. Messages to them are dropped silently."""
-
     def group(self) -> Group | None:
         """The data plane of the current epoch; None on the driver."""
-
-    def regroup(self, epoch: int) -> Pending:
-        """Begin the next epoch, together with all other living executors; ``group`` is the new one when it is done.
-
-        Every executor must do this for every epoch, in their order, one at a time.
-        """
 
     def close(self) -> None:
         """Finish what is in flight and leave the network. Nothing may be sent afterwards."""

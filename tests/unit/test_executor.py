@@ -216,7 +216,6 @@ def test_after_a_failure_beside_an_exchange_everything_goes_on(seed: int) -> Non
     assert fail_beside_an_exchange(seed).sc.parallelize(range(10)).sum() == 45
 
 
-@pytest.mark.xfail(reason="the driver must tell the scheduler, not only its account, which nodes are forgotten")
 def test_an_exchange_for_a_job_that_failed_leaves_nothing_behind() -> None:
     for seed in range(25):
         engine = fail_beside_an_exchange(seed)
