@@ -13,9 +13,9 @@ equal keys of two ranks would part silently. So:
 * a class may define ``__stable_hash__(self)`` (beside ``__eq__`` and ``__hash__``) and return a key of the
   kinds above that is equal for equal objects;
 * a class with a ``__hash__`` of its own is taken at its word only if PYTHONHASHSEED is set to a number, as
-  ``mpirdd run`` does (and Spark for its workers): most such methods hash a str somewhere, and would then differ between ranks.
-  Hashing the object's pickle or attributes instead was rejected, because objects can be equal with different
-  attributes;
+  ``mpirdd run`` does (and Spark for its workers): most such methods hash a str somewhere, and would then differ
+  between ranks. Hashing the object's pickle or attributes instead was rejected, because objects can be equal
+  with different attributes;
 * whatever else (lists, dicts, objects that are only equal to themselves) raises RecordError, with what to do.
 
 The result lies in [-2**63, 2**64): it may be negative, as PySpark's is, and ``% n`` makes a partition of it.

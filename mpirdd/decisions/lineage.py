@@ -87,7 +87,8 @@ class Cut(Narrow):
 
 @dataclass(frozen=True, eq=False)
 class Shuffled(Node):
-    """Partition ``i`` is ``gather(frames)``, the frames that ``scatter`` wrote for ``i`` in every partition of the parent.
+    """Partition ``i`` is ``gather(frames)``, the frames that ``scatter`` wrote for ``i`` in every partition of
+    the parent.
 
     ``scatter(source partition, records) -> one encoded bucket per reduce partition``;
     ``gather(encoded buckets in the order of their source partitions) -> records``.

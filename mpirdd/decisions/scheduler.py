@@ -1,13 +1,14 @@
 """The scheduler: a value machine. ``handle(event) -> commands``; the driver loop alone acts on the commands.
 
-It keeps the account of what executors hold (``Have``), which stages run where, and which exchanges are under way. Each time
-a stage or an exchange ends (or something is lost) it plans again with ``missing`` and starts what has become possible.
+It keeps the account of what executors hold (``Have``), which stages run where, and which exchanges are under
+way. Each time a stage or an exchange ends (or something is lost) it plans again with ``missing`` and starts
+what has become possible.
 
-Placement is a pure function of what exists. A task that reads blocks goes to the executor that holds most of them; one that
-reads a shuffle which nobody holds yet goes to its partition's place among the living executors, so that RDDs with
-equal partitioners meet without moving; a task that only reads splits is free, and free tasks are handed out as executors
-ask for more (guided self-scheduling: a share of what is left, so that many small tasks cost few messages
-and few large ones still balance).
+Placement is a pure function of what exists. A task that reads blocks goes to the executor that holds most of
+them; one that reads a shuffle which nobody holds yet goes to its partition's place among the living executors,
+so that RDDs with equal partitioners meet without moving; a task that only reads splits is free, and free tasks
+are handed out as executors ask for more (guided self-scheduling: a share of what is left, so that many small
+tasks cost few messages and few large ones still balance).
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ class StartTasks:
 
 @dataclass(frozen=True, slots=True)
 class StartExchange:
-    """All living executors trade bytes: a shuffle's buckets go to their reduce partitions' owners, and copies of blocks."""
+    """All living executors trade bytes: a shuffle's buckets go to their reduce partitions' owners, and copies
+    of blocks."""
 
     exchange: int
     executors: tuple[Rank, ...]
@@ -143,7 +145,8 @@ class CloseStage:
 Command = StartTasks | StartExchange | CancelStage | CloseStage | DropBlocks | JobEnded
 
 _LEAST_S = 0.005
-"""Free tasks are given out in portions that take at least this long: a round trip costs some 0.2 ms on a busy machine."""
+"""Free tasks are given out in portions that take at least this long: a round trip costs some 0.2 ms on a busy
+machine."""
 
 # --- state ------------------------------------------------------------------------------------------------------------
 
@@ -308,7 +311,8 @@ class Scheduler:
         return [*(DropBlocks(executor, tuple(blocks)) for executor, blocks in unwanted.items()), *self._advance_all()]
 
     def _arrivals(self, plan: StartExchange) -> Iterator[tuple[BlockId, Rank, bool]]:
-        """What the exchange should have brought to whom, and whether it did: a sender that lacks a block says so first."""
+        """What the exchange should have brought to whom, and whether it did: a sender that lacks a block says
+        so first."""
         for executor, partitions in plan.owners.items():
             for partition in partitions:
                 assert plan.shuffle is not None
@@ -517,8 +521,9 @@ class Scheduler:
 
 
 def _first_makers(need: Need) -> Need:
-    """Without the tasks that would compute a partition to be kept which an earlier task computes already; they come when
-    it is there to be read. (Two partitions of a cartesian product, say, need the same one of a persisted parent.)"""
+    """Without the tasks that would compute a partition to be kept which an earlier task computes already; they
+    come when it is there to be read. (Two partitions of a cartesian product, say, need the same one of a
+    persisted parent.)"""
     made: set[BlockId] = set()
     work: dict[int, Work] = {}
     for partition, touched in need.work.items():

@@ -1,10 +1,11 @@
 """The MPI transport: the one module of mpirdd that imports mpi4py.
 
 Theory of operation. A control message is an *envelope* and, behind it, what is too large to travel inside it.
-The envelope (tag ``ENVELOPE``) lists the sizes of all frames and carries the small ones. Each large frame follows
-in chunks (tag ``BULK``). MPI keeps messages of one sender, tag and communicator in order, so the receiver can post
-the receives for the chunks as soon as it has the envelope, and messages are delivered in the order in which they were sent.
-No message is larger than ``CHUNK_BYTES``, so no count comes near 2 GiB, on any MPI.
+The envelope (tag ``ENVELOPE``) lists the sizes of all frames and carries the small ones. Each large frame
+follows in chunks (tag ``BULK``). MPI keeps messages of one sender, tag and communicator in order, so the
+receiver can post the receives for the chunks as soon as it has the envelope, and messages are delivered in the
+order in which they were sent. No message is larger than ``CHUNK_BYTES``, so no count comes near 2 GiB, on any
+MPI.
 
 Control runs on a duplicate of the world; the executors' collectives run on a communicator without the driver.
 Errors are returned, not fatal (``ERRORS_RETURN``), so that they arrive here as exceptions.

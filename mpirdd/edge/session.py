@@ -1,7 +1,8 @@
 """Joining the world: how a process becomes driver or executor. Here transport, roles and Context are put together.
 
-The driver's process calls ``Context()``; every other rank ends up in ``serve``, either because it was started as ``python -m
-mpirdd`` or because it ran the same script up to its own ``Context()``, which does not return there.
+The driver's process calls ``Context()``; every other rank ends up in ``serve``, either because it was started
+as ``python -m mpirdd`` or because it ran the same script up to its own ``Context()``, which does not return
+there.
 """
 
 from __future__ import annotations
@@ -175,7 +176,8 @@ class _Process:
                 else:
                     waiting.pause(busy=executor.busy())
         except Exception:
-            # Not a user's function, those are caught: the others cannot go on without this rank, and must not wait for it.
+            # Not a user's function, those are caught: the others cannot go on without this rank, and must not
+            # wait for it.
             sys.stderr.write(f"mpirdd: the executor on rank {self.transport.rank} ({self.transport.host}) failed:\n"
                              f"{traceback.format_exc()}mpirdd: ending all ranks\n")
             sys.stderr.flush()

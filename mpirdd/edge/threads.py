@@ -24,7 +24,8 @@ class InheritableThread(Thread):
     """
 
     def __init__(self, target: Function, *args: Any, session: Any = None, **kwargs: Any) -> None:
-        super().__init__(*args, target=self._inherit_and(target), **kwargs)
+        kwargs["target"] = self._inherit_and(target)
+        super().__init__(*args, **kwargs)
 
     def start(self) -> None:
         self._inherit = _inheritance()

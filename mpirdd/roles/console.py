@@ -1,4 +1,5 @@
-"""What tasks print: caught line by line, so that lines of different ranks never mix and stdout stays the program's own."""
+"""What tasks print: caught line by line, so that lines of different ranks never mix and stdout stays the
+program's own."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """What is going on in this thread now: the task it runs, or the broadcasts that a function being pickled refers to.
 
-Context variables, because users' functions and ``__reduce__`` methods are called from deep inside and take no such argument.
+Context variables, because users' functions and ``__reduce__`` methods are called from deep inside and take no
+such argument.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class CurrentTask:
     _token: Token[CurrentTask | None] | None = None
 
     def __enter__(self) -> CurrentTask:
-        """Within, it is the current task. (A class, as ``contextmanager`` would cost an empty task a tenth of its time.)"""
+        """Within, it is the current task. (A class, as ``contextmanager`` would cost an empty task a tenth of
+        its time.)"""
         self._token = _CURRENT.set(self)
         return self
 

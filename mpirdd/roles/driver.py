@@ -1,11 +1,11 @@
 """The driver: runs jobs. Turns the scheduler's commands into messages and the executors' messages into events.
 
-``run`` loops until its job has ended: take one message, handle it, act on the commands; wait a moment when there is none.
-The loop holds a lock for one turn at a time, so that several threads of the program may run jobs at once, each
-moving all jobs on while it waits for its own.
+``run`` loops until its job has ended: take one message, handle it, act on the commands; wait a moment when
+there is none. The loop holds a lock for one turn at a time, so that several threads of the program may run jobs
+at once, each moving all jobs on while it waits for its own.
 
-The driver remembers what each executor has been sent (functions, stages), so that an iteration of a loop sends only what is new,
-and tells them to forget what no handle refers to any more.
+The driver remembers what each executor has been sent (functions, stages), so that an iteration of a loop sends
+only what is new, and tells them to forget what no handle refers to any more.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Cancelling a task that is running.
 
-An executor looks at the control channel between tasks only, so a cancellation would have to wait for the user's function. In a rank of
-its own, a *watch* thread therefore looks while a task runs for long: every ``_LOOK_S`` it takes the lock that guards the
-transport (the task itself makes no MPI calls) and polls. Messages that it takes are queued for the main thread; for a
-cancellation of the running stage it also sends the main thread a signal, whose handler raises ``Interrupted``
-there, out of whatever the user's function is doing, sleeping included.
+An executor looks at the control channel between tasks only, so a cancellation would have to wait for the user's
+function. In a rank of its own, a *watch* thread therefore looks while a task runs for long: every ``_LOOK_S``
+it takes the lock that guards the transport (the task itself makes no MPI calls) and polls. Messages that it
+takes are queued for the main thread; for a cancellation of the running stage it also sends the main thread a
+signal, whose handler raises ``Interrupted`` there, out of whatever the user's function is doing, sleeping
+included.
 
 An executor hosted by the driver has no watch: there the function runs in a thread of the program itself.
 """

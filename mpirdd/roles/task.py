@@ -1,8 +1,9 @@
 """Running one task: from the blocks and splits it reads to its records, and on to its output.
 
-The narrow steps of a task are chained iterators (``map``, ``filter``, ``chain`` where Python has them in C), so the only Python
-frames a record passes through are the user's own functions. Nothing recurses, however long the lineage: what to evaluate is first
-listed with an explicit stack, and very long chains of iterators are cut by a list.
+The narrow steps of a task are chained iterators (``map``, ``filter``, ``chain`` where Python has them in C), so
+the only Python frames a record passes through are the user's own functions. Nothing recurses, however long the
+lineage: what to evaluate is first listed with an explicit stack, and very long chains of iterators are cut by a
+list.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from mpirdd.words.ids import BlockId, NodeId
 from mpirdd.words.stage import ClosureId, Pipe, Stage
 
 LONGEST_CHAIN = 100
-"""Iterators that may feed each other without a list between them; each level takes C stack, and Python's limit is 1,000 frames."""
+"""Iterators that may feed each other without a list between them; each level takes C stack, and Python's limit
+is 1,000 frames."""
 
 Closures = Mapping[ClosureId, Callable[..., Any]]
 

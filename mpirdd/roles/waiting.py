@@ -1,9 +1,10 @@
 """How a rank waits: politely, and without being late.
 
-MPI gives no way to sleep until a message comes, and blocking calls burn a core (Open MPI spins). So a waiting rank polls. It
-first only yields its core for ``spin_s`` (an answer that comes at once is not delayed: a round trip takes 7 us, against 240 us
-when every look is followed by a sleep), then sleeps for a sixteenth of the time it has waited so far: whatever it waits for is noticed at
-most 6 % late, and a rank that has long been idle looks every ``poll_sleep_s`` (10 ms), which costs 2 % of a core.
+MPI gives no way to sleep until a message comes, and blocking calls burn a core (Open MPI spins). So a waiting
+rank polls. It first only yields its core for ``spin_s`` (an answer that comes at once is not delayed: a round
+trip takes 7 us, against 240 us when every look is followed by a sleep), then sleeps for a sixteenth of the time
+it has waited so far: whatever it waits for is noticed at most 6 % late, and a rank that has long been idle
+looks every ``poll_sleep_s`` (10 ms), which costs 2 % of a core.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The blocks of one executor, by id.
 
-Three kinds of value, as their ids say: ``rdd`` blocks hold records as they are (a list, or a numpy array of them), so that reading
-a cached partition costs nothing; ``map`` blocks hold one encoded bucket for each reduce partition, ``in`` blocks the encoded buckets
-of all map tasks for one reduce partition. Buckets are encoded once, when they are written: their size is then
-known exactly, and reading one twice gives fresh records, whatever the first reader did to its own.
+Three kinds of value, as their ids say: ``rdd`` blocks hold records as they are (a list, or a numpy array of
+them), so that reading a cached partition costs nothing; ``map`` blocks hold one encoded bucket for each reduce
+partition, ``in`` blocks the encoded buckets of all map tasks for one reduce partition. Buckets are encoded
+once, when they are written: their size is then known exactly, and reading one twice gives fresh records,
+whatever the first reader did to its own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Checkpoints: partitions on disk, to be read instead of being computed again.
 
-A checkpoint is a folder of its own with a file for each partition and, last, a manifest that names every file with
-its size and checksum. A file is written under another name, forced to disk and renamed; without a manifest there is
-no checkpoint, and a file that does not match it is refused. Records are pickled, so read only checkpoints that you trust.
+A checkpoint is a folder of its own with a file for each partition and, last, a manifest that names every file
+with its size and checksum. A file is written under another name, forced to disk and renamed; without a manifest
+there is no checkpoint, and a file that does not match it is refused. Records are pickled, so read only
+checkpoints that you trust.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Values to bytes and back: pickle protocol 5, with large buffers (numpy arrays) left out of the pickle.
 
-``encode`` gives frames: the pickle first, then the raw buffers, which are never copied here. Records are pickled
-with the plain, fast pickler; only what that one cannot do (classes and functions of the user's ``__main__``) goes through
-cloudpickle, which ships them by value. Functions, and data on their way from the driver, always do.
+``encode`` gives frames: the pickle first, then the raw buffers, which are never copied here. Records are
+pickled with the plain, fast pickler; only what that one cannot do (classes and functions of the user's
+``__main__``) goes through cloudpickle, which ships them by value. Functions, and data on their way from the
+driver, always do.
 
-Unpickling runs code: ``decode`` is called on data of the job's own ranks and on files that the user named, on nothing else.
+Unpickling runs code: ``decode`` is called on data of the job's own ranks and on files that the user named, on
+nothing else.
 """
 
 from __future__ import annotations

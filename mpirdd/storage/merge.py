@@ -3,8 +3,9 @@
 ``scatter`` runs in map tasks: combine where there is a combiner, then cut into buckets and encode.
 ``gather`` runs in reduce tasks: decode the buckets in the order of their map tasks, and merge.
 
-The loops are plain functions on local variables. A record that is not a pair, or a key that cannot be hashed, raises from
-inside them; only then is the record looked at to say so in the user's words, so the check costs good records nothing.
+The loops are plain functions on local variables. A record that is not a pair, or a key that cannot be hashed,
+raises from inside them; only then is the record looked at to say so in the user's words, so the check costs
+good records nothing.
 """
 
 from __future__ import annotations

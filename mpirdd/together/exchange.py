@@ -1,15 +1,16 @@
 """One exchange: every executor gives parcels to every other, in rounds of bounded size.
 
-Theory of operation. What a rank has for a peer is one byte stream: parcels, each a header (what it is, and the sizes
-of its frames) and the frames themselves. First all ranks tell each other how long their streams are, and how long their
-longest is; from that, everybody knows the number of rounds. In each round every rank puts the next ``quota`` bytes of every stream into one
-send buffer, an ``Alltoallv`` moves them, and the receiver's assemblers cut what arrives into frames again. The two
-buffers are reused, so an exchange needs ``2 * exchange_bytes`` besides the data, whatever its size; no count comes
-near 2 GiB. Parcels for the rank itself never touch the network.
+Theory of operation. What a rank has for a peer is one byte stream: parcels, each a header (what it is, and the
+sizes of its frames) and the frames themselves. First all ranks tell each other how long their streams are, and
+how long their longest is; from that, everybody knows the number of rounds. In each round every rank puts the
+next ``quota`` bytes of every stream into one send buffer, an ``Alltoallv`` moves them, and the receiver's
+assemblers cut what arrives into frames again. The two buffers are reused, so an exchange needs ``2 *
+exchange_bytes`` besides the data, whatever its size; no count comes near 2 GiB. Parcels for the rank itself
+never touch the network.
 
-Nothing blocks: ``exchange`` is a generator that yields whenever it has to wait, and the executor decides what to do meanwhile.
-It yields the number of the round under way, from 1 on, while bytes are moving (do not sleep: some MPIs move
-bytes only while they are being called), and 0 while it waits for others to come.
+Nothing blocks: ``exchange`` is a generator that yields whenever it has to wait, and the executor decides what
+to do meanwhile. It yields the number of the round under way, from 1 on, while bytes are moving (do not sleep:
+some MPIs move bytes only while they are being called), and 0 while it waits for others to come.
 """
 
 from __future__ import annotations

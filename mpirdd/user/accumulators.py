@@ -1,7 +1,7 @@
 """Accumulators: sums that tasks add to and the driver reads.
 
-A task's additions travel with its result and are merged at the driver once for each partition of an action, whatever is tried
-twice. (In transformations, as in Spark, a partition that is computed again later adds again.)
+A task's additions travel with its result and are merged at the driver once for each partition of an action,
+whatever is tried twice. (In transformations, as in Spark, a partition that is computed again later adds again.)
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ class Actions(Handle):
         return [record for part in self._run("collect", steps.collect_records) for record in part]
 
     def toLocalIterator(self, prefetchPartitions: bool = False) -> Iterator[Any]:
-        """An iterator over all records in the order of the partitions, each computed by its own job when the iterator gets to it.
+        """An iterator over all records in the order of the partitions, each computed by its own job when the
+        iterator gets to it.
 
         So the driver needs memory for one partition only. Cache the RDD if its partitions read the same costly data.
 
@@ -123,7 +124,8 @@ class Actions(Handle):
         *,
         _operation: str = "aggregate",
     ) -> Any:
-        """``seqOp(result, record)`` within partitions, ``combOp(result, result)`` across them, each from a copy of the zero.
+        """``seqOp(result, record)`` within partitions, ``combOp(result, result)`` across them, each from a copy
+        of the zero.
 
         >>> sc.parallelize([1, 2, 3, 4]).aggregate((0, 0), lambda a, x: (a[0] + x, a[1] + 1),
         ...                                        lambda a, b: (a[0] + b[0], a[1] + b[1]))

@@ -77,7 +77,8 @@ class Handle:
         return self._context._run(self._node, action, label(operation), partitions)
 
     def _partitions(self, given: int | None, default: int | None = None) -> int:
-        """The number of partitions of a shuffle: as given, or the ``parallelism`` setting, or ``default``, or as it is."""
+        """The number of partitions of a shuffle: as given, or the ``parallelism`` setting, or ``default``, or
+        as it is."""
         if given is None:
             fallback = self._node.num_partitions if default is None else default
             return max(1, self._context.settings.parallelism or fallback)

@@ -1,7 +1,8 @@
 """Which RDDs of a Context are to be checkpointed, and doing it after the job that computed them.
 
-``checkpoint()`` puts a ``Cut`` node behind the handle, so that all RDDs made from it later go through that node. When a job has used it,
-the partitions are saved and the cut's parent is replaced by a source that reads them: the ancestors are free to go.
+``checkpoint()`` puts a ``Cut`` node behind the handle, so that all RDDs made from it later go through that
+node. When a job has used it, the partitions are saved and the cut's parent is replaced by a source that reads
+them: the ancestors are free to go.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ class Jobs:
     def setJobGroup(self, groupId: str, description: str, interruptOnCancel: bool = False) -> None:
         """Put the jobs that this thread asks for from now on into a group, to be cancelled together.
 
-        Cancelling always interrupts tasks that are running in ranks of their own, so ``interruptOnCancel`` makes no difference.
+        Cancelling always interrupts tasks that are running in ranks of their own, so ``interruptOnCancel``
+        makes no difference.
         """
         self._properties.update({"spark.jobGroup.id": groupId, "spark.job.description": description})
 

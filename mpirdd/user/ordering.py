@@ -1,9 +1,9 @@
 """Total orders: sortBy and sortByKey.
 
-A sort samples the keys in a first job, cuts their range into pieces of about equal size, moves each record to its piece, and
-sorts within. The sample is taken when an action first needs the sorted data, not when ``sortBy`` is called. A
-key so common that it would fill a piece of its own is dealt out over several, in the order of its records, so the sort stays stable
-and no rank gets all of it.
+A sort samples the keys in a first job, cuts their range into pieces of about equal size, moves each record to
+its piece, and sorts within. The sample is taken when an action first needs the sorted data, not when ``sortBy``
+is called. A key so common that it would fill a piece of its own is dealt out over several, in the order of its
+records, so the sort stays stable and no rank gets all of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from mpirdd.user.rdd import RDD
 
 _SAMPLE_PER_PARTITION = 60
-"""Keys to sample for each target partition: pieces then differ by about a factor 2 at the very most (Spark takes 20, times 3)."""
+"""Keys to sample for each target partition: pieces then differ by about a factor 2 at the very most (Spark
+takes 20, times 3)."""
 _MOST_SAMPLES = 1_000_000
 
 
@@ -67,8 +68,8 @@ class Ordering(Handle):
         ascending: bool = True,
         keyfunc: Callable[[Any], Any] = steps.identity,
     ) -> RDD:
-        """Pairs moved to partition ``partitionFunc(key) % numPartitions``, each partition in the order of ``keyfunc(key)``; equal
-        ones keep their order. Shuffles, unless they are partitioned so already.
+        """Pairs moved to partition ``partitionFunc(key) % numPartitions``, each partition in the order of
+        ``keyfunc(key)``; equal ones keep their order. Shuffles, unless they are partitioned so already.
 
         >>> pairs = sc.parallelize([(0, 5), (3, 8), (2, 6), (0, 8), (3, 8), (1, 3)])
         >>> pairs.repartitionAndSortWithinPartitions(2, lambda x: x % 2, True).glom().collect()

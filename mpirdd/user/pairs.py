@@ -1,7 +1,7 @@
 """Operations on RDDs of (key, value) pairs.
 
-A shuffle's number of partitions is, where not given: the ``parallelism`` setting if there is one, else that of the RDD. Where
-the RDD is already partitioned as asked, nothing moves.
+A shuffle's number of partitions is, where not given: the ``parallelism`` setting if there is one, else that of
+the RDD. Where the RDD is already partitioned as asked, nothing moves.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class Pairs(Handle):
         self, func: Callable[[Any, Any], Any], numPartitions: int | None = None,
         partitionFunc: PartitionFunction | None = None,
     ) -> RDD:
-        """The values of each key combined by ``func``, which must be associative. Shuffles, after combining within partitions.
+        """The values of each key combined by ``func``, which must be associative. Shuffles, after combining
+        within partitions.
 
         >>> from operator import add
         >>> sorted(sc.parallelize([("a", 1), ("b", 1), ("a", 1)]).reduceByKey(add).collect())

@@ -43,7 +43,8 @@ class Persistence(Handle):
         return self.persist()
 
     def unpersist(self, blocking: bool = False) -> RDD:
-        """Drop the kept partitions, and keep no more; returns self. ``blocking`` makes no difference: later jobs never see them.
+        """Drop the kept partitions, and keep no more; returns self. ``blocking`` makes no difference: later
+        jobs never see them.
 
         >>> sc.parallelize([1, 2]).cache().unpersist().is_cached
         False
@@ -69,7 +70,8 @@ class Persistence(Handle):
     def checkpoint(self) -> None:
         """Write the partitions below the checkpoint folder at the next job that uses them, and cut the lineage there.
 
-        Computes them a second time for that, unless the RDD is cached. Call it before other RDDs are made from this one.
+        Computes them a second time for that, unless the RDD is cached. Call it before other RDDs are made from
+        this one.
 
         Raises:
             UsageError: no checkpoint folder has been set.
@@ -84,7 +86,8 @@ class Persistence(Handle):
         self._context._checkpoints.mark(self)
 
     def localCheckpoint(self) -> None:
-        """Cut the lineage once the partitions are cached. Faster than ``checkpoint``, but what is lost then cannot be made again.
+        """Cut the lineage once the partitions are cached. Faster than ``checkpoint``, but what is lost then
+        cannot be made again.
 
         >>> rdd = sc.parallelize(range(4), 2)
         >>> rdd.localCheckpoint()

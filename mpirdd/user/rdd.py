@@ -108,7 +108,8 @@ class RDD(
         return self.mapPartitionsWithIndex(f, preservesPartitioning)
 
     def pipe(self, command: str, env: Mapping[str, str] | None = None, checkCode: bool = False) -> RDD:
-        """The lines that an external command writes, which gets ``str(record)`` as lines; it is started once a partition.
+        """The lines that an external command writes, which gets ``str(record)`` as lines; it is started once a
+        partition.
 
         Args:
             command: split into words as a shell does, but run without one: ``sh -c '...'`` brings one in.
@@ -143,7 +144,8 @@ class RDD(
         return self._narrow("keyBy", partial(steps.key_by, f))
 
     def union(self, other: RDD) -> RDD:
-        """All records of both, duplicates too. Partitions are put side by side, or together where both are partitioned alike.
+        """All records of both, duplicates too. Partitions are put side by side, or together where both are
+        partitioned alike.
 
         >>> rdd = sc.parallelize([1, 1, 2])
         >>> rdd.union(rdd).collect()
@@ -202,7 +204,8 @@ class RDD(
         return RDDBarrier(self)
 
     def coalesce(self, numPartitions: int, shuffle: bool = False) -> RDD:
-        """Fewer partitions, by putting neighbours together; no shuffle unless asked for, and then any number of partitions.
+        """Fewer partitions, by putting neighbours together; no shuffle unless asked for, and then any number of
+        partitions.
 
         >>> sc.parallelize([1, 2, 3, 4, 5], 3).coalesce(1).glom().collect()
         [[1, 2, 3, 4, 5]]
@@ -220,7 +223,8 @@ class RDD(
 
 
 class RoundRobin:
-    """Deals records out in turn. Where a map partition begins depends on its index, so that many small ones spread too."""
+    """Deals records out in turn. Where a map partition begins depends on its index, so that many small ones
+    spread too."""
 
     def __init__(self, num_partitions: int) -> None:
         self.num_partitions = num_partitions

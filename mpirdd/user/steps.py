@@ -1,8 +1,8 @@
 """The functions that run on executors: one for each kind of narrow step and action.
 
-They are module-level so that they travel by name, with only the user's own function by value inside a ``partial``. A step takes
-(partition, records) and gives records, lazily; ``map``, ``filter`` and ``chain`` do the looping in C.
-An action takes (partition, records) and gives the partition's result.
+They are module-level so that they travel by name, with only the user's own function by value inside a
+``partial``. A step takes (partition, records) and gives records, lazily; ``map``, ``filter`` and ``chain`` do
+the looping in C. An action takes (partition, records) and gives the partition's result.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ def filter_records(function: Function, partition: int, records: Iterable[Any]) -
 
 
 def _ended(source: Iterator[Any], function: Function) -> Iterator[Any]:
-    """Nothing, if ``source`` has really ended. A StopIteration that escapes from the user's function looks like the end to ``map``,
-    and would silently drop the rest of the partition. Chained behind, this check costs a record 2 ns."""
+    """Nothing, if ``source`` has really ended. A StopIteration that escapes from the user's function looks like
+    the end to ``map``, and would silently drop the rest of the partition. Chained behind, this check costs a
+    record 2 ns."""
     for record in source:
         name = getattr(function, "__qualname__", repr(function))
         raise RuntimeError(

@@ -1,4 +1,5 @@
-"""Files, modules and archives that a program adds for its tasks. Each test has a Context of its own, as files go with it."""
+"""Files, modules and archives that a program adds for its tasks. Each test has a Context of its own, as files
+go with it."""
 
 from __future__ import annotations
 

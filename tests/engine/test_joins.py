@@ -1,4 +1,5 @@
-"""Joins, cogroups, intersection, subtraction: against dicts and sets; partition counts, partitioners, and what does not move."""
+"""Joins, cogroups, intersection, subtraction: against dicts and sets; partition counts, partitioners, and what
+does not move."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 """A cluster of simulated executors around the real scheduler, for thousands of seeded schedules without MPI.
 
-An executor behaves as the real one: messages reach it in order, it takes part in exchanges before it runs tasks, an exchange
-begins when all have come to it, and what it tells the driver arrives in order, some time later. Who does something
-next is random. Data is only the ids of blocks.
+An executor behaves as the real one: messages reach it in order, it takes part in exchanges before it runs
+tasks, an exchange begins when all have come to it, and what it tells the driver arrives in order, some time
+later. Who does something next is random. Data is only the ids of blocks.
 
-``Account`` knows what the driver has been told, and holds every command against it: a task is sent only where all that it
-reads lies, nothing that exists is made again, an exchange is complete. When nothing moves any more, every job
-must have ended.
+``Account`` knows what the driver has been told, and holds every command against it: a task is sent only where
+all that it reads lies, nothing that exists is made again, an exchange is complete. When nothing moves any more,
+every job must have ended.
 """
 
 from __future__ import annotations
