@@ -14,135 +14,31 @@ tasks cost few messages and few large ones still balance).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+from mpirdd.decisions.events import (
+    BlocksGone,
+    CancelStage,
+    CloseStage,
+    Command,
+    DropBlocks,
+    Event,
+    ExchangeFinished,
+    JobEnded,
+    JobSubmitted,
+    StartExchange,
+    StartTasks,
+    Task,
+    TaskFailed,
+    TaskFinished,
+)
 from mpirdd.decisions.lineage import Node
 from mpirdd.decisions.plan import Goal, Have, Need, Work, missing, shuffles_of
 from mpirdd.words.errors import Failure
 from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
 from mpirdd.words.stage import Output, Stage
-
-# --- events -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class JobSubmitted:
-    job: JobId
-    node: Node
-    partitions: Sequence[int]
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFinished:
-    executor: Rank
-    stage: StageId
-    partition: int
-    made: tuple[BlockId, ...]
-    """Blocks that the executor now holds because of the task."""
-    seconds: float
-    """How long it ran."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFailed:
-    executor: Rank
-    stage: StageId
-    partition: int
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class BlocksGone:
-    """An executor does not hold these blocks (any more); the named tasks could not run for lack of them."""
-
-    executor: Rank
-    blocks: tuple[BlockId, ...]
-    stage: StageId | None = None
-    partitions: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeFinished:
-    executor: Rank
-    exchange: int
-
-
-@dataclass(frozen=True, slots=True)
-class JobCancelled:
-    job: JobId
-
-
-Event = JobSubmitted | TaskFinished | TaskFailed | BlocksGone | ExchangeFinished | JobCancelled
-
-# --- commands ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    partition: int
-    splits: tuple[tuple[NodeId, int], ...]
-    """Splits to send along: (source, index)."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartTasks:
-    executor: Rank
-    stage: Stage
-    nodes: dict[NodeId, Node]
-    """Driver-side: the lineage nodes whose functions and splits the stage uses."""
-    tasks: tuple[Task, ...]
-    barrier: int = 0
-    """How many tasks of the stage wait for each other; 0 if they do not."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartExchange:
-    """All living executors trade bytes: a shuffle's buckets go to their reduce partitions' owners, and copies
-    of blocks."""
-
-    exchange: int
-    executors: tuple[Rank, ...]
-    shuffle: NodeId | None
-    maps: dict[Rank, tuple[int, ...]]
-    """Which map outputs each executor contributes."""
-    owners: dict[Rank, tuple[int, ...]]
-    """Which reduce partitions each executor gets."""
-    copies: dict[Rank, tuple[tuple[BlockId, Rank], ...]]
-    """Blocks that each executor sends as they are: (block, to)."""
-
-
-@dataclass(frozen=True, slots=True)
-class CancelStage:
-    executor: Rank
-    stage: StageId
-
-
-@dataclass(frozen=True, slots=True)
-class JobEnded:
-    job: JobId
-    failure: Failure | None
-    """None: all partitions are done."""
-
-
-@dataclass(frozen=True, slots=True)
-class DropBlocks:
-    """A late task left blocks that nobody wants."""
-
-    executor: Rank
-    blocks: tuple[BlockId, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CloseStage:
-    """No task of the stage will be started any more."""
-
-    stage: StageId
-
-
-Command = StartTasks | StartExchange | CancelStage | CloseStage | DropBlocks | JobEnded
 
 _LEAST_S = 0.005
 """Free tasks are given out in portions that take at least this long: a round trip costs some 0.2 ms on a busy

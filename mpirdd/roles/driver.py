@@ -18,7 +18,7 @@ from itertools import count
 from threading import Lock
 from typing import Any
 
-from mpirdd.decisions import scheduler as decisions
+from mpirdd.decisions import events
 from mpirdd.decisions.lineage import Narrow, Node, Shuffled, Source, walk
 from mpirdd.decisions.plan import shuffles_of
 from mpirdd.decisions.scheduler import Scheduler
@@ -142,7 +142,7 @@ class Driver:
                 self._pickle_lineage(node)
                 self._jobs[job_id] = job
                 self.history.job_started(job_id, request.group)
-                self._act(self._scheduler.handle(decisions.JobSubmitted(job_id, node, list(partitions), label)))
+                self._act(self._scheduler.handle(events.JobSubmitted(job_id, node, list(partitions), label)))
             while not job.ended:
                 with self._lock:
                     worked = job.ended or self._turn()
@@ -153,7 +153,7 @@ class Driver:
                     self._pause(self._transport.in_flight())
         except BaseException:
             with self._lock:
-                self._act(self._scheduler.handle(decisions.JobCancelled(job_id)))
+                self._act(self._scheduler.handle(events.JobCancelled(job_id)))
             raise
         finally:
             self.history.job_ended(job_id, succeeded=job.ended and not job.cancelled and job.failure is None)
@@ -170,7 +170,7 @@ class Driver:
             for job_id, job in list(self._jobs.items()):
                 if not job.ended and wanted(job.request):
                     job.cancelled = job.ended = True
-                    self._act(self._scheduler.handle(decisions.JobCancelled(job_id)))
+                    self._act(self._scheduler.handle(events.JobCancelled(job_id)))
 
     def broadcast(self, broadcast: int, value: Any) -> None:
         """Keep ``value`` for tasks; it goes to an executor before the first task there that uses it."""
@@ -251,16 +251,16 @@ class Driver:
             for done in message.done:
                 self._finish_task(sender, done)
         elif isinstance(message, messages.Exchanged):
-            self._act(self._scheduler.handle(decisions.ExchangeFinished(sender, message.exchange)))
+            self._act(self._scheduler.handle(events.ExchangeFinished(sender, message.exchange)))
         elif isinstance(message, messages.Failed):
             self.history.task_ended(message.stage, succeeded=False)
             self._act(self._scheduler.handle(
-                decisions.TaskFailed(sender, message.stage, message.partition, message.failure)))
+                events.TaskFailed(sender, message.stage, message.partition, message.failure)))
         elif isinstance(message, messages.Lacking):
             self._act(self._scheduler.handle(
-                decisions.BlocksGone(sender, message.blocks, message.stage, (message.partition,))))
+                events.BlocksGone(sender, message.blocks, message.stage, (message.partition,))))
         elif isinstance(message, messages.Gone):
-            self._act(self._scheduler.handle(decisions.BlocksGone(sender, message.blocks)))
+            self._act(self._scheduler.handle(events.BlocksGone(sender, message.blocks)))
         elif isinstance(message, messages.AtBarrier):
             self._meet(sender, message)
         elif isinstance(message, messages.Printed):
@@ -283,7 +283,7 @@ class Driver:
             if done.updates:
                 self._take_updates(decode(done.updates))
         self._act(self._scheduler.handle(
-            decisions.TaskFinished(sender, done.stage, done.partition, done.made, done.seconds)))
+            events.TaskFinished(sender, done.stage, done.partition, done.made, done.seconds)))
 
     def _meet(self, sender: Rank, message: messages.AtBarrier) -> None:
         """Let the tasks of a barrier stage go on once all of them are there."""
@@ -295,23 +295,23 @@ class Driver:
             for rank, _ in there.values():
                 self._send(rank, messages.BarrierPassed(message.stage, said))
 
-    def _act(self, commands: list[decisions.Command]) -> None:
+    def _act(self, commands: list[events.Command]) -> None:
         for command in commands:
-            if isinstance(command, decisions.StartTasks):
+            if isinstance(command, events.StartTasks):
                 self._start_tasks(command)
-            elif isinstance(command, decisions.StartExchange):
+            elif isinstance(command, events.StartExchange):
                 self._start_exchange(command)
-            elif isinstance(command, decisions.CancelStage):
+            elif isinstance(command, events.CancelStage):
                 self._send(command.executor, messages.CancelStage(command.stage))
-            elif isinstance(command, decisions.DropBlocks):
+            elif isinstance(command, events.DropBlocks):
                 self._send(command.executor, messages.Drop(blocks=command.blocks))
-            elif isinstance(command, decisions.CloseStage):
+            elif isinstance(command, events.CloseStage):
                 self._close_stage(command.stage)
             elif command.job in self._jobs:
                 job = self._jobs[command.job]
                 job.failure, job.ended = command.failure, True
 
-    def _start_tasks(self, command: decisions.StartTasks) -> None:
+    def _start_tasks(self, command: events.StartTasks) -> None:
         stage, sent = command.stage, self._sent[command.executor]
         wanting = self._scheduler.jobs_wanting(stage.output)
         self.history.tasks_started(
@@ -336,7 +336,7 @@ class Driver:
         self._attempts += len(command.tasks)
         self._transport.send(command.executor, encode(message, by_value=True))
 
-    def _send_broadcasts(self, command: decisions.StartTasks) -> None:
+    def _send_broadcasts(self, command: events.StartTasks) -> None:
         """Send what the stage's functions use and the executor does not have."""
         if not self._uses:
             return
@@ -348,7 +348,7 @@ class Driver:
                 self._send(command.executor, messages.Broadcast(broadcast, self._broadcasts[broadcast]))
                 sent.add(broadcast)
 
-    def _start_exchange(self, command: decisions.StartExchange) -> None:
+    def _start_exchange(self, command: events.StartExchange) -> None:
         for rank in command.executors:
             self._send(rank, messages.Exchange(
                 command.exchange, command.shuffle, command.maps.get(rank, ()), command.owners, command.copies.get(rank, ())))

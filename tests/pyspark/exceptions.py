@@ -40,3 +40,7 @@ LEAST_RANKS: dict[str, tuple[int, str]] = {
     "core/rdd.py::RDDBarrier.mapPartitionsWithIndex": (5, "a barrier stage of 4 tasks needs 4 executors"),
 }
 """Docstrings that pass only on so many ranks."""
+
+DIFFERS: dict[str, str] = {
+}
+"""Small programs (``programs.py``) that do not give what PySpark gives, and why."""

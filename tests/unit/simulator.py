@@ -16,6 +16,23 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
+from mpirdd.decisions.events import (
+    BlocksGone,
+    CancelStage,
+    CloseStage,
+    Command,
+    DropBlocks,
+    Event,
+    ExchangeFinished,
+    JobCancelled,
+    JobEnded,
+    JobSubmitted,
+    StartExchange,
+    StartTasks,
+    Task,
+    TaskFailed,
+    TaskFinished,
+)
 from mpirdd.decisions.lineage import (
     Concatenated,
     Crossed,
@@ -27,24 +44,7 @@ from mpirdd.decisions.lineage import (
     Source,
     walk,
 )
-from mpirdd.decisions.scheduler import (
-    BlocksGone,
-    CancelStage,
-    CloseStage,
-    Command,
-    DropBlocks,
-    Event,
-    ExchangeFinished,
-    JobCancelled,
-    JobEnded,
-    JobSubmitted,
-    Scheduler,
-    StartExchange,
-    StartTasks,
-    Task,
-    TaskFailed,
-    TaskFinished,
-)
+from mpirdd.decisions.scheduler import Scheduler
 from mpirdd.words.errors import Failure
 from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
 from mpirdd.words.stage import Output, Stage

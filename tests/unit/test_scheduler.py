@@ -8,8 +8,7 @@ from time import perf_counter
 
 from simulator import FAILURE, Chaos, Lineage, Simulator, random_lineage
 
-from mpirdd.decisions.lineage import Shuffled
-from mpirdd.decisions.scheduler import (
+from mpirdd.decisions.events import (
     BlocksGone,
     CancelStage,
     CloseStage,
@@ -19,11 +18,12 @@ from mpirdd.decisions.scheduler import (
     JobCancelled,
     JobEnded,
     JobSubmitted,
-    Scheduler,
     StartTasks,
     TaskFailed,
     TaskFinished,
 )
+from mpirdd.decisions.lineage import Shuffled
+from mpirdd.decisions.scheduler import Scheduler
 from mpirdd.words.ids import BlockId, Rank
 
 SCHEDULES = 700
