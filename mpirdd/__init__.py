@@ -12,44 +12,55 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+_HOMES = {
+    "mpirdd.edge.session": ("Context",),
+    "mpirdd.edge.threads": ("InheritableThread", "inheritable_thread_target"),
+    "mpirdd.user.accumulators": ("Accumulator", "AccumulatorParam"),
+    "mpirdd.user.broadcast": ("Broadcast",),
+    "mpirdd.user.files": ("SparkFiles",),
+    "mpirdd.user.rdd": ("RDD",),
+    "mpirdd.user.storagelevel": ("StorageLevel",),
+    "mpirdd.user.taskcontext": ("BarrierTaskContext", "TaskContext"),
+    "mpirdd.words.errors": (
+        "ClusterError", "InputError", "InternalError", "InvalidType", "InvalidValue", "JobCancelled", "MpirddError", "NotSupported",
+        "RecordError", "TaskError", "UsageError",
+    ),
+}
 __all__ = [
-    "RDD", "Accumulator", "AccumulatorParam", "BarrierTaskContext", "Broadcast", "Context", "InputError", "JobCancelled",
-    "MpirddError", "RecordError", "SparkFiles", "StorageLevel", "TaskContext", "TaskError", "UsageError", "__version__",
+    "RDD", "Accumulator", "AccumulatorParam", "BarrierTaskContext", "Broadcast", "ClusterError", "Context", "InheritableThread",
+    "InputError", "InternalError", "InvalidType", "InvalidValue", "JobCancelled", "MpirddError", "NotSupported", "RecordError",
+    "SparkFiles", "StorageLevel", "TaskContext", "TaskError", "UsageError", "__version__", "inheritable_thread_target",
 ]
 
 if TYPE_CHECKING:
     from mpirdd.edge.session import Context
+    from mpirdd.edge.threads import InheritableThread, inheritable_thread_target
     from mpirdd.user.accumulators import Accumulator, AccumulatorParam
     from mpirdd.user.broadcast import Broadcast
     from mpirdd.user.files import SparkFiles
     from mpirdd.user.rdd import RDD
     from mpirdd.user.storagelevel import StorageLevel
     from mpirdd.user.taskcontext import BarrierTaskContext, TaskContext
-    from mpirdd.words.errors import InputError, JobCancelled, MpirddError, RecordError, TaskError, UsageError
-
-_HOMES = {
-    "Context": "mpirdd.edge.session",
-    "RDD": "mpirdd.user.rdd",
-    "Accumulator": "mpirdd.user.accumulators",
-    "AccumulatorParam": "mpirdd.user.accumulators",
-    "Broadcast": "mpirdd.user.broadcast",
-    "SparkFiles": "mpirdd.user.files",
-    "StorageLevel": "mpirdd.user.storagelevel",
-    "BarrierTaskContext": "mpirdd.user.taskcontext",
-    "TaskContext": "mpirdd.user.taskcontext",
-    "InputError": "mpirdd.words.errors",
-    "JobCancelled": "mpirdd.words.errors",
-    "MpirddError": "mpirdd.words.errors",
-    "RecordError": "mpirdd.words.errors",
-    "TaskError": "mpirdd.words.errors",
-    "UsageError": "mpirdd.words.errors",
-}
+    from mpirdd.words.errors import (
+        ClusterError,
+        InputError,
+        InternalError,
+        InvalidType,
+        InvalidValue,
+        JobCancelled,
+        MpirddError,
+        NotSupported,
+        RecordError,
+        TaskError,
+        UsageError,
+    )
 
 
 def __getattr__(name: str) -> Any:
     """Import on first use: ``import mpirdd`` runs on every rank, and the command line needs none of this."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'mpirdd' has no attribute {name!r}")
-    from importlib import import_module
+    for module, names in _HOMES.items():
+        if name in names:
+            from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'mpirdd' has no attribute {name!r}")

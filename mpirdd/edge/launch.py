@@ -85,6 +85,8 @@ def run(order: Order) -> int:
         raise UsageError(f"-n must be 1 or more, not {ranks}")
     if order.program[0] != "-m" and not os.path.exists(order.program[0]):
         raise UsageError(f"no such file: {order.program[0]}")
+    if os.path.isdir(order.program[0]) and not os.path.exists(os.path.join(order.program[0], "__main__.py")):
+        raise UsageError(f"{order.program[0]} is a folder without a __main__.py")
     settings = {**_terminal_settings(os.environ), **(order.settings or {})}
     Settings.read({**os.environ, **settings})  # a wrong one is told here, not from behind mpirun
     if ranks == 1:
@@ -253,9 +255,11 @@ def _supervise(command: Sequence[str], environment: Mapping[str, str], handover:
 def _ended_early(code: int) -> int:
     """mpirun has ended, and the driver had not. Never success, whatever mpirun says."""
     how = f"mpirun was killed by signal {-code}" if code < 0 else f"mpirun ended with exit code {code}"
+    killed = code in (9, 137, 15, 143) or code < 0
+    why = "A rank was probably killed: by kill -9, or for memory." if killed else "A rank probably left early, or crashed."
     print(
-        f"mpirdd: the run ended before the driver finished: {how}. What it or a rank printed above says why; "
-        "if nothing did, try `mpirdd doctor`.",
+        f"mpirdd: the run ended before the driver finished: {how}. {why} The lines above may say which one; "
+        "if the run never started, try `mpirdd doctor`.",
         file=sys.stderr,
     )
     return 128 - code if code < 0 else code or 1

@@ -14,12 +14,14 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from socket import gethostname
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import mpirdd
+from mpirdd.edge import reports
 from mpirdd.edge.allotment import cap_threads, check_world, launched_size
 from mpirdd.roles.driver import Driver
 from mpirdd.roles.executor import Executor
@@ -92,6 +94,9 @@ class Context(context.Context):
         process.context = self
         try:
             _set_up_logging(chosen)
+            reports.install()
+            if "progress" not in settings and "MPIRDD_PROGRESS" not in os.environ:
+                chosen = replace(chosen, progress=sys.stderr.isatty())
             super().__init__(process.drive(chosen), conf, profiler)
         except BaseException:
             process.context = None
@@ -175,7 +180,7 @@ class _Process:
                     waiting.reset()
                 else:
                     waiting.pause(busy=executor.busy())
-        except Exception:
+        except BaseException:
             # Not a user's function, those are caught: the others cannot go on without this rank, and must not
             # wait for it.
             sys.stderr.write(f"mpirdd: the executor on rank {self.transport.rank} ({self.transport.host}) failed:\n"
@@ -188,15 +193,11 @@ class _Process:
         """``serve``, then end the process without going back into the user's script."""
         if self.serving:
             raise UsageError("a Context cannot be made inside a function that runs on executors")
-        code = 0
-        try:
-            self.serve()
-        except KeyboardInterrupt:
-            code = 130
+        self.serve()
         self.transport.close()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+        _leave_process()
 
     def finish(self) -> None:
         """On the driver: let the executors leave. Idempotent; runs at exit in any case."""
@@ -277,6 +278,18 @@ def _open_transport() -> Transport:
 def _world_of_one(host: str) -> Transport:
     os.environ.setdefault("PYTHONHASHSEED", "0")  # for one process any seed is as good as a fixed one: see hashing
     return InProcessTransport(Network(1, host), 0)
+
+
+def _leave_process() -> NoReturn:
+    """End with code 0 and without going back into the user's script, but through C's own exit.
+
+    MPICH closes its connection to the launcher there: after ``os._exit`` the launcher takes this rank for
+    crashed, and kills the driver in one run of two.
+    """
+    import ctypes
+
+    ctypes.CDLL(None).exit(0)
+    raise AssertionError("exit came back")
 
 
 def _reuse_freed_memory() -> None:

@@ -10,12 +10,15 @@ only what is new, and tells them to forget what no handle refers to any more.
 
 from __future__ import annotations
 
+import logging
 import pickle
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from mpirdd.decisions import events
@@ -33,6 +36,7 @@ from mpirdd.words.settings import Settings
 from mpirdd.words.stage import ClosureId
 from mpirdd.words.transport import Frames, Transport
 
+_log = logging.getLogger("mpirdd")
 _UNSET = object()
 _NONE: frozenset[int] = frozenset()
 
@@ -102,7 +106,7 @@ class Driver:
         self._progress = Progress(settings.progress)
         self._sees_folder: list[bool] = []
         for rank in self._scheduler.executors:
-            self._send(rank, messages.Start(settings, folder))
+            self._send(rank, messages.Start(settings, folder, tuple(sys.argv)))
         while len(self.hosts) < len(self._scheduler.executors):
             if not self._turn():
                 self._pause(self._transport.in_flight())
@@ -135,6 +139,8 @@ class Driver:
             JobCancelled: by ``cancel``, from another thread.
         """
         job_id, job = next(self._job_ids), _Job(request, label, partitions)
+        began = monotonic()
+        _log.info("job %d: %s, %d partitions", job_id, label, len(partitions))
         try:
             with self._lock:
                 self._forget_unreferenced()
@@ -158,6 +164,7 @@ class Driver:
         finally:
             self.history.job_ended(job_id, succeeded=job.ended and not job.cancelled and job.failure is None)
             self._end(job_id)
+        _log.info("job %d ended after %.3f s", job_id, monotonic() - began)
         if job.cancelled:
             raise JobCancelled(f"{label} was cancelled")
         if job.failure is not None:
@@ -313,6 +320,7 @@ class Driver:
 
     def _start_tasks(self, command: events.StartTasks) -> None:
         stage, sent = command.stage, self._sent[command.executor]
+        _log.debug("stage %d (%s): %d tasks to rank %d", stage.id, stage.label, len(command.tasks), command.executor)
         wanting = self._scheduler.jobs_wanting(stage.output)
         self.history.tasks_started(
             stage.id, stage.label, self._scheduler.tasks_of(stage.id), len(command.tasks), wanting)
@@ -349,6 +357,7 @@ class Driver:
                 sent.add(broadcast)
 
     def _start_exchange(self, command: events.StartExchange) -> None:
+        _log.debug("exchange %d among %d executors", command.exchange, len(command.executors))
         for rank in command.executors:
             self._send(rank, messages.Exchange(
                 command.exchange, command.shuffle, command.maps.get(rank, ()), command.owners, command.copies.get(rank, ())))

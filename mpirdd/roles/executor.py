@@ -57,7 +57,8 @@ class Executor:
         self._done: list[messages.Done] = []
         self._printed: list[str] = []
         self._last_report = 0.0
-        self._lines = Lines(self._printed.append, shared=interrupts is None)
+        self._hosted = interrupts is None
+        self._lines = Lines(self._printed.append, shared=self._hosted)
         self._handlers: dict[type, Callable[[Any], None]] = {
             messages.Start: self._start,
             messages.Closures: self._keep_closures,
@@ -97,6 +98,7 @@ class Executor:
 
     def _start(self, message: messages.Start) -> None:
         self._settings = message.settings
+        sys.argv = list(message.argv)
         sees_folder = os.path.isdir(message.folder)
         if sees_folder and message.folder not in sys.path:
             sys.path.insert(0, message.folder)
@@ -185,13 +187,13 @@ class Executor:
                     self._interrupts.end()
             seconds = perf_counter() - began
             self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), seconds, result, updates))
-        except KeyboardInterrupt:
-            raise
         except Interrupted:
             pass  # the driver does not wait for it any more
         except BlocksMissing as missing:
             self._tell(messages.Lacking(stage_id, partition, missing.blocks))
         except BaseException as error:
+            if self._hosted and isinstance(error, KeyboardInterrupt):
+                raise  # Ctrl-C at the program, which happens to run this task
             self._report()
             self._tell(messages.Failed(stage_id, partition, self._failure(error, stage.label, partition)))
         if not self._tasks or perf_counter() - self._last_report > self._settings.report_interval_s:

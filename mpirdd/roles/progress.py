@@ -35,12 +35,14 @@ class Progress:
         self._next = monotonic() + _EVERY_S
         if not stages:
             return
+        stage, (label, done, total) = max(stages.items())
+        description = f"stage {stage}: {label}"
         if self._bar is None:
             from tqdm import tqdm
 
-            self._bar = tqdm(unit="task", leave=False, file=sys.stderr, dynamic_ncols=True)
-        stage, (label, done, total) = max(stages.items())
-        self._bar.set_description(f"stage {stage}: {label}", refresh=False)
+            self._bar = tqdm(desc=description, total=total, initial=done, unit="task", leave=False, file=sys.stderr,
+                             dynamic_ncols=True)
+        self._bar.set_description(description, refresh=False)
         self._bar.n, self._bar.total = done, total
         self._bar.refresh()
 

@@ -102,9 +102,12 @@ class Actions(Handle):
         15
         """
         check_function(f, "reduce")
-        results = [value for part in self._run("reduce", partial(steps.reduce_records, f)) for value in part]
+        return self._reduce("reduce", f)
+
+    def _reduce(self, operation: str, f: Callable[[Any, Any], Any]) -> Any:
+        results = [value for part in self._run(operation, partial(steps.reduce_records, f)) for value in part]
         if not results:
-            raise ValueError("Can not reduce() empty RDD")
+            raise ValueError(f"Can not {operation}() empty RDD")
         return reduce(f, results)
 
     def fold(self, zeroValue: Any, op: Callable[[Any, Any], Any]) -> Any:
@@ -185,7 +188,7 @@ class Actions(Handle):
         >>> sc.parallelize([1.0, 5.0, 43.0, 10.0]).max()
         43.0
         """
-        return self.reduce(partial(steps.larger, key))
+        return self._reduce("max", partial(steps.larger, key))
 
     def min(self, key: Callable[[Any], Any] | None = None) -> Any:
         """The smallest record. Raises ValueError if there is none.
@@ -193,7 +196,7 @@ class Actions(Handle):
         >>> sc.parallelize([2.0, 5.0, 43.0, 10.0]).min()
         2.0
         """
-        return self.reduce(partial(steps.smaller, key))
+        return self._reduce("min", partial(steps.smaller, key))
 
     def countByValue(self) -> dict[Any, int]:
         """value -> how often it occurs.

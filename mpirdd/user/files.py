@@ -33,7 +33,7 @@ from urllib.parse import quote
 from mpirdd.roles.driver import Driver
 from mpirdd.storage.scratch import ScratchFolder
 from mpirdd.storage.text import local_path
-from mpirdd.words.errors import ClusterError, InputError, UsageError
+from mpirdd.words.errors import ClusterError, InputError, MpirddError, UsageError
 
 _log = logging.getLogger("mpirdd")
 _PACKAGES = (".zip", ".egg", ".jar")
@@ -52,6 +52,9 @@ class SparkFiles:
     def get(cls, filename: str) -> str:
         """The path of a file that was added by ``addFile``, ``addPyFile`` or ``addArchive`` (a folder then), by its name.
 
+        Raises:
+            ClusterError: the file was sent, but could not be written on this host.
+
         >>> import os, tempfile
         >>> from mpirdd import SparkFiles
         >>> path = os.path.join(tempfile.mkdtemp(), "factor.txt")
@@ -60,6 +63,7 @@ class SparkFiles:
         >>> sc.parallelize([1, 2]).map(lambda x: x * int(open(SparkFiles.get("factor.txt")).read())).collect()
         [100, 200]
         """
+        _folder().check(filename)
         return os.path.abspath(os.path.join(cls.getRootDirectory(), filename))
 
     @classmethod
@@ -173,7 +177,7 @@ class Files:
             atexit.register(self._remove_files)
         _install(packed)
         known.append(address)
-        self._driver.on_every_executor(partial(_install, packed))
+        self._driver.on_every_executor(partial(_receive, packed))
 
     def _remove_files(self) -> None:
         """Take all added files away, here and on the executors. For the end of the Context."""
@@ -246,6 +250,13 @@ class _Folder:
     def __init__(self) -> None:
         self._lock = Lock()
         self._scratch: ScratchFolder | None = None
+        self.failures: dict[str, str] = {}
+        """Why a file that was sent is not here, by its name."""
+
+    def check(self, filename: str) -> None:
+        reason = self.failures.get(filename.partition("/")[0])
+        if reason is not None:
+            raise ClusterError(reason)
 
     def path(self) -> str:
         with self._lock:
@@ -256,7 +267,7 @@ class _Folder:
 
     def remove(self) -> None:
         with self._lock:
-            scratch, self._scratch = self._scratch, None
+            scratch, self._scratch, self.failures = self._scratch, None, {}
         if scratch is None:
             return
         sys.path[:] = [entry for entry in sys.path if not _is_below(entry, scratch.path)]
@@ -284,6 +295,15 @@ def _import_from(name: str) -> None:
     if entry not in sys.path:
         sys.path.insert(1, entry)
     importlib.invalidate_caches()
+
+
+def _receive(packed: _Packed) -> None:
+    """On an executor. No task runs yet that could be told of a failure; the one that asks for the file is."""
+    try:
+        _install(packed)
+    except MpirddError as error:
+        _folder().failures[packed.name] = str(error)
+        raise
 
 
 def _install(packed: _Packed) -> None:

@@ -86,11 +86,13 @@ class TaskError(MpirddError):
 
     def __init__(self, failure: Failure) -> None:
         self.failure = failure
-        super().__init__(
-            f"{failure.summary}\n"
-            f"  in {failure.stage}, partition {failure.partition}, on rank {failure.rank} ({failure.host})\n\n"
-            f"{failure.traceback.rstrip()}"
-        )
+        where = f"  in {failure.stage}, partition {failure.partition}, on rank {failure.rank} ({failure.host})"
+        super().__init__("\n".join([failure.summary, where, *([failure.traceback.rstrip()] if failure.traceback else [])]))
 
     def __reduce__(self) -> tuple[type[TaskError], tuple[Failure]]:
         return type(self), (self.failure,)
+
+
+for _kind in list(globals().values()):
+    if isinstance(_kind, type) and issubclass(_kind, MpirddError):
+        _kind.__module__ = "mpirdd"  # where users import them from, and so the name that tracebacks show

@@ -27,6 +27,8 @@ class Start:
     settings: Settings
     folder: str
     """The job's own folder, to import its modules from."""
+    argv: tuple[str, ...]
+    """The program's ``sys.argv``, for functions that look at it."""
 
 
 @dataclass(frozen=True, slots=True)

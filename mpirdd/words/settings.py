@@ -14,6 +14,7 @@ from typing import Any
 from mpirdd.words.errors import UsageError
 
 MIB = 1 << 20
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.parallelism < 0:
             raise UsageError(f"parallelism must be 0 (automatic) or more, not {self.parallelism}")
+        if self.log_level.upper() not in _LOG_LEVELS:
+            raise UsageError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, not {self.log_level!r}")
         if not 4096 <= self.exchange_bytes < 1 << 30:
             raise UsageError(f"exchange_bytes must lie between 4 KiB and 1 GiB, not {self.exchange_bytes}")
 

@@ -16,7 +16,7 @@ import pytest
 from beside import on_every_executor
 
 from mpirdd import Context, SparkFiles
-from mpirdd.words.errors import InputError, UsageError
+from mpirdd.words.errors import InputError, TaskError, UsageError
 
 
 def test_an_added_file_is_on_every_rank_and_gone_with_the_context(tmp_path: Path) -> None:
@@ -189,6 +189,22 @@ def test_what_is_no_archive_is_sent_as_it_is(tmp_path: Path, caplog: pytest.LogC
         assert "no archive" in caplog.text
         found = sc.parallelize([0]).map(lambda _: Path(SparkFiles.get("plain.bin")).read_bytes())
         assert found.first() == pickle.dumps(5)
+
+
+def test_a_file_that_an_executor_could_not_write_fails_the_task_that_asks_for_it(tmp_path: Path, ranks: int) -> None:
+    if ranks == 1:
+        pytest.skip("needs an executor in a process of its own")
+    (tmp_path / "a").write_text("text")
+    with Context() as sc:
+        on_every_executor(sc, _no_more_files)
+        sc.addFile(str(tmp_path / "a"))
+        with pytest.raises(TaskError, match=r"ClusterError: cannot write .*/a on"):
+            sc.parallelize([0]).map(lambda _: SparkFiles.get("a")).collect()
+        assert Path(SparkFiles.get("a")).read_text() == "text"
+
+
+def _no_more_files() -> None:
+    os.rmdir(SparkFiles.getRootDirectory())
 
 
 def test_spark_files_has_no_instances() -> None:

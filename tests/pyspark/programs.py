@@ -32,7 +32,8 @@ def shape(rdd: Any) -> Any:
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 
-def parallelize_cuts_like_this(sc): return [sc.parallelize(NUMBERS, n).glom().collect() for n in (1, 3, 4, 12)]
+def parallelize_cuts_like_this(sc): return [sc.parallelize(NUMBERS, n).glom().collect() for n in (1, 2, 3, 5, 6, 7, 12)]
+def parallelize_cuts_evenly(sc): return sc.parallelize(NUMBERS, 4).glom().collect()
 def parallelize_takes_iterators_sets_and_dicts(sc):
     return [sc.parallelize(iter("abc"), 2).collect(), sorted(sc.parallelize({1, 2}).collect()), sc.parallelize({3: 4}).collect()]
 def parallelize_by_default(sc): return [sc.parallelize(NUMBERS).glom().collect(), sc.defaultParallelism, sc.defaultMinPartitions]
@@ -49,7 +50,7 @@ def text_lines_and_partitions(sc):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "lines.txt")
         with open(path, "w", newline="") as file:
-            file.write("".join(f"line {number}\n" for number in range(200)) + "an é\r\n\nlast")
+            file.write("".join(f"line {number * number}\n" for number in range(200)) + "an é\r\n\nlast")
         read = [sc.textFile(path, least) for least in (1, 2, 3, 7)]
         return [[rdd.getNumPartitions(), rdd.glom().map(len).collect(), rdd.collect()[-3:]] for rdd in read]
 
@@ -62,11 +63,11 @@ def text_out_and_in(sc):
         return [names, open(os.path.join(path, "part-00001")).read(), sorted(sc.textFile(path).collect())]
 
 
-def text_of_a_folder_in_the_order_of_names(sc):
+def text_of_a_folder_and_of_globs(sc):
     with tempfile.TemporaryDirectory() as folder:
         for name in "cab":
             open(os.path.join(folder, name), "w").write(f"{name}\n" * 3)
-        return [sc.textFile(folder).collect(), sc.textFile(folder, 1).getNumPartitions(),
+        return [sorted(sc.textFile(folder).collect()), sc.textFile(folder, 1).getNumPartitions(),
                 sc.textFile(f"{folder}/a,{folder}/c").collect(), sc.textFile(f"{folder}/[ab]").collect()]
 
 
