@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 MPICH_VENV ?= .venv-mpich
+PYSPARK_VENV ?= .venv-pyspark
 
-.PHONY: run test test-openmpi test-mpich test-pythons check clean
+.PHONY: run test test-openmpi test-mpich test-pyspark test-pythons check clean
 
 run: $(VENV)/installed
 	$(VENV)/bin/mpirdd run -n 4 jobs/wordcount.py
@@ -21,6 +22,10 @@ test-openmpi: $(VENV)/installed
 test-mpich: $(MPICH_VENV)/installed
 	$(MPICH_VENV)/bin/python -m tests contract@1 contract@3 engine@4 launch
 
+# PySpark's own examples and doctests, and the same programs on both; what needs Java is skipped without.
+test-pyspark: $(VENV)/installed $(PYSPARK_VENV)/installed
+	MPIRDD_PYSPARK_PYTHON=$(abspath $(PYSPARK_VENV))/bin/python $(VENV)/bin/python -m tests pyspark@1 pyspark@4
+
 # The main suites on every other Python 3.10 to 3.13 at hand.
 test-pythons:
 	tests/pythons.sh
@@ -35,5 +40,10 @@ $(MPICH_VENV)/installed: pyproject.toml
 	$(MPICH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[mpich,dev]'
 	touch $@
 
+$(PYSPARK_VENV)/installed:
+	$(PYTHON) -m venv $(PYSPARK_VENV)
+	$(PYSPARK_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'pyspark>=4.0' numpy
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(MPICH_VENV) .venv-python*
+	rm -rf $(VENV) $(MPICH_VENV) $(PYSPARK_VENV) .venv-python*

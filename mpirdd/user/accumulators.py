@@ -6,6 +6,7 @@ whatever is tried twice. (In transformations, as in Spark, a partition that is c
 
 from __future__ import annotations
 
+from types import GenericAlias
 from typing import Any
 
 from mpirdd.roles.current import current_task
@@ -14,6 +15,8 @@ from mpirdd.words.errors import UsageError
 
 class AccumulatorParam:
     """How values of a type are added; subclass it for types other than numbers."""
+
+    __class_getitem__: Any = classmethod(GenericAlias)  # for annotations: AccumulatorParam[int]
 
     def zero(self, value: Any) -> Any:
         """The neutral element for values like ``value``."""
@@ -48,6 +51,8 @@ class Accumulator:
     >>> total.value
     7
     """
+
+    __class_getitem__: Any = classmethod(GenericAlias)  # for annotations: Accumulator[int]
 
     def __init__(self, aid: int, value: Any, accum_param: AccumulatorParam) -> None:
         self.aid = aid

@@ -6,6 +6,7 @@ import getpass
 import logging
 import os
 import time
+from functools import partial
 from typing import Any, NoReturn
 
 from mpirdd.roles.driver import Driver
@@ -34,6 +35,8 @@ class Application:
         self._conf = Conf() if conf is None else conf.copy()
         self._conf.set("spark.app.name", self.appName).set("spark.app.id", self.applicationId)
         self._conf.set("spark.app.startTime", self.startTime).setIfMissing("spark.master", self.master)
+        if variables := self._conf.executor_environment():
+            self._driver.on_every_executor(partial(_set_variables, variables))
 
     @property
     def appName(self) -> str:
@@ -168,3 +171,7 @@ class Application:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} master={self.master} appName={self.appName}>"
+
+
+def _set_variables(variables: dict[str, str]) -> None:
+    os.environ.update(variables)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from types import GenericAlias
 from typing import Any, BinaryIO
 
 from mpirdd.roles.current import current_task, note_broadcast
@@ -17,6 +18,8 @@ class Broadcast:
     >>> sc.parallelize([2, 1]).map(lambda x: table.value[x]).collect()
     ['two', 'one']
     """
+
+    __class_getitem__: Any = classmethod(GenericAlias)  # for annotations: Broadcast[int]
 
     def __init__(self, driver: Driver, broadcast: int, value: Any) -> None:
         self._driver = driver

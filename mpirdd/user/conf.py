@@ -151,8 +151,11 @@ class Conf:
         >>> Conf().set("spark.default.parallelism", 8).set("mpirdd.spin_s", 0).settings()
         {'MPIRDD_PARALLELISM': '8', 'MPIRDD_SPIN_S': '0'}
         """
-        names = {key: _SETTINGS.get(key, key.removeprefix(_OWN)) for key in self._values
-                 if key in _SETTINGS or key.startswith(_OWN)}
+        names = {
+            key: _SETTINGS.get(key, key.removeprefix(_OWN))
+            for key in self._values
+            if key in _SETTINGS or key.startswith(_OWN)
+        }
         unknown = sorted(set(names.values()) - {field.name for field in fields(Settings)})
         if unknown:
             raise UsageError(f"unknown setting {', '.join(_OWN + name for name in unknown)}")
@@ -165,7 +168,9 @@ class Conf:
         {'A': '1'}
         """
         prefix = "spark.executorEnv."
-        return {key.removeprefix(prefix): value for key, value in self._values.items() if key.startswith(prefix)}
+        return {
+            key.removeprefix(prefix): value for key, value in self._values.items() if key.startswith(prefix)
+        }
 
     def copy(self) -> Conf:
         """A copy that can be changed by itself.

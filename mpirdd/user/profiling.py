@@ -93,7 +93,9 @@ class Profiles:
         dump_path: write profiles there at the end of the process, instead of printing those that were not shown.
     """
 
-    def __init__(self, context: Context, profiler: type[Profiler] | None, dump_path: str | None = None) -> None:
+    def __init__(
+        self, context: Context, profiler: type[Profiler] | None, dump_path: str | None = None
+    ) -> None:
         self._context, self._kind, self._dump_path = context, profiler, dump_path
         self._profilers: dict[int, Profiler] = {}
         self._shown: set[int] = set()

@@ -16,5 +16,10 @@ _spec = spec_from_file_location("engine_conftest", _FOLDER / "conftest.py")
 assert _spec is not None and _spec.loader is not None
 _engine = module_from_spec(_spec)
 _spec.loader.exec_module(_engine)
-globals().update({name: value for name, value in vars(_engine).items()
-                  if name.startswith("pytest_") or name in ("WORLD", "sc", "ranks", "executors")})
+globals().update(
+    {
+        name: value
+        for name, value in vars(_engine).items()
+        if name.startswith("pytest_") or name in ("WORLD", "sc", "ranks", "executors")
+    }
+)

@@ -13,15 +13,16 @@ _SLEEP = "sleeps 100 s in a task of a world of one, where tasks run in the drive
 EXEMPT: dict[str, str | dict[str, str]] = {
     "conf.py::SparkConf": {"conf._jconf ...": _JAVA},
     "core/context.py::SparkContext.applicationId": "its form depends on the scheduler, as PySpark says: here mpirdd-...",
-    "core/context.py::SparkContext.emptyRDD": {"sc.emptyRDD()\n": "how an RDD shows itself; here, <RDD 1: emptyRDD at ...>"},
+    "core/context.py::SparkContext.emptyRDD": {
+        "sc.emptyRDD()\n": "how an RDD shows itself; here, <RDD 1: emptyRDD at ...>"
+    },
     "core/context.py::SparkContext.getSystemProperty": _JAVA,
     "core/context.py::SparkContext.hadoopFile": _HADOOP,
     "core/context.py::SparkContext.hadoopRDD": _HADOOP,
     "core/context.py::SparkContext.newAPIHadoopFile": _HADOOP,
     "core/context.py::SparkContext.newAPIHadoopRDD": _HADOOP,
+    "core/context.py::SparkContext.sequenceFile": _HADOOP + "; the example writes with one",
     "core/context.py::SparkContext.uiWebUrl": "there is no web page: None",
-    "core/context.py::SparkContext.sequenceFile": _HADOOP,
-    "core/rdd.py::RDD.toDebugString": "how a lineage shows itself; here, by the operations and lines of the program",
     "core/rdd.py::RDD.saveAsHadoopDataset": _HADOOP,
     "core/rdd.py::RDD.saveAsHadoopFile": _HADOOP,
     "core/rdd.py::RDD.saveAsNewAPIHadoopDataset": _HADOOP,
@@ -35,14 +36,17 @@ EXEMPT: dict[str, str | dict[str, str]] = {
 LEAST_RANKS: dict[str, tuple[int, str]] = {
     "core/context.py::SparkContext.addJobTag": (2, _SLEEP),
     "core/context.py::SparkContext.setJobGroup": (2, _SLEEP),
-    "core/rdd.py::RDD.intersection": (3, "prints values in the order of their partitions, of which there must be four"),
+    "core/rdd.py::RDD.intersection": (
+        3,
+        "prints values in the order of their partitions, of which there must be four",
+    ),
     "core/rdd.py::RDDBarrier.mapPartitions": (3, "a barrier stage of 2 tasks needs 2 executors"),
     "core/rdd.py::RDDBarrier.mapPartitionsWithIndex": (5, "a barrier stage of 4 tasks needs 4 executors"),
 }
 """Docstrings that pass only on so many ranks."""
 
 DIFFERS: dict[str, str] = {
-    "parallelize_cuts_evenly": "PySpark cuts lists in batches of min(n // k, 1024) records, as it sends them to Java: 10 records in 4 "
-    "partitions become 2, 2, 2 and 4; here 2, 3, 2 and 3",
+    "parallelize_cuts_evenly": "PySpark cuts lists in batches of min(n // k, 1024) records, as it sends them to Java: "
+    "10 records in 4 partitions become 2, 2, 2 and 4; here 2, 3, 2 and 3",
 }
 """Small programs (``programs.py``) that do not give what PySpark gives, and why."""

@@ -20,7 +20,9 @@ _FIND = "import importlib.util as u; s = u.find_spec('pyspark'); print(s.submodu
 def package() -> Path | None:
     """The folder of the installed package ``pyspark``."""
     try:
-        found = subprocess.run([PYTHON, "-c", _FIND], capture_output=True, text=True, timeout=60, env=_environment())
+        found = subprocess.run(
+            [PYTHON, "-c", _FIND], capture_output=True, text=True, timeout=60, env=_environment()
+        )
     except OSError:
         return None
     return Path(found.stdout.strip()) if found.stdout.strip() else None
@@ -28,7 +30,11 @@ def package() -> Path | None:
 
 def why_not() -> str:
     """The reason for skipping what reads PySpark's package; empty if it is there."""
-    return "" if package() else f"pyspark is not installed for {PYTHON}: set MPIRDD_PYSPARK_PYTHON to a Python that has it"
+    return (
+        ""
+        if package()
+        else f"pyspark is not installed for {PYTHON}: set MPIRDD_PYSPARK_PYTHON to a Python that has it"
+    )
 
 
 def why_not_run() -> str:
@@ -36,15 +42,27 @@ def why_not_run() -> str:
     return why_not() or ("" if shutil.which("java") else "there is no java, which PySpark needs")
 
 
-def run(*words: str, parallelism: int | None = None, timeout_s: float = 150) -> subprocess.CompletedProcess[str]:
+def run(
+    *words: str, parallelism: int | None = None, timeout_s: float = 150
+) -> subprocess.CompletedProcess[str]:
     """A program under the real PySpark, on this machine alone."""
-    environment = {**_environment(), "PYSPARK_PYTHON": PYTHON, "SPARK_LOCAL_IP": "127.0.0.1", "PYTHONHASHSEED": "0"}
+    environment = {
+        **_environment(),
+        "PYSPARK_PYTHON": PYTHON,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYTHONHASHSEED": "0",
+    }
     if parallelism is not None:
         environment["PYSPARK_SUBMIT_ARGS"] = f"--conf spark.default.parallelism={parallelism} pyspark-shell"
-    return subprocess.run([PYTHON, *words], capture_output=True, text=True, timeout=timeout_s, env=environment)
+    return subprocess.run(
+        [PYTHON, *words], capture_output=True, text=True, timeout=timeout_s, env=environment
+    )
 
 
 def _environment() -> dict[str, str]:
     """Ours, but without what this run of tests put in for itself."""
-    return {name: value for name, value in os.environ.items()
-            if name != "PYTHONPATH" and not name.startswith(("OMPI_", "PMIX_", "PMI_", "PRTE_"))}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name != "PYTHONPATH" and not name.startswith(("OMPI_", "PMIX_", "PMI_", "PRTE_"))
+    }

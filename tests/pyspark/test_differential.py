@@ -19,7 +19,8 @@ from mpirdd.edge import session
 
 HERE = Path(__file__).parent
 PROGRAMS = [
-    node.name for node in ast.parse((HERE / "programs.py").read_text()).body
+    node.name
+    for node in ast.parse((HERE / "programs.py").read_text()).body
     if isinstance(node, ast.FunctionDef) and [argument.arg for argument in node.args.args] == ["sc"]
 ]
 RANKS = {"local[1]": 1, "local[3]": 4}
@@ -51,9 +52,21 @@ def _of_pyspark(folder: Path) -> dict[str, Any]:
 @cache
 def _of_mpirdd(folder: Path, master: str) -> dict[str, Any]:
     path = os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", "mpirdd", "run", "-n", str(RANKS[master]), "--pyspark",
-               str(HERE / "programs.py"), str(folder / "ours"), master]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120)
+    command = [
+        sys.executable,
+        "-m",
+        "mpirdd",
+        "run",
+        "-n",
+        str(RANKS[master]),
+        "--pyspark",
+        str(HERE / "programs.py"),
+        str(folder / "ours"),
+        master,
+    ]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return _read(folder / "ours")[master]  # type: ignore[no-any-return]
 

@@ -16,6 +16,7 @@ import installed
 import pytest
 
 from mpirdd.edge import session
+from mpirdd.words.errors import InvalidType, InvalidValue, MpirddError
 
 SOURCES = {
     "core/rdd.py": "core.rdd",
@@ -84,7 +85,9 @@ def test_passes_the_doctest_of_pyspark(name: str, module: str, text: str, tmp_pa
     unexpected = failed - set(exempt)
     assert not unexpected, output
     for reason in {exempt[place] for place in exempt}:
-        assert any(exempt[place] == reason for place in failed), f"{name} passes: its exemption ({reason}) can go"
+        assert any(exempt[place] == reason for place in failed), (
+            f"{name} passes: its exemption ({reason}) can go"
+        )
     if isinstance(reasons, str) and reasons:
         pytest.skip(reasons)
 
@@ -121,7 +124,9 @@ def _run(test: doctest.DocTest, module: str, folder: Path, *, stop_at_first: boo
         namespace["spark"] = SparkSession(namespace["sc"])
     test.globs = namespace
     output = io.StringIO()
-    runner = _Runner(_Checker(), optionflags=OPTIONS | (doctest.FAIL_FAST if stop_at_first else 0), verbose=False)
+    runner = _Runner(
+        _Checker(), optionflags=OPTIONS | (doctest.FAIL_FAST if stop_at_first else 0), verbose=False
+    )
     try:
         runner.run(test, out=output.write, clear_globs=False)
     finally:
@@ -131,7 +136,7 @@ def _run(test: doctest.DocTest, module: str, folder: Path, *, stop_at_first: boo
     return runner.failed, output.getvalue()
 
 
-_ERRORS = {"ValueError": "mpirdd.words.errors.InvalidValue:", "TypeError": "mpirdd.words.errors.InvalidType:"}
+_ERRORS = [("ValueError", InvalidValue), ("TypeError", InvalidType)]
 
 
 class _Checker(doctest.OutputChecker):
@@ -139,8 +144,11 @@ class _Checker(doctest.OutputChecker):
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
         if re.match(r"(py4j\.protocol\.)?Py4JJavaError: ", want):  # ours are caught by `except Py4JJavaError`
-            return got.startswith("mpirdd.words.errors.")
-        if (kind := want.partition(":")[0]) in _ERRORS and got.startswith(_ERRORS[kind]):
+            return got.startswith(f"{MpirddError.__module__}.")
+        if any(
+            want.startswith(f"{theirs}:") and got.startswith(f"{ours.__module__}.{ours.__name__}:")
+            for theirs, ours in _ERRORS
+        ):
             return True  # worded in our own way
         want = re.sub(r"<pyspark\.core\.(\w+)\.", "<mpirdd....", want)
         return super().check_output(want, got, optionflags) or _literal(want) == _literal(got) != ""
@@ -164,6 +172,8 @@ class _Runner(doctest.DocTestRunner):
         self.failed.add(test.examples.index(example))
         super().report_failure(out, test, example, got)
 
-    def report_unexpected_exception(self, out: Any, test: doctest.DocTest, example: doctest.Example, exc_info: Any) -> None:
+    def report_unexpected_exception(
+        self, out: Any, test: doctest.DocTest, example: doctest.Example, exc_info: Any
+    ) -> None:
         self.failed.add(test.examples.index(example))
         super().report_unexpected_exception(out, test, example, exc_info)

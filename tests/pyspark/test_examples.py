@@ -48,7 +48,12 @@ def run(ranks: int, *words: str, parallelism: int | None = None) -> subprocess.C
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "mpirdd", "run", "-n", str(ranks), *options, "--pyspark", *words]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=150, env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL
+        command,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -85,8 +90,12 @@ def test_wordcount_counts_as_pyspark_does(ranks: int) -> None:
 @both_sizes
 def test_sort_gives_the_numbers_in_order(ranks: int, tmp_path: Path) -> None:
     unsorted = [random.Random(7).randrange(-500, 500) for _ in range(2000)] * 2
-    (tmp_path / "numbers").write_text("".join(f"{a} {b}\n" for a, b in zip(unsorted[::2], unsorted[1::2], strict=True)))
-    assert output(ranks, example("sort"), str(tmp_path / "numbers")).split() == [str(number) for number in sorted(unsorted)]
+    (tmp_path / "numbers").write_text(
+        "".join(f"{a} {b}\n" for a, b in zip(unsorted[::2], unsorted[1::2], strict=True))
+    )
+    assert output(ranks, example("sort"), str(tmp_path / "numbers")).split() == [
+        str(number) for number in sorted(unsorted)
+    ]
 
 
 @both_sizes
@@ -101,7 +110,9 @@ def test_pagerank_ranks_as_pyspark_does(ranks: int) -> None:
     words = example("pagerank"), data("pagerank_data.txt"), "10"
     ours, theirs = lines(output(ranks, *words)), lines(output_of_pyspark(*words))
     assert [line.split()[0] for line in ours] == [line.split()[0] for line in theirs]
-    assert numbers(" ".join(ours)) == pytest.approx(numbers(" ".join(theirs)), rel=1e-12)  # another order of sums
+    assert numbers(" ".join(ours)) == pytest.approx(
+        numbers(" ".join(theirs)), rel=1e-12
+    )  # another order of sums
 
 
 @both_sizes
@@ -114,7 +125,9 @@ def test_kmeans_finds_the_same_centers(ranks: int) -> None:
 @both_sizes
 def test_als_has_the_same_errors(ranks: int) -> None:
     """Its random numbers come from a seed."""
-    assert output(ranks, example("als"), "20", "30", "4", "3", "3") == output_of_pyspark(example("als"), "20", "30", "4", "3", "3")
+    assert output(ranks, example("als"), "20", "30", "4", "3", "3") == output_of_pyspark(
+        example("als"), "20", "30", "4", "3", "3"
+    )
 
 
 @both_sizes
@@ -132,7 +145,9 @@ def test_logistic_regression_ends_at_the_optimum(ranks: int, engine: str, tmp_pa
     generator = numpy.random.default_rng(5)
     points = generator.normal(size=(400, 10)) * 0.1
     labels = numpy.where(generator.random(400) < 0.5, 1.0, -1.0)
-    text = "\n".join(",".join(f"{x:.6f}" for x in (label, *point)) for label, point in zip(labels, points, strict=True))
+    text = "\n".join(
+        ",".join(f"{x:.6f}" for x in (label, *point)) for label, point in zip(labels, points, strict=True)
+    )
     (tmp_path / "points").write_text(text + "\n")
     words = example("logistic_regression"), str(tmp_path / "points"), "60"
     shown = output(ranks, *words) if engine == "mpirdd" else output_of_pyspark(*words)
@@ -161,7 +176,9 @@ def test_status_api_demo_sees_stages_and_gets_the_result(ranks: int) -> None:
 @both_sizes
 def test_stratified_sampling_gives_some_of_the_pairs(ranks: int) -> None:
     pairs = {(1, "a"), (1, "b"), (2, "c"), (2, "d"), (2, "e"), (3, "f")}
-    assert {eval(line) for line in lines(output(ranks, example("mllib/stratified_sampling_example")))} <= pairs
+    assert {
+        eval(line) for line in lines(output(ranks, example("mllib/stratified_sampling_example")))
+    } <= pairs
 
 
 FOR_SPARK_ONLY: list[tuple[str, Sequence[str], str]] = [
@@ -174,7 +191,9 @@ FOR_SPARK_ONLY: list[tuple[str, Sequence[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "words", "missing"), FOR_SPARK_ONLY, ids=[name for name, _, _ in FOR_SPARK_ONLY])
+@pytest.mark.parametrize(
+    ("name", "words", "missing"), FOR_SPARK_ONLY, ids=[name for name, _, _ in FOR_SPARK_ONLY]
+)
 def test_what_needs_spark_says_so(name: str, words: Sequence[str], missing: str) -> None:
     done = run(1, example(name), *words)
     last = done.stderr.strip().splitlines()[-1]
@@ -183,11 +202,15 @@ def test_what_needs_spark_says_so(name: str, words: Sequence[str], missing: str)
     assert missing in last
 
 
-@pytest.mark.parametrize("start", [
-    lambda program: ["-m", "mpirdd", "--pyspark", program],
-    lambda program: ["-m", "mpirdd", "run", "-n", "1", "--pyspark", program],
-    lambda program: ["-m", "mpirdd", "run", "-n", "2", "--pyspark", program, "--pyspark"],
-], ids=["python -m mpirdd", "mpirdd run -n 1", "mpirdd run -n 2"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda program: ["-m", "mpirdd", "--pyspark", program],
+        lambda program: ["-m", "mpirdd", "run", "-n", "1", "--pyspark", program],
+        lambda program: ["-m", "mpirdd", "run", "-n", "2", "--pyspark", program, "--pyspark"],
+    ],
+    ids=["python -m mpirdd", "mpirdd run -n 1", "mpirdd run -n 2"],
+)
 def test_the_option_gives_the_stand_in(start: Callable[[str], list[str]], tmp_path: Path) -> None:
     """... in whichever way the program is started, on all ranks; what follows the program's name is the program's."""
     program = tmp_path / "program.py"
@@ -200,7 +223,11 @@ def test_the_option_gives_the_stand_in(start: Callable[[str], list[str]], tmp_pa
     words = start(str(program))
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": path}
+        [sys.executable, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": path},
     )
     given = ["--pyspark"] if words[-1] == "--pyspark" else []
     assert done.stdout == f"a name [StorageLevel(False, True, False, False, 1)] {given}\n", done.stderr
@@ -208,9 +235,14 @@ def test_the_option_gives_the_stand_in(start: Callable[[str], list[str]], tmp_pa
 
 def test_without_the_option_there_is_no_stand_in(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
-    program.write_text("import importlib.util as u; s = u.find_spec('pyspark'); print('mpirdd' in s.origin if s else False)\n")
+    program.write_text(
+        "import importlib.util as u; s = u.find_spec('pyspark'); print('mpirdd' in s.origin if s else False)\n"
+    )
     done = subprocess.run(
-        [sys.executable, "-m", "mpirdd", str(program)], capture_output=True, text=True, timeout=60,
+        [sys.executable, "-m", "mpirdd", str(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.stdout == "False\n", done.stderr

@@ -22,7 +22,10 @@ class _Active:
 
 
 class SparkContext(session.Context):
-    """See ``mpirdd.Context``. The arguments are PySpark's, and win over ``conf``; serializers, batches and gateways mean nothing here."""
+    """See ``mpirdd.Context``. The arguments are PySpark's, and win over ``conf``.
+
+    Those for serializers, batches and gateways mean nothing here.
+    """
 
     _active_spark_context = _Active()
 
@@ -66,7 +69,12 @@ class SparkContext(session.Context):
         return self.getConf().executor_environment()
 
     def textFile(
-        self, name: str, minPartitions: int | None = None, use_unicode: bool = True, *, errors: str = "replace"
+        self,
+        name: str,
+        minPartitions: int | None = None,
+        use_unicode: bool = True,
+        *,
+        errors: str = "replace",
     ) -> RDD:
         """As in mpirdd, but bytes that are not UTF-8 become U+FFFD, as in PySpark, and do not fail the job."""
         return super().textFile(name, minPartitions, use_unicode, errors=errors)

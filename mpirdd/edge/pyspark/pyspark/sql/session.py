@@ -36,11 +36,18 @@ class Builder(HasAbsentMembers):
         return self.config("spark.master", master)
 
     def config(
-        self, key: str | None = None, value: Any = None, conf: Conf | None = None, *, map: Mapping[str, Any] | None = None
+        self,
+        key: str | None = None,
+        value: Any = None,
+        conf: Conf | None = None,
+        *,
+        map: Mapping[str, Any] | None = None,
     ) -> Builder:
         self._options.setAll([*(conf.getAll() if conf else ()), *(map or {}).items()])
         if key is not None:
-            self._options.set(key, {True: "true", False: "false"}[value] if isinstance(value, bool) else value)
+            self._options.set(
+                key, {True: "true", False: "false"}[value] if isinstance(value, bool) else value
+            )
         return self
 
     def getOrCreate(self) -> SparkSession:
@@ -63,9 +70,9 @@ class SparkSession(HasAbsentMembers):
     _instead = "use sparkContext and RDDs, or read.text(path).rdd; DataFrames and SQL need Spark"
     builder = _NewBuilder()
 
-    def __init__(self, sparkContext: SparkContext, jsparkSession: None = None, options: Mapping[str, Any] = {}) -> None:  # noqa: B006
+    def __init__(self, sparkContext: SparkContext) -> None:
         self._context = sparkContext
-        self.conf = SparkConf().setAll(sparkContext.getConf().getAll()).setAll(options.items())
+        self.conf = SparkConf().setAll(sparkContext.getConf().getAll())
 
     @property
     def sparkContext(self) -> SparkContext:
@@ -128,7 +135,9 @@ class Text(HasAbsentMembers):
         context = self.sparkSession.sparkContext
         if self._whole:
             return context.wholeTextFiles(self._paths).values().mapPartitions(_as_rows)
-        return context.textFile(self._paths, _partitions(self._paths, context.defaultParallelism)).mapPartitions(_as_rows)
+        return context.textFile(
+            self._paths, _partitions(self._paths, context.defaultParallelism)
+        ).mapPartitions(_as_rows)
 
 
 def _partitions(paths: str, parallelism: int) -> int:
