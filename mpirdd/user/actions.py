@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,25 @@ class Actions(Handle):
         if prefetchPartitions:
             return _prefetched(fetch, self.getNumPartitions(), self._context._inheritance())
         return (record for partition in range(self.getNumPartitions()) for record in fetch([partition])[0])
+
+    def collectWithJobGroup(self, groupId: str, description: str, interruptOnCancel: bool = False) -> list[Any]:
+        """``collect``, in a job group. An action. Deprecated: use ``setJobGroup``, in an ``InheritableThread``.
+
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     sc.parallelize([1, 2]).collectWithJobGroup("a group", "described")
+        [1, 2]
+        """
+        warnings.warn("collectWithJobGroup is deprecated: use setJobGroup and collect", FutureWarning, stacklevel=2)
+        names = ("spark.jobGroup.id", "spark.job.description")
+        before = [self._context.getLocalProperty(name) for name in names]
+        self._context.setJobGroup(groupId, description, interruptOnCancel)
+        try:
+            return self.collect()
+        finally:
+            for name, value in zip(names, before, strict=True):
+                self._context.setLocalProperty(name, value)
 
     def count(self) -> int:
         """The number of records.

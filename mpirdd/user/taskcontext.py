@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from mpirdd.roles.current import CurrentTask, current_task
-from mpirdd.words.errors import UsageError
+from mpirdd.words.errors import NotSupported, UsageError
 
 
 class TaskContext:
@@ -60,9 +61,18 @@ class TaskContext:
         """Cores of a task: one, as an executor is one process."""
         return 1
 
+    def cpuAmount(self) -> Decimal:
+        """Cores of a task: one, as a decimal number."""
+        return Decimal(1)
+
     def resources(self) -> dict[str, Any]:
-        """Accelerators assigned to the task: mpirdd assigns none."""
-        raise UsageError("mpirdd assigns no accelerators to tasks; use what the rank sees, such as CUDA_VISIBLE_DEVICES")
+        """Accelerators assigned to the task: none. Use what the rank sees, such as CUDA_VISIBLE_DEVICES."""
+        return {}
+
+    @classmethod
+    def from_json(cls, json: dict[str, Any]) -> NoReturn:
+        """Raises NotSupported: contexts come from executors, not from a JVM's messages. Use ``get``."""
+        raise NotSupported(f"{cls.__name__}.from_json reads a message of a JVM; use {cls.__name__}.get() inside a task")
 
 
 class BarrierTaskInfo:

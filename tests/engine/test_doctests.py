@@ -16,6 +16,7 @@ MODULES = [
     *(f"mpirdd.user.{module.name}" for module in pkgutil.iter_modules(mpirdd.user.__path__)),
     "mpirdd",
     f"{edge.__name__}.session",
+    f"{edge.__name__}.threads",
 ]
 
 

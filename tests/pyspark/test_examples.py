@@ -10,7 +10,7 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -200,49 +200,3 @@ def test_what_needs_spark_says_so(name: str, words: Sequence[str], missing: str)
     assert done.returncode == 1
     assert "mpirdd" in last
     assert missing in last
-
-
-@pytest.mark.parametrize(
-    "start",
-    [
-        lambda program: ["-m", "mpirdd", "--pyspark", program],
-        lambda program: ["-m", "mpirdd", "run", "-n", "1", "--pyspark", program],
-        lambda program: ["-m", "mpirdd", "run", "-n", "2", "--pyspark", program, "--pyspark"],
-    ],
-    ids=["python -m mpirdd", "mpirdd run -n 1", "mpirdd run -n 2"],
-)
-def test_the_option_gives_the_stand_in(start: Callable[[str], list[str]], tmp_path: Path) -> None:
-    """... in whichever way the program is started, on all ranks; what follows the program's name is the program's."""
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import sys\n"
-        "from pyspark import SparkContext, StorageLevel\n"
-        "sc = SparkContext('local[4]', 'a name')\n"
-        "print(sc.appName, sc.parallelize([1]).map(lambda x: StorageLevel.MEMORY_ONLY).collect(), sys.argv[1:])\n"
-    )
-    words = start(str(program))
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    given = ["--pyspark"] if words[-1] == "--pyspark" else []
-    assert done.stdout == f"a name [StorageLevel(False, True, False, False, 1)] {given}\n", done.stderr
-
-
-def test_without_the_option_there_is_no_stand_in(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import importlib.util as u; s = u.find_spec('pyspark'); print('mpirdd' in s.origin if s else False)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "mpirdd", str(program)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.stdout == "False\n", done.stderr

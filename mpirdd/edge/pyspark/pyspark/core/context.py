@@ -79,6 +79,12 @@ class SparkContext(session.Context):
         """As in mpirdd, but bytes that are not UTF-8 become U+FFFD, as in PySpark, and do not fail the job."""
         return super().textFile(name, minPartitions, use_unicode, errors=errors)
 
+    def wholeTextFiles(
+        self, path: str, minPartitions: int | None = None, use_unicode: bool = True, *, errors: str = "replace"
+    ) -> RDD:
+        """As in mpirdd, but bytes that are not UTF-8 become U+FFFD, as in PySpark, and do not fail the job."""
+        return super().wholeTextFiles(path, minPartitions, use_unicode, errors=errors)
+
     def __getattr__(self, name: str) -> Any:
         if name in ("_jsc", "_jvm", "_gateway"):
             raise AbsentMember(f"mpirdd has no SparkContext.{name}: there is no Java behind it")
