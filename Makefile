@@ -24,7 +24,7 @@ test-mpich: $(MPICH_VENV)/installed
 
 # PySpark's own examples and doctests, and the same programs on both; what needs Java is skipped without.
 test-pyspark: $(VENV)/installed $(PYSPARK_VENV)/installed
-	MPIRDD_PYSPARK_PYTHON=$(abspath $(PYSPARK_VENV))/bin/python $(VENV)/bin/python -m tests pyspark pyspark@4
+	MPIRDD_PYSPARK_PYTHON=$(abspath $(PYSPARK_VENV))/bin/python $(VENV)/bin/python -m tests pyspark pyspark@5
 
 # The main suites on every other Python 3.10 to 3.13 at hand.
 test-pythons:

@@ -22,8 +22,8 @@ _HOMES = {
     "mpirdd.user.storagelevel": ("StorageLevel",),
     "mpirdd.user.taskcontext": ("BarrierTaskContext", "TaskContext"),
     "mpirdd.words.errors": (
-        "ClusterError", "InputError", "InternalError", "InvalidType", "InvalidValue", "JobCancelled", "MpirddError", "NotSupported",
-        "RecordError", "TaskError", "UsageError",
+        "ClusterError", "InputError", "InternalError", "InvalidType", "InvalidValue", "JobCancelled", "MpirddError",
+        "NotSupported", "RecordError", "TaskError", "UsageError",
     ),
 }
 __all__ = [

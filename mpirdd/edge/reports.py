@@ -1,4 +1,5 @@
-"""How an uncaught error of mpirdd looks on stderr: the program's own lines and the message, without the engine's frames."""
+"""How an uncaught error of mpirdd looks on stderr: the program's own lines and the message, without the
+engine's frames."""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-"""Pickle files, as PySpark writes them: batches of records, pickled, within Java's serialization, within a SequenceFile.
+"""Pickle files, as PySpark writes them: batches of records, pickled, within Java's serialization, within a
+SequenceFile.
 
-A record of the SequenceFile is (null, bytes). The bytes are a Java stream that holds one ``byte[][]`` of ten byte arrays,
-and each of these is the pickle of a list of records. Of Java's serialization just that is written and read.
+A record of the SequenceFile is (null, bytes). The bytes are a Java stream that holds one ``byte[][]`` of ten
+byte arrays, and each of these is the pickle of a list of records. Of Java's serialization just that is written
+and read.
 
-Records are pickled with cloudpickle, as in PySpark: what the program's own file defines goes along by value. Unpickling can
-run code, so read only files that you trust.
+Records are pickled with cloudpickle, as in PySpark: what the program's own file defines goes along by value.
+Unpickling can run code, so read only files that you trust.
 """
 
 from __future__ import annotations
@@ -63,8 +65,8 @@ def write_pickles(records: Iterable[Any], batch_size: int) -> Iterator[bytes]:
 def read_pickles(split: TextSplit) -> Iterator[Any]:
     """The records in the part of a file that belongs to ``split``.
 
-    Raises:
-        InputError: while reading. The file is no pickle file, is damaged or gone, or refers to what cannot be imported here.
+    Raises: InputError: while reading. The file is no pickle file, is damaged or gone, or refers to what cannot
+        be imported here.
     """
     groups = map(partial(_unpickled_group, split.path), read_records(split))
     return chain.from_iterable(chain.from_iterable(groups))

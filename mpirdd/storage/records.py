@@ -46,7 +46,8 @@ def group_binary_files(files: Sequence[InputFile], min_partitions: int, parallel
 def _grouped(files: Sequence[InputFile], enough: int) -> list[FileGroup]:
     """One file after the other until there are ``enough`` bytes. What is left, and the empty files, go together.
 
-    This is what Hadoop's ``CombineFileInputFormat`` makes of files that are all on one host. (An empty file has no host.)
+    This is what Hadoop's ``CombineFileInputFormat`` makes of files that are all on one host. (An empty file has
+    no host.)
     """
     groups: list[FileGroup] = []
     group: list[InputFile] = []
@@ -65,8 +66,8 @@ def _grouped(files: Sequence[InputFile], enough: int) -> list[FileGroup]:
 def read_texts(group: FileGroup, *, use_unicode: bool, errors: str) -> Iterator[tuple[str | bytes, str | bytes]]:
     """(address, text) of each file; compressed ones are unpacked. Both as UTF-8 bytes unless ``use_unicode``.
 
-    Raises:
-        InputError: while reading. A file is gone, cannot be read or decompressed, or is not UTF-8 and ``errors`` is strict.
+    Raises: InputError: while reading. A file is gone, cannot be read or decompressed, or is not UTF-8 and
+        ``errors`` is strict.
     """
     for file in group:
         with _clear_errors(file.path), _unpacking(file.path) as opened:

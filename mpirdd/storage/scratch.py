@@ -1,7 +1,8 @@
 """A private folder on this host's local disk, for as long as a process needs it.
 
-It has mode 0700 and a name that cannot be guessed. ``remove`` takes it away; a process that is killed cannot, so the next one
-that makes a folder of the same purpose on this host does it. It knows by a lock: the system frees a dead process's.
+It has mode 0700 and a name that cannot be guessed. ``remove`` takes it away; a process that is killed cannot,
+so the next one that makes a folder of the same purpose on this host does it. It knows by a lock: the system
+frees a dead process's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Hadoop's SequenceFile, version 6: pairs of Writables, in a file that can be read from any offset on.
 
-A file is a header, with the classes of its keys and values and 16 random bytes, and records. The 16 bytes come again every
-100 KB, after an escape (-1 where a length is due): a *sync point*. There are three layouts:
+A file is a header, with the classes of its keys and values and 16 random bytes, and records. The 16 bytes come
+again every 100 KB, after an escape (-1 where a length is due): a *sync point*. There are three layouts:
 
     plain     a record is: length, key's length, key, value
     record    the same, each value compressed by itself
@@ -94,7 +94,8 @@ class Wanted:
 
 
 def plan_splits(files: Sequence[InputFile], min_partitions: int) -> list[TextSplit]:
-    """The splits of ``files``, in order, of equal size but at least ``SYNC_BYTES``; empty files have none. As Hadoop's."""
+    """The splits of ``files``, in order, of equal size but at least ``SYNC_BYTES``; empty files have none. As
+    Hadoop's."""
     goal_bytes = sum(file.size for file in files) // max(min_partitions, 1)
     return cut_files(files, max(SYNC_BYTES, min(goal_bytes, BLOCK_BYTES)))
 
@@ -122,8 +123,8 @@ Run = tuple[list[int], list[bytes], list[bytes]]
 def read_records(split: TextSplit, wanted: Wanted = Wanted()) -> Iterator[tuple[Any, Any]]:
     """The pairs in the part of a file that belongs to ``split``.
 
-    Raises:
-        InputError: while reading. The file is no SequenceFile, is damaged or gone, or holds classes that are not known here.
+    Raises: InputError: while reading. The file is no SequenceFile, is damaged or gone, or holds classes that
+        are not known here.
     """
     return chain.from_iterable(_decoded_runs(split, wanted))
 
@@ -207,7 +208,8 @@ class _File:
         return _Header(Format(key, value, layout, codec), self._take(_SYNC_LENGTH), self._position)
 
     def _class(self, what: str, named: str, noted: str | None, asked: str | None, errors: str) -> Writable:
-        """What decodes the class that the file names. For arrays, and classes not known here, what the reader asks for."""
+        """What decodes the class that the file names. For arrays, and classes not known here, what the reader
+        asks for."""
         try:
             if noted is not None and noted.partition("<")[0] == named:
                 return writable(noted, errors)

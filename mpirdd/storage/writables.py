@@ -6,12 +6,13 @@ The pairs of types are PySpark's:
     Text str    BytesWritable bytearray (also written from bytes)    MapWritable, SortedMapWritable dict
     ArrayWritable, TwoDArrayWritable tuple
 
-A ``MapWritable`` says of each key and value which class it is. An array says nothing of its elements, and a file only that
-it holds ``ArrayWritable``; so here the name of a class may be ``org.apache.hadoop.io.ArrayWritable<org.apache.hadoop.io.Text>``.
+A ``MapWritable`` says of each key and value which class it is. An array says nothing of its elements, and a
+file only that it holds ``ArrayWritable``; so here the name of a class may be
+``org.apache.hadoop.io.ArrayWritable<org.apache.hadoop.io.Text>``.
 
-Reading never trusts a length: each is held against the bytes that are there before anything is made of that size. What does not
-fit raises ValueError (or a subclass, or TypeError for a value that cannot be a dict's key), a class that is not known UsageError;
-the caller knows file and offset.
+Reading never trusts a length: each is held against the bytes that are there before anything is made of that
+size. What does not fit raises ValueError (or a subclass, or TypeError for a value that cannot be a dict's key),
+a class that is not known UsageError; the caller knows file and offset.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ PACKAGE = "org.apache.hadoop.io."
 
 _INT, _SHORT = Struct(">i"), Struct(">H")
 _MOST_WITHOUT_BYTES = 1 << 10
-"""Elements of an array that take no bytes (nulls): that many are believed, as nothing holds their number against the data."""
+"""Elements of an array that take no bytes (nulls): that many are believed, as nothing holds their number
+against the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ def _whole(read: Callable[[bytes, int], tuple[Any, int]], data: bytes) -> Any:
 
 
 def vint(value: int) -> bytes:
-    """Hadoop's variable-length integer: one byte for -112 to 127, else a byte that says sign and length, and the digits."""
+    """Hadoop's variable-length integer: one byte for -112 to 127, else a byte that says sign and length, and
+    the digits."""
     if -112 <= value <= 127:
         return (value & 0xFF).to_bytes(1, "big")
     digits = value if value >= 0 else ~value
@@ -321,7 +324,8 @@ _MAPS = (PACKAGE + "MapWritable", PACKAGE + "SortedMapWritable")
 
 @cache
 def writable(name: str, errors: str = "strict") -> Writable:
-    """The class of this name; within ``org.apache.hadoop.io`` the last part will do. Elements of an array in angle brackets.
+    """The class of this name; within ``org.apache.hadoop.io`` the last part will do. Elements of an array in
+    angle brackets.
 
     Args:
         errors: what to do about ``Text`` that is not UTF-8, as for ``bytes.decode``.

@@ -154,19 +154,23 @@ class Application:
         raise NotSupported("getSystemProperty reads a property of Java; here, use getConf().get(key), or os.environ")
 
     def newAPIHadoopFile(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raises NotSupported: Hadoop's input formats are Java classes. Use textFile, sequenceFile, binaryFiles or pickleFile."""
+        """Raises NotSupported: Hadoop's input formats are Java classes. Use textFile, sequenceFile, binaryFiles
+        or pickleFile."""
         raise NotSupported(f"newAPIHadoopFile: {_FORMATS}")
 
     def newAPIHadoopRDD(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raises NotSupported: Hadoop's input formats are Java classes. Use textFile, sequenceFile, binaryFiles or pickleFile."""
+        """Raises NotSupported: Hadoop's input formats are Java classes. Use textFile, sequenceFile, binaryFiles
+        or pickleFile."""
         raise NotSupported(f"newAPIHadoopRDD: {_FORMATS}")
 
     def hadoopFile(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raises NotSupported: Hadoop's input formats are Java classes. Use textFile, sequenceFile, binaryFiles or pickleFile."""
+        """Raises NotSupported: Hadoop's input formats are Java classes. Use textFile, sequenceFile, binaryFiles
+        or pickleFile."""
         raise NotSupported(f"hadoopFile: {_FORMATS}")
 
     def hadoopRDD(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raises NotSupported: Hadoop's input formats are Java classes. Use textFile, sequenceFile, binaryFiles or pickleFile."""
+        """Raises NotSupported: Hadoop's input formats are Java classes. Use textFile, sequenceFile, binaryFiles
+        or pickleFile."""
         raise NotSupported(f"hadoopRDD: {_FORMATS}")
 
     def __repr__(self) -> str:

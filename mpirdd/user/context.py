@@ -156,7 +156,8 @@ class Context(Jobs, Application, Sources, Files):
         return Broadcast(self._driver, next(self._ids), value)
 
     def accumulator(self, value: Any, accum_param: AccumulatorParam | None = None) -> Accumulator:
-        """A sum that tasks add to, starting at ``value``. Numbers need no ``accum_param``; other types raise TypeError without.
+        """A sum that tasks add to, starting at ``value``. Numbers need no ``accum_param``; other types raise
+        TypeError without.
 
         >>> seen = sc.accumulator(0)
         >>> sc.parallelize([1, 2, 3]).foreach(lambda x: seen.add(1))
@@ -204,7 +205,8 @@ class Context(Jobs, Application, Sources, Files):
         return RDD(self, node)
 
     def _before_first_use(self, node: Node, prepare: Callable[[], None]) -> None:
-        """``prepare`` runs jobs of its own that the node's functions need; once, before the first job that needs the node."""
+        """``prepare`` runs jobs of its own that the node's functions need; once, before the first job that
+        needs the node."""
         self._preparations[node] = _Once(prepare)
 
     def _run(

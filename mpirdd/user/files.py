@@ -1,7 +1,8 @@
 """Files that the program adds for its tasks: data, modules, archives.
 
-The driver keeps a copy in a private folder of its own, so that its functions find the file in the same way, and sends the file to
-every executor once. There it lies in a private folder too, one for each process, that goes when the Context stops.
+The driver keeps a copy in a private folder of its own, so that its functions find the file in the same way, and
+sends the file to every executor once. There it lies in a private folder too, one for each process, that goes
+when the Context stops.
 
 What is sent is a file's bytes, or an archive's, which each executor unpacks; a folder travels as a tar archive.
 """
@@ -50,7 +51,8 @@ class SparkFiles:
 
     @classmethod
     def get(cls, filename: str) -> str:
-        """The path of a file that was added by ``addFile``, ``addPyFile`` or ``addArchive`` (a folder then), by its name.
+        """The path of a file that was added by ``addFile``, ``addPyFile`` or ``addArchive`` (a folder then), by
+        its name.
 
         Raises:
             ClusterError: the file was sent, but could not be written on this host.
@@ -79,7 +81,8 @@ class SparkFiles:
 
 
 class Files:
-    """The part of a Context that ships files. None of these runs a job; executors have a file before their next task."""
+    """The part of a Context that ships files. None of these runs a job; executors have a file before their next
+    task."""
 
     _driver: Driver
 
@@ -113,7 +116,8 @@ class Files:
         self._add(self._files, _address(found), lambda: _packed(found, _name_of(found)))
 
     def addPyFile(self, path: str) -> None:
-        """Send a ``.py`` file, or a package as ``.zip`` or ``.egg``, to all executors, for tasks and this program to import.
+        """Send a ``.py`` file, or a package as ``.zip`` or ``.egg``, to all executors, for tasks and this
+        program to import.
 
         Raises:
             InputError, UsageError: as ``addFile``.

@@ -1,7 +1,8 @@
 """Profiles of the Python code in tasks, when the setting ``profile`` is on.
 
-Each RDD on which an action or a shuffle runs gets a profiler. Its object goes to the executors, runs each task's work there, and
-brings the figures back through an accumulator. A profiler of one's own is a subclass of ``BasicProfiler``.
+Each RDD on which an action or a shuffle runs gets a profiler. Its object goes to the executors, runs each
+task's work there, and brings the figures back through an accumulator. A profiler of one's own is a subclass of
+``BasicProfiler``.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ class Sinks(Handle):
     """Each runs a job; none changes the RDD. ``path`` is a folder that does not exist yet, where all ranks see it."""
 
     def saveAsTextFile(self, path: str, compressionCodecClass: str | None = None) -> None:
-        """Write ``str(record)`` and a newline for each record (bytes as they are), a ``part-NNNNN`` file a partition. An action.
+        """Write ``str(record)`` and a newline for each record (bytes as they are), a ``part-NNNNN`` file a
+        partition. An action.
 
         Args:
             compressionCodecClass: None, or ``gz``, ``bz2``, ``xz``, or the name of Hadoop's codec for one of them.
@@ -69,22 +70,22 @@ class Sinks(Handle):
         keyClass: str | None = None,
         valueClass: str | None = None,
     ) -> None:
-        """Write (key, value) pairs as Hadoop SequenceFiles. An action, and ``take(1)`` before it unless both classes are named.
+        """Write (key, value) pairs as Hadoop SequenceFiles. An action, and ``take(1)`` before it unless both
+        classes are named.
 
-        The first record says what the classes are, so all keys must be of one type, and all values: bool, int (of 32 bits;
-        or of 64, if the first one needs them), float, str, bytes or bytearray, None, a dict of these, or a tuple of items
-        of one of these types.
+        The first record says what the classes are, so all keys must be of one type, and all values: bool, int
+        (of 32 bits; or of 64, if the first one needs them), float, str, bytes or bytearray, None, a dict of
+        these, or a tuple of items of one of these types.
 
-        Args:
-            compressionCodecClass: None, or ``zlib``, ``gzip``, ``bzip2``, or the name of Hadoop's codec for one of them;
+        Args: compressionCodecClass: None, or ``zlib``, ``gzip``, ``bzip2``, or the name of Hadoop's codec for
+            one of them;
                 compresses in blocks of 1 MB.
             keyClass, valueClass: what to write, where the first record is no guide, or is missing:
                 ``org.apache.hadoop.io.LongWritable``, say.
 
-        Raises:
-            UsageError: the folder exists or cannot be written, a class or codec is not known, or there is no record and no class.
-            RecordError: there is no Writable for the first record.
-            TaskError: a record is not a pair, or is not of the first one's classes.
+        Raises: UsageError: the folder exists or cannot be written, a class or codec is not known, or there is
+            no record and no class. RecordError: there is no Writable for the first record. TaskError: a record
+            is not a pair, or is not of the first one's classes.
 
         >>> import tempfile, os
         >>> folder = os.path.join(tempfile.mkdtemp(), "out")
@@ -107,7 +108,8 @@ class Sinks(Handle):
         self._save("saveAsSequenceFile", path, partial(steps.write_sequence, keyClass, valueClass, codec))
 
     def _save(self, operation: str, path: str, write: Callable[..., str]) -> None:
-        """Run ``write(where, partition, records)``, which gives the part's name, on all partitions, and commit the parts."""
+        """Run ``write(where, partition, records)``, which gives the part's name, on all partitions, and commit
+        the parts."""
         self._context._check_usable()
         token = outputs.start_output(path)
         try:

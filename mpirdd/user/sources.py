@@ -49,7 +49,8 @@ class Sources:
     ) -> RDD:
         """(address, text) of each file, in the order of their names. Each file must fit in memory.
 
-        The address is ``file:`` and the file's path. Small files share a partition; ``.gz``, ``.bz2`` and ``.xz`` are unpacked.
+        The address is ``file:`` and the file's path. Small files share a partition; ``.gz``, ``.bz2`` and
+        ``.xz`` are unpacked.
 
         Args:
             minPartitions: about so many partitions, where there are files enough.
@@ -92,9 +93,8 @@ class Sources:
 
         For numbers, ``mapPartitions`` with ``numpy.frombuffer(b"".join(records), dtype)`` is the fast way on.
 
-        Raises:
-            UsageError: ``recordLength`` is not a whole number of 1 or more.
-            InputError: at once, if a file is missing, compressed, or has a size that is no multiple of ``recordLength``.
+        Raises: UsageError: ``recordLength`` is not a whole number of 1 or more. InputError: at once, if a file
+            is missing, compressed, or has a size that is no multiple of ``recordLength``.
 
         >>> import os, tempfile
         >>> path = os.path.join(tempfile.mkdtemp(), "records")
@@ -112,8 +112,8 @@ class Sources:
 
         Only for files that you trust: unpickling can run code.
 
-        Raises:
-            InputError: at once, if a file is missing; from the job, if it is damaged, or needs a class that cannot be imported.
+        Raises: InputError: at once, if a file is missing; from the job, if it is damaged, or needs a class that
+            cannot be imported.
 
         >>> import os, tempfile
         >>> path = os.path.join(tempfile.mkdtemp(), "pickled")
@@ -136,21 +136,23 @@ class Sources:
         *,
         errors: str = "strict",
     ) -> RDD:
-        """The (key, value) pairs of Hadoop SequenceFiles; plain, or compressed by record or by block with zlib, gzip or bzip2.
+        """The (key, value) pairs of Hadoop SequenceFiles; plain, or compressed by record or by block with zlib,
+        gzip or bzip2.
 
-        ``BytesWritable`` gives ``bytearray``, ``MapWritable`` a dict, an array a tuple, ``NullWritable`` None; ``Text`` and the
-        number classes what one expects.
+        ``BytesWritable`` gives ``bytearray``, ``MapWritable`` a dict, an array a tuple, ``NullWritable`` None;
+        ``Text`` and the number classes what one expects.
 
         Args:
             keyClass, valueClass: only needed for arrays, of which a file does not say what their elements are:
-                ``org.apache.hadoop.io.ArrayWritable<org.apache.hadoop.io.IntWritable>``. Else a file's own classes count.
+                ``org.apache.hadoop.io.ArrayWritable<org.apache.hadoop.io.IntWritable>``. Else a file's own
+                classes count.
             keyConverter, valueConverter: must be None, as they name Java classes; use ``map``.
             minSplits: at least so many partitions, of at least 100 KB each.
             batchSize: accepted; there is nothing to batch.
             errors: what to do with ``Text`` that is not UTF-8: ``strict`` fails, ``replace`` and ``ignore`` go on.
 
-        Raises:
-            InputError: at once, if a file is missing; from the job, if it is no SequenceFile, is damaged (it names file and
+        Raises: InputError: at once, if a file is missing; from the job, if it is no SequenceFile, is damaged
+            (it names file and
                 offset), or holds classes or a compression that are not known here.
 
         >>> import os, tempfile
@@ -161,7 +163,7 @@ class Sources:
         """
         for name, converter in (("keyConverter", keyConverter), ("valueConverter", valueConverter)):
             if converter is not None:
-                raise NotSupported(f"{name} names a Java class, and there is no Java here; convert with map(...) or mapValues(...)")
+                raise NotSupported(f"{name} names a Java class, and there is no Java here; convert with map() or mapValues()")
         splits = sequencefile.plan_splits(text.find_inputs(path), self._least(minSplits))
         wanted = sequencefile.Wanted(keyClass, valueClass, errors)
         return self._source(f"sequenceFile({path})", partial(sequencefile.read_records, wanted=wanted), splits)

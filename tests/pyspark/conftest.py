@@ -1,4 +1,5 @@
-"""PySpark's names on mpirdd. The ranks and the hooks are those of the engine's tests: rank 0 runs the tests, the others serve."""
+"""PySpark's names on mpirdd. The ranks and the hooks are those of the engine's tests: rank 0 runs the tests,
+the others serve."""
 
 from __future__ import annotations
 

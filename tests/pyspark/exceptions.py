@@ -1,7 +1,7 @@
 """Which of PySpark's own doctests mpirdd does not pass, and why. An entry that is no longer needed fails the test.
 
-Keys are ``file::docstring``. A value is the reason for the whole docstring, or a reason for each example by a part of its source;
-a part that ends in " ..." stands for that example and all that follow it.
+Keys are ``file::docstring``. A value is the reason for the whole docstring, or a reason for each example by a
+part of its source; a part that ends in " ..." stands for that example and all that follow it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Where PySpark is installed, if it is: its source is read and its engine is run for comparison; nothing of it is kept here.
+"""Where PySpark is installed, if it is: its source is read and its engine is run for comparison; nothing of it
+is kept here.
 
 ``MPIRDD_PYSPARK_PYTHON`` names a Python that has it; otherwise the one that runs the tests may.
 """

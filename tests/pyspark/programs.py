@@ -1,8 +1,9 @@
 """Small programs, the same for PySpark and for mpirdd: ``python programs.py OUTPUT MASTER...``.
 
-Each function below that takes ``sc`` is one. It gives plain values, in an order that the API promises (sorted where it promises
-none); an error stands for itself by its kind. Keys are numbers wherever it matters in which partition they end up: both engines
-put a whole number n into partition n modulo the number of partitions, and agree on nothing else.
+Each function below that takes ``sc`` is one. It gives plain values, in an order that the API promises (sorted
+where it promises none); an error stands for itself by its kind. Keys are numbers wherever it matters in which
+partition they end up: both engines put a whole number n into partition n modulo the number of partitions, and
+agree on nothing else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""All that PySpark's classes have, the stand-in's have too: the same names and arguments, in the same order, as many defaults."""
+"""All that PySpark's classes have, the stand-in's have too: the same names and arguments, in the same order, as
+many defaults."""
 
 from __future__ import annotations
 

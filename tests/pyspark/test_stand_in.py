@@ -246,7 +246,7 @@ def test_programs_can_ask_whether_something_is_there() -> None:
     ],
 )
 def test_calling_what_is_not_there_says_so(use: Callable[[SparkSession], object]) -> None:
-    with SparkSession.builder.getOrCreate() as spark, pytest.raises(NotSupported, match="mpirdd|Java|here"):
+    with SparkSession.builder.getOrCreate() as spark, pytest.raises(NotSupported, match=r"mpirdd|Java|here"):
         use(spark)
 
 

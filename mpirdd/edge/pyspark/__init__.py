@@ -1,4 +1,5 @@
-"""A stand-in for the package ``pyspark``, so that unchanged PySpark RDD programs run on mpirdd: ``mpirdd run --pyspark``.
+"""A stand-in for the package ``pyspark``, so that unchanged PySpark RDD programs run on mpirdd: ``mpirdd run
+--pyspark``.
 
 This folder goes on ``sys.path``, in front of a PySpark that may be installed, and only then is there a
 ``pyspark`` (and the one module of ``py4j`` that RDD programs import, for the errors in it). Its modules name
