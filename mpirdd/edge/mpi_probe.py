@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from importlib.metadata import version
 from signal import SIGKILL
 from time import perf_counter
 from typing import Any
-
-import mpi4py
 
 from mpirdd.edge.handover import die_with_parent
 
@@ -41,8 +40,8 @@ def describe() -> dict[str, Any]:
         "library": " ".join(MPI.Get_library_version().strip("\0").splitlines()[0].split(",")[0].split()),
         "standard": ".".join(map(str, MPI.Get_version())),
         "libmpi": _loaded_libmpi(),
-        "mpi4py": mpi4py.__version__,
-        "mpi4py_path": os.path.dirname(mpi4py.__file__),
+        "mpi4py": version("mpi4py"),
+        "mpi4py_path": os.path.dirname(MPI.__file__),
         "thread_level": levels[MPI.Query_thread()],
         "ulfm": os.environ.get("OMPI_MCA_mpi_ft_enable") in ("1", "true"),  # noqa: SIM112  (spelt so)
     }
