@@ -153,7 +153,6 @@ class MpiGroup:
     def __init__(self, communicator: Any) -> None:
         communicator.Set_errhandler(MPI.ERRORS_RETURN)
         self._communicator = communicator
-        self.epoch = 0  # there is one, until a lost executor can be survived
         self.index: int = communicator.Get_rank()
         world = MPI.COMM_WORLD.Get_group()
         group = communicator.Get_group()

@@ -102,7 +102,7 @@ class Executor:
         sees_folder = os.path.isdir(message.folder)
         if sees_folder and message.folder not in sys.path:
             sys.path.insert(0, message.folder)
-        self._tell(messages.Started(self._transport.host, os.getpid(), sees_folder))
+        self._tell(messages.Started(self._transport.host, sees_folder))
 
     def _keep_closures(self, message: messages.Closures) -> None:
         for closure, pickled in message.pickled:

@@ -62,7 +62,6 @@ class InProcessGroup:
 
     def __init__(self, network: Network, index: int) -> None:
         self._network = network
-        self.epoch = 0
         self.members = tuple(range(1, network.size))
         self.index = index
         self._started = 0

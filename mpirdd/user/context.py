@@ -6,7 +6,6 @@ The public class is ``mpirdd.Context``, which adds how ranks are found; this one
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from types import TracebackType
@@ -33,7 +32,6 @@ from mpirdd.user.storagelevel import StorageLevel
 from mpirdd.words.errors import TaskError, UsageError
 from mpirdd.words.settings import Settings
 
-_log = logging.getLogger("mpirdd")
 _Self = TypeVar("_Self", bound="Context")
 """The class of the context itself (``typing.Self`` needs Python 3.11)."""
 

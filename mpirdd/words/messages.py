@@ -34,7 +34,6 @@ class Start:
 @dataclass(frozen=True, slots=True)
 class Started:
     host: str
-    pid: int
     sees_folder: bool
     """The job's folder exists here, so its modules need not be shipped."""
 

@@ -1,7 +1,7 @@
 """How ranks talk, as a protocol: the engine is written against this and never against MPI.
 
 Two planes. *Control* is point to point: small pickled messages between the driver (rank 0) and the executors,
-in order for each pair of ranks. *Data* is collective: the executors of one epoch form a group that
+in order for each pair of ranks. *Data* is collective: the executors form a group that
 exchanges bytes all-to-all. Nothing here blocks: a send is queued, a receive is polled, a collective is
 started and tested, so that a rank can always turn to something else, or leave.
 
@@ -28,9 +28,8 @@ class Pending(Protocol):
         """True when the collective is complete on this rank; makes progress otherwise."""
 
 class Group(Protocol):
-    """The executors of one epoch, for collectives. Every member starts the same collectives in the same order."""
+    """The executors, for collectives. Every member starts the same collectives in the same order."""
 
-    epoch: int
     members: tuple[int, ...]
     """World ranks, in the group's order."""
     index: int
@@ -66,7 +65,7 @@ class Transport(Protocol):
         """True while bytes of some message are still moving, so that waiting ranks should not sleep long."""
 
     def group(self) -> Group | None:
-        """The data plane of the current epoch; None on the driver."""
+        """The data plane; None on the driver."""
 
     def close(self) -> None:
         """Finish what is in flight and leave the network. Nothing may be sent afterwards."""
