@@ -314,7 +314,7 @@ class Driver:
                 self._send(command.executor, messages.Drop(blocks=command.blocks))
             elif isinstance(command, events.CloseStage):
                 self._close_stage(command.stage)
-            elif command.job in self._jobs:
+            elif isinstance(command, events.JobEnded) and command.job in self._jobs:
                 job = self._jobs[command.job]
                 job.failure, job.ended = command.failure, True
 
