@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -24,7 +25,7 @@ import mpirdd
 from mpirdd.edge import reports
 from mpirdd.edge.allotment import cap_threads, check_world, launched_size
 from mpirdd.roles.driver import Driver
-from mpirdd.roles.executor import Executor
+from mpirdd.roles.executor import DriverLost, Executor
 from mpirdd.roles.interrupt import Watch
 from mpirdd.roles.waiting import Waiting
 from mpirdd.storage.codec import encode
@@ -47,6 +48,8 @@ _LAUNCHERS = (
 )
 """How the variables begin that mpirun, srun and the like of all known MPIs set for the processes that they start."""
 
+
+_os_exit = os._exit
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -171,8 +174,10 @@ class _Process:
         """Be an executor until the driver's program has ended."""
         settings = Settings.read()
         waiting = Waiting(spin_s=settings.spin_s, poll_sleep_s=settings.poll_sleep_s)
-        executor = Executor(self.transport, Watch(self.transport))
+        executor = Executor(self.transport, Watch(self.transport, _leave_lost_run))
         self.serving = True
+        if self.transport.recovers:
+            _die_audibly()
         os.dup2(2, 1)  # what a task's child processes print is not the program's output
         try:
             while not executor.stopped:
@@ -180,12 +185,16 @@ class _Process:
                     waiting.reset()
                 else:
                     waiting.pause(busy=executor.busy())
+        except DriverLost:
+            _leave_lost_run()
         except BaseException:
-            # Not a user's function, those are caught: the others cannot go on without this rank, and must not
-            # wait for it.
+            # Not a user's function, those are caught: the others must not wait for this rank.
+            end = "this rank" if self.transport.recovers else "all ranks"
             sys.stderr.write(f"mpirdd: the executor on rank {self.transport.rank} ({self.transport.host}) failed:\n"
-                             f"{traceback.format_exc()}mpirdd: ending all ranks\n")
+                             f"{traceback.format_exc()}mpirdd: ending {end}\n")
             sys.stderr.flush()
+            if self.transport.recovers:
+                os.kill(os.getpid(), signal.SIGKILL)
             self._abort()
         self.finished = True
 
@@ -290,6 +299,23 @@ def _leave_process() -> NoReturn:
 
     ctypes.CDLL(None).exit(0)
     raise AssertionError("exit came back")
+
+
+def _leave_lost_run() -> None:
+    """The driver has died: whoever started the run says so."""
+    _os_exit(1)
+
+
+def _die_audibly() -> None:
+    """Let a function that calls ``os._exit`` kill this rank instead: the MPI notices only ranks that a signal has ended."""
+    rank = os.getpid()
+
+    def leave(code: int) -> NoReturn:
+        if os.getpid() == rank:  # not in a process that the function has forked
+            os.kill(rank, signal.SIGKILL)
+        _os_exit(code)
+
+    os._exit = leave
 
 
 def _reuse_freed_memory() -> None:

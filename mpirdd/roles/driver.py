@@ -11,10 +11,13 @@ only what is new, and tells them to forget what no handle refers to any more.
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from threading import Lock
@@ -26,11 +29,12 @@ from mpirdd.decisions.lineage import Narrow, Node, Shuffled, Source, walk
 from mpirdd.decisions.plan import shuffles_of
 from mpirdd.decisions.scheduler import Scheduler
 from mpirdd.roles.current import collecting_broadcasts
+from mpirdd.roles.heartbeats import Heartbeats
 from mpirdd.roles.history import History
 from mpirdd.roles.progress import Progress
 from mpirdd.storage.codec import decode, encode, pickle_function
 from mpirdd.words import messages
-from mpirdd.words.errors import Failure, JobCancelled, TaskError, UsageError
+from mpirdd.words.errors import ClusterError, Failure, JobCancelled, TaskError, UsageError
 from mpirdd.words.ids import JobId, NodeId, Rank, StageId
 from mpirdd.words.settings import Settings
 from mpirdd.words.stage import ClosureId
@@ -89,7 +93,13 @@ class Driver:
         self.history = History()
         self._transport = transport
         self._pause, self._resume = pause, resume
-        self._scheduler = Scheduler(range(1, transport.size))
+        self._scheduler = Scheduler(
+            range(1, transport.size), task_retries=settings.task_retries, speculation=settings.speculation)
+        self._scheduler.hosts = self.hosts
+        self._pids: dict[Rank, int] = {}
+        self._lost: dict[Rank, str] = {}
+        self._heartbeats = Heartbeats(
+            self._scheduler.executors, ping_s=settings.ping_s, timeout_s=settings.executor_timeout_s, now=monotonic())
         self._jobs: dict[JobId, _Job] = {}
         self._job_ids = count(1)
         self._pickled: dict[ClosureId, bytes] = {}
@@ -107,7 +117,7 @@ class Driver:
         self._sees_folder: list[bool] = []
         for rank in self._scheduler.executors:
             self._send(rank, messages.Start(settings, folder, tuple(sys.argv)))
-        while len(self.hosts) < len(self._scheduler.executors):
+        while not self._pids.keys() >= set(self._scheduler.executors):
             if not self._turn():
                 self._pause(self._transport.in_flight())
 
@@ -167,6 +177,8 @@ class Driver:
         _log.info("job %d ended after %.3f s", job_id, monotonic() - began)
         if job.cancelled:
             raise JobCancelled(f"{label} was cancelled")
+        if job.failure is not None and not self._scheduler.executors:
+            raise ClusterError(f"{label}: all executors are lost, so nothing can run any more. The lines above say which, and why.")
         if job.failure is not None:
             raise TaskError(job.failure) from _exception(job.failure)
         return list(job.results.values())
@@ -245,14 +257,21 @@ class Driver:
     # --- the loop -------------------------------------------------------------------------------------------------
 
     def _turn(self) -> bool:
-        """Handle one message if there is one."""
+        """Handle one message if there is one; else see who is lost."""
         received = self._transport.poll()
-        if received is None:
-            return False
-        self._receive(*received)
-        return True
+        if received is not None:
+            self._receive(*received)
+            return True
+        for rank in self._transport.lost():
+            self._lose(rank, "it died")
+        if self._heartbeats.due(now := monotonic()):
+            self._look_after_executors(now)
+        return False
 
     def _receive(self, sender: Rank, frames: Frames) -> None:
+        if sender in self._lost:
+            return  # it was given up, and is alive after all
+        self._heartbeats.heard(sender, monotonic())
         message = decode(frames)
         if isinstance(message, messages.Report):
             for done in message.done:
@@ -270,10 +289,15 @@ class Driver:
             self._act(self._scheduler.handle(events.BlocksGone(sender, message.blocks)))
         elif isinstance(message, messages.AtBarrier):
             self._meet(sender, message)
+        elif isinstance(message, messages.Alive):
+            if message.stage is not None:
+                self._act(self._scheduler.handle(
+                    events.TaskRunning(sender, message.stage, message.partition, message.seconds)))
         elif isinstance(message, messages.Printed):
             self._progress.write("".join(f"[rank {sender}] {line}\n" for line in message.lines))
         elif isinstance(message, messages.Started):
             self.hosts[sender] = message.host
+            self._pids[sender] = message.pid
             self._sees_folder.append(message.sees_folder)
 
     def _finish_task(self, sender: Rank, done: messages.Done) -> None:
@@ -302,6 +326,82 @@ class Driver:
             for rank, _ in there.values():
                 self._send(rank, messages.BarrierPassed(message.stage, said))
 
+    # --- losses -----------------------------------------------------------------------------------------------------
+
+    def _look_after_executors(self, now: float) -> None:
+        to_ping, late, silent = self._heartbeats.look(now)
+        for rank in to_ping:
+            self._send(rank, messages.Ping())
+        for rank in late:
+            if self.hosts.get(rank) == self._transport.host and not _lives(self._pids[rank]):
+                self._give_up(rank, "its process has ended")
+        for rank in silent:
+            self._end_process(rank)
+            self._give_up(rank, f"it did not answer for {self.settings.executor_timeout_s:g} s")
+
+    def _end_process(self, rank: Rank) -> None:
+        """So that nothing of it is left, should it wake up again."""
+        pid, host = self._pids.get(rank), self.hosts.get(rank)
+        if pid is None:
+            return
+        if host == self._transport.host:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+            return
+        for other in self._scheduler.executors:
+            if other != rank and self.hosts[other] == host:
+                self._send(other, messages.EndProcess(pid))
+                return
+
+    def _give_up(self, rank: Rank, why: str) -> None:
+        if not self._transport.recovers:
+            raise ClusterError(
+                f"rank {rank} (host {self.hosts.get(rank, 'unknown')}) is lost: {why}. This MPI cannot go on without it; with Open MPI "
+                "5 or newer, `mpirdd run` survives that")
+        self._transport.declare_lost(rank)
+        self._transport.lost()
+        self._lose(rank, why)
+
+    def _lose(self, rank: Rank, why: str) -> None:
+        """The others go on without it."""
+        if rank in self._lost:
+            return
+        self._lost[rank] = why
+        self._heartbeats.forget(rank)
+        self._sent.pop(rank, None)
+        self._sent_broadcasts.pop(rank, None)
+        for there in self._barriers.values():
+            for partition in [partition for partition, (waiting, _) in there.items() if waiting == rank]:
+                del there[partition]
+        self._act(self._scheduler.handle(events.ExecutorLost(rank)))
+
+    def _regroup(self, command: events.Regroup) -> None:
+        for rank in command.executors:
+            self._send(rank, messages.Regroup(command.epoch, command.executors, tuple(self._lost)))
+        # Nobody waits for anybody: messages of the new epoch wait for whoever has not read this yet.
+        self._act(self._scheduler.handle(events.Regrouped(command.epoch)))
+
+    def _say_lost(self, command: events.Recovering) -> None:
+        names = {"rdd": "cached partition", "map": "map output", "in": "shuffled partition"}
+        gone = [_count(number, names[kind]) for kind, number in command.blocks.items() if number]
+        gone += [_count(command.tasks, "task")] if command.tasks else []
+        left = len(self._scheduler.executors)
+        self._warn(
+            f"lost the executor on rank {command.lost} (host {self.hosts.get(command.lost, 'unknown')}): {self._lost[command.lost]}. "
+            f"{'Making again what is needed of ' + ', '.join(gone) if gone else 'It had nothing that is needed'}; "
+            f"{_count(left, 'executor')} left.")
+
+    def _say_slow(self, command: events.TaskSlow) -> None:
+        second = f"; running it a second time on rank {command.speculated}" if command.speculated is not None else ""
+        self._warn(
+            f"task {command.partition} of {command.label} has been running for {command.seconds:.1f} s on rank {command.executor} "
+            f"(host {self.hosts[command.executor]}), where its siblings took {command.usual_seconds:.1f} s{second}")
+
+    def _warn(self, text: str) -> None:
+        self._progress.write(f"mpirdd: {text}\n")
+
+    # --- acting on commands -----------------------------------------------------------------------------------------
+
     def _act(self, commands: list[events.Command]) -> None:
         for command in commands:
             if isinstance(command, events.StartTasks):
@@ -310,6 +410,14 @@ class Driver:
                 self._start_exchange(command)
             elif isinstance(command, events.CancelStage):
                 self._send(command.executor, messages.CancelStage(command.stage))
+            elif isinstance(command, events.CancelTask):
+                self._send(command.executor, messages.CancelTask(command.stage, command.partition))
+            elif isinstance(command, events.Regroup):
+                self._regroup(command)
+            elif isinstance(command, events.Recovering):
+                self._say_lost(command)
+            elif isinstance(command, events.TaskSlow):
+                self._say_slow(command)
             elif isinstance(command, events.DropBlocks):
                 self._send(command.executor, messages.Drop(blocks=command.blocks))
             elif isinstance(command, events.CloseStage):
@@ -429,6 +537,19 @@ class Driver:
 
     def _send(self, rank: Rank, message: Any) -> None:
         self._transport.send(rank, encode(message))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
+
+
+def _lives(pid: int) -> bool:
+    """A process of this host that has not ended; a zombie has."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
 
 
 def _exception(failure: Failure) -> BaseException | None:

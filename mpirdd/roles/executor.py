@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -25,14 +27,18 @@ from mpirdd.storage.blocks import BlockStore
 from mpirdd.storage.codec import decode, encode, inside
 from mpirdd.together.exchange import Parcel, exchange
 from mpirdd.words import messages
-from mpirdd.words.errors import Failure, InternalError, UsageError
+from mpirdd.words.errors import ClusterError, Failure, InternalError, UsageError
 from mpirdd.words.ids import BlockId, NodeId, Rank, StageId
 from mpirdd.words.settings import Settings
 from mpirdd.words.stage import ClosureId
-from mpirdd.words.transport import Frames, Transport
+from mpirdd.words.transport import EpochOver, Frames, Transport
 
 _DRIVER: Rank = 0
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class DriverLost(Exception):
+    """The driver has died, and the run with it."""
 
 
 class Executor:
@@ -66,8 +72,12 @@ class Executor:
             messages.Prepare: self._prepare,
             messages.OpenStage: self._open_stage,
             messages.RunTasks: self._queue_tasks,
+            messages.CancelTask: self._cancel_task,
             messages.CancelStage: self._cancel_stage,
             messages.Exchange: self._queue_exchange,
+            messages.Regroup: self._regroup,
+            messages.Ping: self._answer,
+            messages.EndProcess: self._end_process,
             messages.Drop: self._drop,
             messages.Reset: self._reset,
             messages.Stop: self._stop,
@@ -78,7 +88,11 @@ class Executor:
         return self._round > 0 or self._transport.in_flight()
 
     def step(self) -> bool:
-        """Do one thing; False when there is nothing to do but wait."""
+        """Do one thing; False when there is nothing to do but wait.
+
+        Raises:
+            DriverLost: nobody will ever ask for anything again.
+        """
         received = self._waiting_messages.popleft() if self._waiting_messages else self._interrupts.poll()
         if received is not None:
             message = decode(received[1])
@@ -92,6 +106,8 @@ class Executor:
         if self._tasks:
             self._run_next_task()
             return True
+        if _DRIVER in self._transport.lost():
+            raise DriverLost
         return False
 
     # --- messages from the driver ---------------------------------------------------------------------------------
@@ -102,7 +118,7 @@ class Executor:
         sees_folder = os.path.isdir(message.folder)
         if sees_folder and message.folder not in sys.path:
             sys.path.insert(0, message.folder)
-        self._tell(messages.Started(self._transport.host, sees_folder))
+        self._tell(messages.Started(self._transport.host, sees_folder, os.getpid()))
 
     def _keep_closures(self, message: messages.Closures) -> None:
         for closure, pickled in message.pickled:
@@ -128,6 +144,11 @@ class Executor:
     def _queue_tasks(self, message: messages.RunTasks) -> None:
         for attempt, partition in enumerate(message.partitions, message.first_attempt):
             self._tasks.append(_Task(message.stage, partition, attempt, message.barrier, message.splits))
+
+    def _cancel_task(self, message: messages.CancelTask) -> None:
+        wanted = [task for task in self._tasks if (task.stage, task.partition) != (message.stage, message.partition)]
+        self._tasks.clear()
+        self._tasks.extend(wanted)
 
     def _cancel_stage(self, message: messages.CancelStage) -> None:
         kept = [task for task in self._tasks if task.stage != message.stage]
@@ -166,6 +187,13 @@ class Executor:
     def _stop(self, message: messages.Stop) -> None:
         self.stopped = True
 
+    def _answer(self, message: messages.Ping) -> None:
+        self._tell(messages.Alive(None, 0, 0.0))
+
+    def _end_process(self, message: messages.EndProcess) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(message.pid, signal.SIGKILL)
+
     # --- tasks ----------------------------------------------------------------------------------------------------
 
     def _run_next_task(self) -> None:
@@ -178,7 +206,7 @@ class Executor:
             task.barrier = partial(self._wait_at_barrier, stage_id, partition, len(barrier))
         try:
             with self._lines, task:
-                self._interrupts.begin(stage_id)
+                self._interrupts.begin(stage_id, partition)
                 try:
                     outcome = run_task(stage, partition, store=self._store, closures=self._closures, splits=splits)
                     result = [] if stage.output.kind == "map" else inside(encode(outcome.result))
@@ -189,6 +217,8 @@ class Executor:
             self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), seconds, result, updates))
         except Interrupted:
             pass  # the driver does not wait for it any more
+        except DriverLost:
+            raise
         except BlocksMissing as missing:
             self._tell(messages.Lacking(stage_id, partition, missing.blocks))
         except BaseException as error:
@@ -209,13 +239,19 @@ class Executor:
         while True:
             received = self._interrupts.poll()
             if received is None:
+                if _DRIVER in self._transport.lost():
+                    raise DriverLost
                 waiting.pause()
                 continue
             answer = decode(received[1])
+            if isinstance(answer, messages.Ping):
+                self._answer(answer)
+                continue
             if isinstance(answer, messages.BarrierPassed) and answer.stage == stage:
                 return answer.said
             self._waiting_messages.append(received)
-            if isinstance(answer, messages.CancelStage) and answer.stage == stage:
+            cancelled = isinstance(answer, messages.CancelStage) and answer.stage == stage
+            if cancelled or answer == messages.CancelTask(stage, partition):
                 raise Interrupted
 
     def _broadcast_value(self, broadcast: int) -> Any:
@@ -255,7 +291,26 @@ class Executor:
             self._exchange, self._round = None, 0
             self._exchanges.popleft()
             return True
+        except EpochOver:
+            self._leave_exchanges()  # the driver learns of the loss as well, and will tell how to go on
+            return True
         return self._round != before
+
+    def _leave_exchanges(self) -> None:
+        if not self._transport.recovers:
+            raise ClusterError("another rank is lost in the middle of an exchange, and this MPI cannot go on without it")
+        if self._exchange is not None:
+            self._exchange.close()
+        self._exchange, self._round = None, 0
+        self._exchanges.clear()
+        self._arrived.clear()
+
+    def _regroup(self, message: messages.Regroup) -> None:
+        for rank in message.lost:
+            self._transport.declare_lost(rank)
+        if self._exchanges:
+            self._leave_exchanges()
+        self._transport.regroup(message.epoch, message.members)
 
     def _run_exchange(
         self, message: messages.Exchange, parcels: dict[Rank, list[Parcel]] | None

@@ -1,8 +1,8 @@
 """The control messages between driver and executors: frozen values, pickled as they are.
 
-    driver -> executor   Start, Closures, Broadcast, Prepare, OpenStage, RunTasks, CancelStage, BarrierPassed, Exchange, Drop,
-                          Reset, Stop
-    executor -> driver   Started, Report, Failed, Lacking, Gone, Exchanged, AtBarrier, Printed
+    driver -> executor   Start, Closures, Broadcast, Prepare, OpenStage, RunTasks, CancelTask, CancelStage, BarrierPassed,
+                         Exchange, Regroup, Drop, Ping, EndProcess, Reset, Stop
+    executor -> driver   Started, Report, Failed, Lacking, Gone, Exchanged, AtBarrier, Alive, Printed
 
 Messages between two ranks arrive in the order in which they were sent: a stage is open before its first task, and a
 block that was dropped is gone before the next exchange.
@@ -36,6 +36,7 @@ class Started:
     host: str
     sees_folder: bool
     """The job's folder exists here, so its modules need not be shipped."""
+    pid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,14 @@ class RunTasks:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelTask:
+    """The task is not wanted any more here, queued or running."""
+
+    stage: StageId
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
 class CancelStage:
     """Tasks of the stage are not wanted any more; one that is running is interrupted where that is possible."""
 
@@ -98,6 +107,28 @@ class Exchange:
     """Which reduce partitions each executor gets."""
     copies: tuple[tuple[BlockId, Rank], ...]
     """Blocks that this executor sends as they are, and to whom."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regroup:
+    """Somebody is lost: leave all exchanges that are under way or waiting; later ones are among ``members``."""
+
+    epoch: int
+    members: tuple[Rank, ...]
+    lost: tuple[Rank, ...]
+    """All that are lost so far. Some may be alive: they did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Answer with ``Alive``, whatever you are doing."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndProcess:
+    """Kill a process on this host: a rank of this run that did not answer any more."""
+
+    pid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +204,15 @@ class Gone:
 @dataclass(frozen=True, slots=True)
 class Exchanged:
     exchange: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    stage: StageId | None
+    """Of the task that is running; None when none is."""
+    partition: int
+    seconds: float
+    """How long it has been running."""
 
 
 @dataclass(frozen=True, slots=True)

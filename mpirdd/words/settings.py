@@ -32,6 +32,14 @@ class Settings:
     """Longest sleep of a waiting rank between two looks at the network."""
     spin_s: float = 0.0001
     """A waiting rank yields its core without sleeping for this long first."""
+    task_retries: int = 0
+    """How often a task that raised an exception is tried again, on another executor where there is one."""
+    speculation: bool = False
+    """Run a task that takes far longer than its siblings a second time elsewhere; the first result wins."""
+    ping_s: float = 1.0
+    """An executor that has said nothing for so long is asked whether it is alive."""
+    executor_timeout_s: float = 60.0
+    """An executor that has not answered for so long is taken for lost."""
     progress: bool = False
     """Draw a progress bar on stderr."""
     log_level: str = "WARNING"
@@ -41,6 +49,10 @@ class Settings:
     def __post_init__(self) -> None:
         if self.parallelism < 0:
             raise UsageError(f"parallelism must be 0 (automatic) or more, not {self.parallelism}")
+        if self.task_retries < 0:
+            raise UsageError(f"task_retries must be 0 or more, not {self.task_retries}")
+        if not 0 < self.ping_s <= self.executor_timeout_s:
+            raise UsageError(f"executor_timeout_s ({self.executor_timeout_s}) must be at least ping_s ({self.ping_s}), and both above 0")
         if self.log_level.upper() not in _LOG_LEVELS:
             raise UsageError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, not {self.log_level!r}")
         if not 4096 <= self.exchange_bytes < 1 << 30:
