@@ -215,14 +215,14 @@ class Driver:
         """``take`` gets what tasks add to accumulators, exactly once for each partition of a job or shuffle."""
         self._take_updates = take
 
-    def keep(self, node: NodeId) -> None:
-        """Keep the node's partitions where they are computed from now on."""
-        self._scheduler.kept.add(node)
+    def keep(self, node: NodeId, copies: int = 1) -> None:
+        """Keep the node's partitions where they are computed from now on, and copies of them on other executors."""
+        self._scheduler.kept[node] = copies
 
     def unkeep(self, node: NodeId) -> None:
         """Drop the node's kept partitions."""
         with self._lock:
-            self._scheduler.kept.discard(node)
+            self._scheduler.kept.pop(node, None)
             self._scheduler.have.forget_kept(node)
             self._broadcast(messages.Drop(kept=(node,)))
 

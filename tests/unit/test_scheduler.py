@@ -35,7 +35,7 @@ def play(seed: int, chaos: Chaos, *, cancelling: bool = False) -> Simulator:
     random = Random(seed)
     nodes = random_lineage(random, random.randint(2, 14))
     simulator = Simulator(random.randint(1, 5), random, chaos)
-    simulator.scheduler.kept.update(node.id for node in nodes if random.random() < 0.25)
+    simulator.scheduler.kept.update((node.id, 1) for node in nodes if random.random() < 0.25)
     for job in range(1, random.randint(2, 5)):
         node = random.choice(nodes[-6:])
         parts = range(node.num_partitions)
@@ -83,7 +83,7 @@ def test_nothing_is_left_of_what_nobody_refers_to() -> None:
         random = Random(seed)
         nodes = random_lineage(random, random.randint(2, 14))
         simulator = Simulator(random.randint(1, 5), random, Chaos(failing=0.05))
-        simulator.scheduler.kept.update(node.id for node in nodes if random.random() < 0.25)
+        simulator.scheduler.kept.update((node.id, 1) for node in nodes if random.random() < 0.25)
         jobs = range(1, random.randint(2, 4))
         for job in jobs:
             simulator.submit(job, random.choice(nodes[-6:]))
@@ -198,7 +198,7 @@ def test_equal_partitions_of_joined_shuffles_meet_without_copies() -> None:
 def test_what_several_tasks_would_keep_is_computed_by_one() -> None:
     simulator, lineage = calm(4)
     kept = lineage.source(3)
-    simulator.scheduler.kept.add(kept.id)
+    simulator.scheduler.kept[kept.id] = 1
     simulator.submit(1, lineage.cartesian(kept, kept))
     simulator.run()
     assert simulator.made == {BlockId("rdd", kept.id, index): 1 for index in range(3)}
@@ -207,7 +207,7 @@ def test_what_several_tasks_would_keep_is_computed_by_one() -> None:
 def test_a_cartesian_product_of_kept_partitions_uses_all_executors_alike() -> None:
     simulator, lineage = calm(4)
     left, right = lineage.source(8), lineage.source(8)
-    simulator.scheduler.kept.update([left.id, right.id])
+    simulator.scheduler.kept.update({left.id: 1, right.id: 1})
     for job, node in enumerate((left, right), 1):
         simulator.submit(job, node)
         simulator.run()
@@ -229,7 +229,7 @@ def test_a_cartesian_product_of_kept_partitions_uses_all_executors_alike() -> No
 def test_tasks_go_where_what_they_read_is_kept() -> None:
     simulator, lineage = calm(3)
     kept = lineage.source(9)
-    simulator.scheduler.kept.add(kept.id)
+    simulator.scheduler.kept[kept.id] = 1
     simulator.submit(1, kept)
     simulator.run()
     started = tasks(simulator.scheduler.handle(JobSubmitted(2, lineage.map(kept), range(9), "")))
@@ -270,7 +270,7 @@ def test_free_tasks_go_on_when_the_last_task_of_an_executor_lacked_a_block() -> 
     """The executor has no other task of the stage whose end could bring it the next one."""
     simulator, lineage = calm(1)
     kept = lineage.source(8)
-    simulator.scheduler.kept.add(kept.id)
+    simulator.scheduler.kept[kept.id] = 1
     simulator.submit(1, kept, [0])
     simulator.run()
     simulator.executors[1].blocks.clear()
@@ -282,7 +282,7 @@ def test_free_tasks_go_on_when_the_last_task_of_an_executor_lacked_a_block() -> 
 def test_a_copy_that_never_came_is_not_counted_on() -> None:
     simulator, lineage = calm(2)
     left, right = lineage.source(2), lineage.source(2)
-    simulator.scheduler.kept.update([left.id, right.id])
+    simulator.scheduler.kept.update({left.id: 1, right.id: 1})
     for job, node in enumerate((left, right), 1):
         simulator.submit(job, node)
         simulator.run()
@@ -344,9 +344,9 @@ def test_late_map_output_is_not_dropped_while_its_executor_makes_the_same_again(
 
 def test_what_is_no_longer_kept_is_dropped_when_it_comes() -> None:
     scheduler, source = Scheduler([1]), Lineage().source(1)
-    scheduler.kept.add(source.id)
+    scheduler.kept[source.id] = 1
     start = scheduler.handle(JobSubmitted(1, source, [0], ""))[0]
-    scheduler.kept.discard(source.id)
+    scheduler.kept.pop(source.id)
     assert isinstance(start, StartTasks)
     block = BlockId("rdd", source.id, 0)
     commands = scheduler.handle(TaskFinished(1, start.stage.id, 0, (block,), 0.0))
