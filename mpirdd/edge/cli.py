@@ -61,6 +61,17 @@ def _add_run(commands: _Commands) -> None:
     parser.add_argument(
         "--progress", action=BooleanOptionalAction, help="a progress bar (default: on a terminal)"
     )
+    parser.add_argument(
+        "--no-ft", action="store_false", dest="recover", help="let the loss of a rank end the run, as MPI does by itself"
+    )
+    parser.add_argument("--task-retries", metavar="N", help="try a failed task again, up to N times (default: 0)")
+    parser.add_argument(
+        "--speculation", action="store_true", default=None,
+        help="run tasks that take far longer than their siblings a second time elsewhere",
+    )
+    parser.add_argument(
+        "--executor-timeout", metavar="SECONDS", help="give up an executor that does not answer for so long (default: 60)"
+    )
     # REMAINDER, so that -n or --help behind the program's name are the program's.
     parser.add_argument("program", nargs=REMAINDER, metavar="PROGRAM", help="with its arguments behind it")
 
@@ -72,13 +83,15 @@ def _run(options: Namespace) -> int:
     if not program:
         raise UsageError("which program? mpirdd run [-n RANKS] job.py [args ...]")
     given = {"PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level, "PROGRESS": options.progress,
-             "PYSPARK": options.pyspark}
+             "PYSPARK": options.pyspark, "TASK_RETRIES": options.task_retries, "SPECULATION": options.speculation,
+             "EXECUTOR_TIMEOUT_S": options.executor_timeout}
     return launch.run(
         launch.Order(
             program=["-m", *program] if options.is_module else program,
             ranks=options.ranks,
             mpirun=options.mpirun,
             mpi_words=launch.split_words(options.mpi_args),
+            recover=options.recover,
             settings={f"MPIRDD_{key}": _as_text(value) for key, value in given.items() if value is not None},
         )
     )

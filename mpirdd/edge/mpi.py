@@ -7,14 +7,15 @@ receiver can post the receives for the chunks as soon as it has the envelope, an
 order in which they were sent. No message is larger than ``CHUNK_BYTES``, so no count comes near 2 GiB, on any
 MPI.
 
-Control runs on one duplicate of the world, data on another. An all-to-all is a send and a receive for each pair of ranks that has
-something to say, posted at once: not MPI's own ``Ialltoallv``, which is no faster (17 ms against 16 ms for 16 MiB a pair among 3
-ranks), cannot be left when a member dies, and complains on stderr. So after a loss nothing has to be repaired in MPI: the survivors
-give up what is under way and go on, with a tag of the new epoch, which nothing of an older one can meet.
+Control runs on one duplicate of the world, data on another. An all-to-all is a send and a receive for each pair
+of ranks that has something to say, posted at once: not MPI's own ``Ialltoallv``, which is no faster (17 ms
+against 16 ms for 16 MiB a pair among 3 ranks), cannot be left when a member dies, and complains on stderr. So
+after a loss nothing has to be repaired in MPI: the survivors give up what is under way and go on, with a tag of
+the new epoch, which nothing of an older one can meet.
 
-Losses. Under ULFM (``mpirun --with-ft ulfm``) a death makes every probe for any source raise, on every rank, until it is
-acknowledged. Errors are returned, not fatal (``ERRORS_RETURN``), so that they arrive here as exceptions. Where the MPI has no ULFM
-a death ends the run.
+Losses. Under ULFM (``mpirun --with-ft ulfm``) a death makes every probe for any source raise, on every rank,
+until it is acknowledged. Errors are returned, not fatal (``ERRORS_RETURN``), so that they arrive here as
+exceptions. Where the MPI has no ULFM a death ends the run.
 
 Thread level: SERIALIZED is asked for, as one thread at a time calls in here; MULTIPLE would take a lock a call.
 """
@@ -72,7 +73,7 @@ class MpiTransport:
         self._data = MPI.COMM_WORLD.Dup()
         self._data.Set_errhandler(MPI.ERRORS_RETURN)
         self._group = MpiGroup(self._data, range(1, self.size), 0) if self.rank else None
-        self.recovers: bool = os.environ.get("OMPI_MCA_mpi_ft_enable") in ("1", "true")
+        self.recovers: bool = os.environ.get("OMPI_MCA_mpi_ft_enable") in ("1", "true")  # noqa: SIM112
         self._dead: set[int] = set()
         self._newly_dead: list[int] = []
         self._leaving: list[Any] = []

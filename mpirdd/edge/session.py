@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import mpirdd
 from mpirdd.edge import reports
 from mpirdd.edge.allotment import cap_threads, check_world, launched_size
+from mpirdd.edge.handover import DRIVER_LOST
 from mpirdd.roles.driver import Driver
 from mpirdd.roles.executor import DriverLost, Executor
 from mpirdd.roles.interrupt import Watch
@@ -303,17 +304,17 @@ def _leave_process() -> NoReturn:
 
 def _leave_lost_run() -> None:
     """The driver has died: whoever started the run says so."""
-    _os_exit(1)
+    _os_exit(DRIVER_LOST)
 
 
 def _die_audibly() -> None:
     """Let a function that calls ``os._exit`` kill this rank instead: the MPI notices only ranks that a signal has ended."""
     rank = os.getpid()
 
-    def leave(code: int) -> NoReturn:
+    def leave(status: int) -> NoReturn:
         if os.getpid() == rank:  # not in a process that the function has forked
             os.kill(rank, signal.SIGKILL)
-        _os_exit(code)
+        _os_exit(status)
 
     os._exit = leave
 

@@ -178,7 +178,8 @@ class Driver:
         if job.cancelled:
             raise JobCancelled(f"{label} was cancelled")
         if job.failure is not None and not self._scheduler.executors:
-            raise ClusterError(f"{label}: all executors are lost, so nothing can run any more. The lines above say which, and why.")
+            raise ClusterError(
+                f"{label}: all executors are lost, so nothing can run any more. The lines above say which, and why.")
         if job.failure is not None:
             raise TaskError(job.failure) from _exception(job.failure)
         return list(job.results.values())
@@ -356,8 +357,8 @@ class Driver:
     def _give_up(self, rank: Rank, why: str) -> None:
         if not self._transport.recovers:
             raise ClusterError(
-                f"rank {rank} (host {self.hosts.get(rank, 'unknown')}) is lost: {why}. This MPI cannot go on without it; with Open MPI "
-                "5 or newer, `mpirdd run` survives that")
+                f"rank {rank} (host {self.hosts.get(rank, 'unknown')}) is lost: {why}. This MPI cannot go on without it; "
+                "with Open MPI 5 or newer, `mpirdd run` survives that")
         self._transport.declare_lost(rank)
         self._transport.lost()
         self._lose(rank, why)
@@ -387,15 +388,17 @@ class Driver:
         gone += [_count(command.tasks, "task")] if command.tasks else []
         left = len(self._scheduler.executors)
         self._warn(
-            f"lost the executor on rank {command.lost} (host {self.hosts.get(command.lost, 'unknown')}): {self._lost[command.lost]}. "
+            f"lost the executor on rank {command.lost} (host {self.hosts.get(command.lost, 'unknown')}): "
+            f"{self._lost[command.lost]}. "
             f"{'Making again what is needed of ' + ', '.join(gone) if gone else 'It had nothing that is needed'}; "
             f"{_count(left, 'executor')} left.")
 
     def _say_slow(self, command: events.TaskSlow) -> None:
         second = f"; running it a second time on rank {command.speculated}" if command.speculated is not None else ""
         self._warn(
-            f"task {command.partition} of {command.label} has been running for {command.seconds:.1f} s on rank {command.executor} "
-            f"(host {self.hosts[command.executor]}), where its siblings took {command.usual_seconds:.1f} s{second}")
+            f"task {command.partition} of {command.label} has been running for {command.seconds:.1f} s on rank "
+            f"{command.executor} (host {self.hosts[command.executor]}), where its siblings took "
+            f"{command.usual_seconds:.1f} s{second}")
 
     def _warn(self, text: str) -> None:
         self._progress.write(f"mpirdd: {text}\n")

@@ -1,8 +1,9 @@
 """Which executors are silent: whom to ask whether it is alive, and whom to give up. Pure; time comes from outside.
 
-An executor that has said nothing for ``ping_s`` is pinged; it answers from a thread of its own, also while a task runs for hours. What
-counts against it is the time during which the driver has looked for its answer in vain: time in which the driver itself did not look
-(the program computes between two jobs, the whole run was suspended) counts for nothing.
+An executor that has said nothing for ``ping_s`` is pinged; it answers from a thread of its own, also while a
+task runs for hours. What counts against it is the time during which the driver has looked for its answer in
+vain: time in which the driver itself did not look (the program computes between two jobs, the whole run was
+suspended) counts for nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Heartbeats:
         """Executors to ping now, those that have owed an answer for a while, and those to give up."""
         looked_s = min(now - self._looked, 2 * self._ping_s)
         self._looked, self._next_look = now, now + self._ping_s / 2
-        to_ping, late, silent = [], [], []
+        to_ping: list[Rank] = []
+        late: list[Rank] = []
+        silent: list[Rank] = []
         for rank, executor in self._executors.items():
             if executor.pinged:
                 executor.silent_s += looked_s

@@ -52,7 +52,8 @@ class Settings:
         if self.task_retries < 0:
             raise UsageError(f"task_retries must be 0 or more, not {self.task_retries}")
         if not 0 < self.ping_s <= self.executor_timeout_s:
-            raise UsageError(f"executor_timeout_s ({self.executor_timeout_s}) must be at least ping_s ({self.ping_s}), and both above 0")
+            raise UsageError(
+                f"executor_timeout_s ({self.executor_timeout_s}) must be at least ping_s ({self.ping_s}), and both above 0")
         if self.log_level.upper() not in _LOG_LEVELS:
             raise UsageError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, not {self.log_level!r}")
         if not 4096 <= self.exchange_bytes < 1 << 30:

@@ -5,9 +5,9 @@ in order for each pair of ranks. *Data* is collective: the executors form a grou
 exchanges bytes all-to-all. Nothing here blocks: a send is queued, a receive is polled, a collective is
 started and tested, so that a rank can always turn to something else, or leave.
 
-Losses. Where the MPI can survive the death of a rank, ``lost`` names those that have died. Point to point goes on among the others.
-What was under way in the group raises ``EpochOver`` on whoever waits for the dead; all survivors leave it, and begin a new *epoch*
-with a group of the living.
+Losses. Where the MPI can survive the death of a rank, ``lost`` names those that have died. Point to point goes
+on among the others. What was under way in the group raises ``EpochOver`` on whoever waits for the dead; all
+survivors leave it, and begin a new *epoch* with a group of the living.
 
 Two implementations pass one set of contract checks: MPI (``mpirdd.edge.mpi``) and the in-process network
 (``mpirdd.together.inprocess``), which serves worlds of one rank and tests.
@@ -87,7 +87,8 @@ class Transport(Protocol):
         """The others go on when a rank dies. If not, the MPI ends them."""
 
     def lost(self) -> list[int]:
-        """Ranks that were found dead, or declared so, since the last call. Found by ``poll`` and by whatever talks to them."""
+        """Ranks that were found dead, or declared so, since the last call. Found by ``poll`` and by whatever
+        talks to them."""
 
     def declare_lost(self, rank: int) -> None:
         """From now on nothing is sent to this rank, and nothing taken from it: it does not answer."""
@@ -96,7 +97,8 @@ class Transport(Protocol):
         """The data plane; None on the driver."""
 
     def regroup(self, epoch: int, members: Sequence[int]) -> None:
-        """Begin an epoch: ``group`` is from now on that of ``members``, on all of them. What is under way is left first."""
+        """Begin an epoch: ``group`` is from now on that of ``members``, on all of them. What is under way is
+        left first."""
 
     def close(self) -> None:
         """Finish what is in flight and leave the network. Nothing may be sent afterwards."""
