@@ -97,6 +97,7 @@ class Driver:
             range(1, transport.size), task_retries=settings.task_retries, speculation=settings.speculation)
         self._scheduler.hosts = self.hosts
         self._pids: dict[Rank, int] = {}
+        self._ticks: dict[Rank, int] = {}
         self._lost: dict[Rank, str] = {}
         self._heartbeats = Heartbeats(
             self._scheduler.executors, ping_s=settings.ping_s, timeout_s=settings.executor_timeout_s, now=monotonic())
@@ -333,10 +334,15 @@ class Driver:
         to_ping, late, silent = self._heartbeats.look(now)
         for rank in to_ping:
             self._send(rank, messages.Ping())
-        for rank in late:
-            if self.hosts.get(rank) == self._transport.host and not _lives(self._pids[rank]):
-                self._give_up(rank, "its process has ended")
-        for rank in silent:
+        for rank in late + silent:
+            if self.hosts.get(rank) == self._transport.host:
+                ticks, before = _cpu_ticks(self._pids[rank]), self._ticks.get(rank)
+                if ticks is None:
+                    self._give_up(rank, "its process has ended")
+                elif before is not None and ticks > before:
+                    self._heartbeats.heard(rank, now)  # in a long call of C code, say, that does not let it answer
+                self._ticks[rank] = ticks or 0
+        for rank in [rank for rank in silent if self._heartbeats.is_silent(rank)]:
             self._end_process(rank)
             self._give_up(rank, f"it did not answer for {self.settings.executor_timeout_s:g} s")
 
@@ -546,13 +552,14 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' if number != 1 else ''}"
 
 
-def _lives(pid: int) -> bool:
-    """A process of this host that has not ended; a zombie has."""
+def _cpu_ticks(pid: int) -> int | None:
+    """How long a process of this host has used a core, in the kernel's ticks; None if it has ended."""
     try:
         with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
+            fields = file.read().rpartition(")")[2].split()
     except OSError:
-        return False
+        return None
+    return None if fields[0] in ("Z", "X") else int(fields[11]) + int(fields[12])
 
 
 def _exception(failure: Failure) -> BaseException | None:

@@ -38,8 +38,9 @@ class Settings:
     """Run a task that takes far longer than its siblings a second time elsewhere; the first result wins."""
     ping_s: float = 1.0
     """An executor that has said nothing for so long is asked whether it is alive."""
-    executor_timeout_s: float = 60.0
-    """An executor that has not answered for so long is taken for lost."""
+    executor_timeout_s: float = 25.0
+    """An executor that has not answered for so long is taken for lost. One on the driver's host that uses its core is not:
+    a single long call of C code keeps it from answering."""
     progress: bool = False
     """Draw a progress bar on stderr."""
     log_level: str = "WARNING"
