@@ -212,10 +212,13 @@ class Scheduler:
             if block.kind == "rdd" and block.of not in self.kept:
                 unwanted.append(block)
                 continue
-            self.have.add(block, event.executor)
-            if block.kind == "rdd" and self.kept[block.of] > 1:
-                self._uncopied[block] = None
+            self._add_made(block, event.executor)
         return [DropBlocks(event.executor, tuple(unwanted))] if unwanted else []
+
+    def _add_made(self, block: BlockId, executor: Rank) -> None:
+        self.have.add(block, executor)
+        if block.kind == "rdd" and self.kept.get(block.of, 0) > 1:
+            self._uncopied[block] = None
 
     def _late(self, event: TaskFinished) -> list[Command]:
         """The task had been cancelled, or another attempt was faster. Kept partitions are as good as any; map outputs
@@ -231,10 +234,11 @@ class Scheduler:
                 wanted = any(event.executor in run.attempts.get(block.part, ())
                              for run in self._outputs.get(Output("map", block.of), {}).values())
             if wanted or event.executor in self.have.holders(block):
-                self.have.add(block, event.executor)
+                self._add_made(block, event.executor)
             else:
                 unwanted.append(block)
-        return [DropBlocks(event.executor, tuple(unwanted))] if unwanted else []
+        drops: list[Command] = [DropBlocks(event.executor, tuple(unwanted))] if unwanted else []
+        return drops + self._copy_kept()
 
     def _task_failed(self, event: TaskFailed) -> list[Command]:
         run = self._runs.get(event.stage)
@@ -395,14 +399,17 @@ class Scheduler:
         """The tasks of a barrier stage waited for each other, so none of them counts; all run again. What they may have
         left is dropped, or a task that finds its partition there would not come to the barrier."""
         unwanted: dict[Rank, set[BlockId]] = {}
+        output = run.stage.output
         for partition, attempts in run.attempts.items():
             for executor in attempts:
                 unwanted.setdefault(executor, set()).update(run.whole[partition].makes)
+                if output.kind == "map":
+                    unwanted[executor].add(BlockId("map", output.of, partition))
         for block, executor in run.made:
             self.have.discard(block, executor)
             unwanted.setdefault(executor, set()).add(block)
-        if run.stage.output.kind == "result":
-            job = self._jobs[run.stage.output.of]
+        if output.kind == "result":
+            job = self._jobs[output.of]
             job.undone = {**dict.fromkeys(run.whole), **job.undone}
         for job in self._jobs.values():
             job.stale = True

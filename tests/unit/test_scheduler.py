@@ -30,12 +30,24 @@ SCHEDULES = 700
 """For each kind; a failing one is repeated by its seed."""
 
 
-def play(seed: int, chaos: Chaos, *, cancelling: bool = False) -> Simulator:
+def play(
+    seed: int,
+    chaos: Chaos,
+    *,
+    cancelling: bool = False,
+    executors: tuple[int, int] = (1, 5),
+    copies: int = 1,
+    task_retries: int = 0,
+    speculation: bool = False,
+    barriers: float = 0.0,
+) -> Simulator:
     """A program: a few jobs over a random lineage, some one after the other and some at once."""
     random = Random(seed)
-    nodes = random_lineage(random, random.randint(2, 14))
-    simulator = Simulator(random.randint(1, 5), random, chaos)
-    simulator.scheduler.kept.update((node.id, 1) for node in nodes if random.random() < 0.25)
+    nodes = random_lineage(random, random.randint(2, 14), barriers=barriers)
+    simulator = Simulator(
+        random.randint(*executors), random, chaos, task_retries=task_retries, speculation=speculation)
+    simulator.scheduler.hosts = {rank: f"host {rank % 3}" for rank in simulator.executors}
+    simulator.scheduler.kept.update((node.id, random.randint(1, copies)) for node in nodes if random.random() < 0.25)
     for job in range(1, random.randint(2, 5)):
         node = random.choice(nodes[-6:])
         parts = range(node.num_partitions)
