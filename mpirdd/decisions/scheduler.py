@@ -97,6 +97,8 @@ class Scheduler:
         self._exchange_ids = count(1)
 
     def handle(self, event: Event) -> list[Command]:
+        if isinstance(event, TaskFinished):  # the most common one
+            return self._task_finished(event) if event.executor in self._load else []
         if isinstance(event, JobSubmitted):
             return self._job_submitted(event)
         if isinstance(event, JobCancelled):
@@ -105,8 +107,6 @@ class Scheduler:
             return self._regrouped(event)
         if event.executor not in self._load:
             return []  # sent before its sender was lost
-        if isinstance(event, TaskFinished):
-            return self._task_finished(event)
         if isinstance(event, TaskRunning):
             return self._task_running(event)
         if isinstance(event, ExchangeFinished):
@@ -194,10 +194,12 @@ class Scheduler:
             return self._late(event)
         output, partition = run.stage.output, event.partition
         commands = self._take_blocks(event)
-        losers = [executor for executor in run.attempts[partition] if executor != event.executor]
-        for executor in run.attempts[partition]:
-            self._settle(run, partition, executor)
-        commands += [CancelTask(executor, event.stage, partition) for executor in losers]
+        losers: list[Rank] = []
+        if self._settle(run, partition, event.executor):
+            losers += run.attempts[partition]
+            for executor in losers:
+                self._settle(run, partition, executor)
+                commands.append(CancelTask(executor, event.stage, partition))
         run.finish(event.seconds)
         self._let_go(run, partition)
         if run.need.barrier:
@@ -436,8 +438,7 @@ class Scheduler:
             return []  # ended by what was started for another job
         if not job.undone:
             return self._end_job(job.id, None)
-        if job.stale:
-            self._plan(job)
+        needs = self._plan(job) if job.stale else {}
         commands: list[Command] = []
         ready = deque(job.ready)
         while ready and job.id in self._jobs:
@@ -446,24 +447,32 @@ class Scheduler:
             if not wanted:
                 ready.extend(self._release(job, output))
                 continue
-            left = self._not_under_way(output, wanted)
-            if not left:
+            need = needs.pop(output, None) or self._need(job, output, wanted)
+            if need is None:
                 continue
-            pending = job.pending[output]
-            need = need_of(Goal(pending.node, left, output, pending.label), self.have, self.kept)
             if need.unwritten:  # something that was there when the job was planned is not any more
-                self._plan(job)
+                needs = self._plan(job)
                 ready = deque(job.ready)
-            else:
-                commands += self._start(need)
+                continue
+            started = self._start(need)
+            commands += started
+            if any(isinstance(command, JobEnded) for command in started):
+                needs = {}  # other jobs were moved on meanwhile
         return commands
 
-    def _plan(self, job: Job) -> None:
-        """What the job lacks now, and in which order that can be made."""
+    def _need(self, job: Job, output: Output, wanted: Iterable[int]) -> Need | None:
+        """What the tasks for the wanted partitions that are not under way need; None if all are."""
+        left = self._not_under_way(output, wanted)
+        pending = job.pending[output]
+        return need_of(Goal(pending.node, left, output, pending.label), self.have, self.kept) if left else None
+
+    def _plan(self, job: Job) -> dict[Output, Need]:
+        """Find what the job lacks now, and in which order that can be made."""
         job.stale = False
         job.pending = {job.result: Pending(job.node, job.label)}
         goal = Goal(job.node, self._not_under_way(job.result, job.undone), job.result, job.label)
-        for need in missing(goal, self.have, self.kept, self._under_way):
+        needs = {need.goal.output: need for need in missing(goal, self.have, self.kept, self._under_way)}
+        for need in needs.values():
             for shuffle_id in need.unwritten:
                 shuffle = need.nodes[shuffle_id]
                 assert isinstance(shuffle, Shuffled)
@@ -471,6 +480,7 @@ class Scheduler:
                 before.followers.append(need.goal.output)
             job.pending[need.goal.output].waits = set(need.unwritten)
         job.ready = {output: None for output, pending in job.pending.items() if not pending.waits}
+        return needs
 
     def _wanted(self, job: Job, output: Output) -> Iterable[int]:
         """The partitions of a pending output that do not exist."""
@@ -700,16 +710,15 @@ class Scheduler:
         run.load[executor] = run.load.get(executor, 0) + len(partitions)
         self._load[executor] += len(partitions)
         self._idle.pop(executor, None)
-        tasks = tuple(Task(p, tuple(run.need.work[p].splits)) for p in partitions)
+        tasks = tuple(Task(p, run.need.work[p].splits) for p in partitions)
         return StartTasks(executor, run.stage, run.need.nodes, tasks, run.tasks if run.need.barrier else 0)
 
     def _settle(self, run: Run, partition: int, executor: Rank) -> bool:
         """An attempt is over; is there another one under way?"""
-        left = tuple(other for other in run.attempts[partition] if other != executor)
+        attempts = run.attempts.pop(partition)
+        left = tuple(other for other in attempts if other != executor) if len(attempts) > 1 else ()
         if left:
             run.attempts[partition] = left
-        else:
-            del run.attempts[partition]
         run.load[executor] -= 1
         if not run.load[executor]:
             del run.load[executor]

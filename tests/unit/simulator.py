@@ -406,6 +406,8 @@ class Simulator:
         self.account = Account(self.executors, speculation=speculation)
         self.made: Counter[BlockId] = Counter()
         """How often each block was computed."""
+        self.lost: Counter[BlockId] = Counter()
+        """How often an executor died that held it."""
         self.exchanges = 0
         self.events = 0
         self.chaos = chaos or Chaos()
@@ -446,6 +448,7 @@ class Simulator:
         """The driver hears of it later."""
         executor = self.executors[rank]
         executor.dead = True
+        self.lost.update(executor.blocks.keys())
         for _ in range(self._random.randint(0, len(executor.outbox))):
             executor.outbox.pop()  # what it had not sent yet
         self._restless.add(rank)
@@ -774,3 +777,54 @@ def random_lineage(random: Random, size: int, *, most_partitions: int = 6, barri
         elif kind == "zip" and parent.num_partitions == other.num_partitions:
             lineage.zip(parent, other)
     return lineage.nodes
+
+
+# --- for tests ---------------------------------------------------------------------------------------------------------
+
+
+def play(
+    seed: int,
+    chaos: Chaos,
+    *,
+    cancelling: bool = False,
+    executors: tuple[int, int] = (1, 5),
+    copies: int = 1,
+    task_retries: int = 0,
+    speculation: bool = False,
+    barriers: float = 0.0,
+) -> Simulator:
+    """A program: a few jobs over a random lineage, some one after the other and some at once.
+
+    Raises:
+        AssertionError: a check failed; names the seed.
+    """
+    random = Random(seed)
+    nodes = random_lineage(random, random.randint(2, 14), barriers=barriers)
+    simulator = Simulator(
+        random.randint(*executors), random, chaos, task_retries=task_retries, speculation=speculation)
+    simulator.scheduler.hosts = {rank: f"host {rank % 3}" for rank in simulator.executors}
+    simulator.scheduler.kept.update((node.id, random.randint(1, copies)) for node in nodes if random.random() < 0.25)
+    try:
+        for job in range(1, random.randint(2, 5)):
+            node = random.choice(nodes[-6:])
+            parts = range(node.num_partitions)
+            some = parts if random.random() < 0.6 else random.sample(parts, random.randint(0, len(parts)))
+            simulator.submit(job, node, some)
+            for _ in range(random.choice([0, 5, 50, 500])):
+                simulator.step()
+            if cancelling and random.random() < 0.4:
+                simulator.cancel(random.randint(1, job))
+        simulator.run()
+    except Exception as error:
+        raise AssertionError(f"seed {seed}: {error}") from error
+    return simulator
+
+
+def finished(command: StartTasks) -> list[TaskFinished]:
+    """The tasks of a command as they report."""
+    output = command.stage.output
+    return [
+        TaskFinished(command.executor, command.stage.id, task.partition,
+                     (BlockId("map", output.of, task.partition),) if output.kind == "map" else (), 0.001)
+        for task in command.tasks
+    ]
