@@ -177,8 +177,7 @@ class Scheduler:
         commands: list[Command] = [JobEnded(job_id, failure)]
         if job is None:
             return commands
-        orphans = [run for output in job.pending if not self.jobs_wanting(output)
-                   for run in self._outputs.get(output, {}).values()]
+        orphans = [run for run in self._runs.values() if not self.jobs_wanting(run.stage.output)]
         for run in orphans:
             commands += self._cancel(run)
         for output in job.pending:

@@ -269,6 +269,39 @@ def test_a_lost_task_goes_to_another_holder_of_what_it_reads() -> None:
     assert [(command.executor, command.stage.id) for command in again] == [(other, start.stage.id)]
 
 
+def test_a_lost_reduce_task_is_planned_at_once_and_does_not_wait_for_the_others() -> None:
+    scheduler, plan = ready_to_exchange()
+    for rank in (1, 2, 3):
+        commands = scheduler.handle(ExchangeFinished(rank, plan.exchange))
+    assert sum(isinstance(command, StartTasks) for command in commands) == 3
+    reruns = [command for command in scheduler.handle(ExecutorLost(3)) if isinstance(command, StartTasks)]
+    assert [command.stage.output.kind for command in reruns] == ["map"]
+    for event in finished(reruns[0]):
+        scheduler.handle(event)
+    (exchange,) = scheduler.handle(Regrouped(1))
+    assert isinstance(exchange, StartExchange)
+    assert [part for parts in exchange.owners.values() for part in parts] == list(plan.owners[3])
+    for rank in (1, 2):
+        commands = scheduler.handle(ExchangeFinished(rank, exchange.exchange))
+    (again,) = commands
+    assert isinstance(again, StartTasks)
+    assert tuple(task.partition for task in again.tasks) == plan.owners[3]
+
+
+def test_lost_map_output_is_made_again_while_another_shuffle_is_under_way() -> None:
+    scheduler, lineage = Scheduler([1, 2]), Lineage()
+    left, right = lineage.shuffle(lineage.source(2), 2), lineage.shuffle(lineage.source(2), 2)
+    starts = [command for command in scheduler.handle(JobSubmitted(1, lineage.zip(left, right), range(2), ""))
+              if isinstance(command, StartTasks)]
+    for start in starts:
+        if start.stage.output.of == left.id or start.executor == 2:
+            for event in finished(start):
+                scheduler.handle(event)
+    again = {(command.stage.output.of, task.partition) for command in scheduler.handle(ExecutorLost(2))
+             if isinstance(command, StartTasks) for task in command.tasks}
+    assert {shuffle for shuffle, _ in again} == {left.id, right.id}
+
+
 def test_a_loss_says_what_was_lost() -> None:
     simulator, lineage = cluster(2)
     shuffled = lineage.shuffle(lineage.source(4), 2)
@@ -362,6 +395,20 @@ def test_a_lost_barrier_task_runs_the_whole_stage_again() -> None:
     assert {(command.executor, command.tasks[0].partition) for command in again} == {(1, 0), (3, 1)}
     assert all(command.barrier == 2 and command.stage.id != first.stage.id for command in again)
     assert CloseStage(first.stage.id) in commands
+
+
+def test_what_cancelled_barrier_tasks_may_leave_is_dropped() -> None:
+    scheduler, lineage = Scheduler([1, 2, 3]), Lineage()
+    kept = lineage.barrier(lineage.source(2))
+    scheduler.kept[kept.id] = 1
+    shuffled = lineage.shuffle(kept, 1)
+    first = scheduler.handle(JobSubmitted(1, shuffled, [0], ""))[0]
+    assert isinstance(first, StartTasks)
+    left = BlockId("map", shuffled.id, 0), BlockId("rdd", kept.id, 0)
+    commands = scheduler.handle(ExecutorLost(2))
+    assert DropBlocks(1, left) in commands
+    assert scheduler.handle(TaskFinished(1, first.stage.id, 0, left, 0.0)) == []
+    assert not scheduler.have.holders(left[0]) and not scheduler.have.holders(left[1])
 
 
 def test_a_barrier_task_that_lacks_a_block_cancels_the_others() -> None:
