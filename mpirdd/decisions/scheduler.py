@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from itertools import count
 
+from mpirdd.decisions.agenda import Job
 from mpirdd.decisions.copies import Copies
 from mpirdd.decisions.events import (
     BlocksGone,
@@ -48,9 +49,8 @@ from mpirdd.decisions.events import (
     TaskRunning,
     TaskSlow,
 )
-from mpirdd.decisions.lineage import Shuffled
-from mpirdd.decisions.plan import Goal, Have, Need, Work, missing, need_of, unwritten_maps
-from mpirdd.decisions.runs import Exchange, Job, Pending, Run
+from mpirdd.decisions.plan import Have, Need, Work, need_of
+from mpirdd.decisions.runs import Exchange, Run
 from mpirdd.words.errors import Failure
 from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
 from mpirdd.words.stage import Output, Stage
@@ -276,17 +276,13 @@ class Scheduler:
             job = self._jobs.get(job_id)
             if job is None:
                 continue  # ended by what another's end has set going
-            if output == job.result or self._needs_maps(job, output.of):
+            if output == job.result or job.needs_maps(output.of, self.have, self.kept):
                 commands += self._end_job(job_id, failure)
             else:
                 job.stale = True
         if run.stage.id in self._runs:
             commands += [*self._cancel(run), *self._advance_all()]
         return commands
-
-    def _needs_maps(self, job: Job, shuffle: NodeId) -> bool:
-        goal = Goal(job.node, list(job.undone), job.result, job.label)
-        return any(shuffle in need.unwritten for need in missing(goal, self.have, self.kept))
 
     def _task_running(self, event: TaskRunning) -> list[Command]:
         if event.seconds <= _SLOW_S:
@@ -437,20 +433,23 @@ class Scheduler:
             return []  # ended by what was started for another job
         if not job.undone:
             return self._end_job(job.id, None)
-        needs = self._plan(job) if job.stale else {}
+        needs = job.plan(self.have, self.kept, self._under_way) if job.stale else {}
         commands: list[Command] = []
         ready = deque(job.ready)
         while ready and job.id in self._jobs:
             output = ready.popleft()
-            wanted = self._wanted(job, output)
-            if not wanted:
-                ready.extend(self._release(job, output))
+            lacking = job.lacking(output, self.have)
+            if not lacking:
+                ready.extend(job.release(output))
+                if output not in self._outputs:
+                    self._failures.pop(output, None)
                 continue
-            need = needs.pop(output, None) or self._need(job, output, wanted)
-            if need is None:
+            left = self._not_under_way(output, lacking)
+            if not left:
                 continue
+            need = needs.pop(output, None) or need_of(job.goal(output, left), self.have, self.kept)
             if need.unwritten:  # something that was there when the job was planned is not any more
-                needs = self._plan(job)
+                needs = job.plan(self.have, self.kept, self._under_way)
                 ready = deque(job.ready)
                 continue
             started = self._start(need)
@@ -458,48 +457,6 @@ class Scheduler:
             if any(isinstance(command, JobEnded) for command in started):
                 needs = {}  # other jobs were moved on meanwhile
         return commands
-
-    def _need(self, job: Job, output: Output, wanted: Iterable[int]) -> Need | None:
-        """What the tasks for the wanted partitions that are not under way need; None if all are."""
-        left = self._not_under_way(output, wanted)
-        pending = job.pending[output]
-        return need_of(Goal(pending.node, left, output, pending.label), self.have, self.kept) if left else None
-
-    def _plan(self, job: Job) -> dict[Output, Need]:
-        """Find what the job lacks now, and in which order that can be made."""
-        job.stale = False
-        job.pending = {job.result: Pending(job.node, job.label)}
-        goal = Goal(job.node, self._not_under_way(job.result, job.undone), job.result, job.label)
-        needs = {need.goal.output: need for need in missing(goal, self.have, self.kept, self._under_way)}
-        for need in needs.values():
-            for shuffle_id in need.unwritten:
-                shuffle = need.nodes[shuffle_id]
-                assert isinstance(shuffle, Shuffled)
-                before = job.pending.setdefault(Output("map", shuffle_id), Pending(shuffle.from_node, shuffle.label))
-                before.followers.append(need.goal.output)
-            job.pending[need.goal.output].waits = set(need.unwritten)
-        job.ready = {output: None for output, pending in job.pending.items() if not pending.waits}
-        return needs
-
-    def _wanted(self, job: Job, output: Output) -> Iterable[int]:
-        """The partitions of a pending output that do not exist."""
-        if output == job.result:
-            return job.undone
-        return unwritten_maps(output.of, job.pending[output].node.num_partitions, self.have)
-
-    def _release(self, job: Job, output: Output) -> list[Output]:
-        """The output is complete: what waits for no other now."""
-        del job.ready[output]
-        released = []
-        for follower in job.pending.pop(output).followers:
-            waits = job.pending[follower].waits
-            waits.discard(output.of)
-            if not waits:
-                job.ready[follower] = None
-                released.append(follower)
-        if not self._outputs.get(output):
-            self._failures.pop(output, None)
-        return released
 
     def _under_way(self, output: Output) -> Set[int]:
         """Partitions that tasks make, or will when they are given out."""
