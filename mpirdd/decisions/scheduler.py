@@ -368,10 +368,10 @@ class Scheduler:
         return [DropBlocks(executor, tuple(blocks)) for executor, blocks in unwanted.items()]
 
     def _lose_tasks(self, run: Run, lost: Rank) -> list[Command]:
+        if run.need.barrier:  # even if its tasks live: one that waits at the barrier cannot join the new group
+            return self._restart_barrier(run)
         if lost not in run.load:
             return []
-        if run.need.barrier:
-            return self._restart_barrier(run)
         del run.load[lost]
         again: dict[Rank, list[int]] = {}
         for partition in [partition for partition, attempts in run.attempts.items() if lost in attempts]:
@@ -476,7 +476,8 @@ class Scheduler:
         if not need.work:
             return []
         if need.barrier:
-            if len(need.work) > len(self.executors) or any(run.attempts for run in self._runs.values()):
+            busy = self._regrouping or any(run.attempts for run in self._runs.values())
+            if busy or len(need.work) > len(self.executors):
                 return self._hold_barrier(need)
             places: dict[int, Rank | None] = dict(zip(need.work, self.executors, strict=False))
         else:
@@ -502,7 +503,7 @@ class Scheduler:
         return replace(need, work=work, absent={shuffle: parts for shuffle, parts in absent.items() if parts})
 
     def _hold_barrier(self, need: Need) -> list[Command]:
-        """A barrier stage waits until nothing else runs; one that can never start all its tasks fails."""
+        """A barrier stage waits until nothing else runs and the group stands; one that can never start all its tasks fails."""
         if len(need.work) <= len(self.executors):
             return []
         summary = (f"a barrier stage needs an executor for each of its {len(need.work)} tasks, but there are "

@@ -391,10 +391,22 @@ def test_a_lost_barrier_task_runs_the_whole_stage_again() -> None:
     assert isinstance(first, StartTasks)
     scheduler.handle(finished(first)[0])
     commands = scheduler.handle(ExecutorLost(2))
-    again = [command for command in commands if isinstance(command, StartTasks)]
+    again = [command for command in scheduler.handle(Regrouped(1)) if isinstance(command, StartTasks)]
     assert {(command.executor, command.tasks[0].partition) for command in again} == {(1, 0), (3, 1)}
     assert all(command.barrier == 2 and command.stage.id != first.stage.id for command in again)
     assert CloseStage(first.stage.id) in commands
+
+
+def test_a_barrier_stage_is_given_up_when_any_executor_is_lost() -> None:
+    """Its tasks would wait at the barrier for executors that wait for them to form the group."""
+    scheduler, lineage = Scheduler([1, 2, 3]), Lineage()
+    first = scheduler.handle(JobSubmitted(1, lineage.barrier(lineage.source(2)), range(2), ""))[0]
+    assert isinstance(first, StartTasks)
+    commands = scheduler.handle(ExecutorLost(3))
+    assert commands[0] == Regroup(1, (1, 2))
+    assert [command for command in commands if isinstance(command, CancelStage)] == [
+        CancelStage(1, first.stage.id), CancelStage(2, first.stage.id)]
+    assert sum(isinstance(command, StartTasks) for command in scheduler.handle(Regrouped(1))) == 2
 
 
 def test_what_cancelled_barrier_tasks_may_leave_is_dropped() -> None:
