@@ -383,7 +383,7 @@ class Driver:
             return {}
         stage = command.stage
         used = set().union(*[self._uses.get(closure, _NONE) for closure in stage.closures()])
-        return self._broadcasts.provide(used, stage.id, stage.label, command.executor)
+        return self._broadcasts.provide(used, stage.id, command.executor)
 
     def _start_exchange(self, command: events.StartExchange) -> None:
         _log.debug("exchange %d among %d executors", command.exchange, len(command.executors))

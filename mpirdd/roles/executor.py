@@ -230,7 +230,10 @@ class Executor:
     def _broadcast_value(self, copies: dict[int, int], broadcast: int) -> Any:
         """``copies``: of the broadcast variables that the stage uses."""
         if broadcast not in copies:
-            raise UsageError("a broadcast variable came here with the data; use it in a function, which brings its value along")
+            raise UsageError(
+                f"broadcast variable {broadcast} has been destroyed; or it came here with the data, where only functions "
+                "bring their variables along"
+            )
         return self._broadcasts.value(copies[broadcast])
 
     def _report(self) -> None:

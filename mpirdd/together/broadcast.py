@@ -25,7 +25,6 @@ from typing import Any
 from mpirdd.decisions.broadcasts import Orders, Spread
 from mpirdd.storage.codec import decode, inside
 from mpirdd.storage.shared import Filling, Segment, attach, fill
-from mpirdd.words.errors import UsageError
 from mpirdd.words.ids import Rank, StageId
 from mpirdd.words.messages import (
     Broadcast,
@@ -65,6 +64,8 @@ class _Variable:
     """Large values only."""
     spread: Spread | None = None
     """Where the copy of a large value is; None before it is sent."""
+    attempts: int = 0
+    """How often a large value was sent to some or all."""
     sent: set[Rank] = field(default_factory=set)
     """Who has been sent the copy."""
     stages: set[StageId] = field(default_factory=set)
@@ -115,18 +116,17 @@ class BroadcastSender:
             return None
         return decode(segment.frames)
 
-    def provide(self, used: Iterable[int], stage: StageId, label: str, rank: Rank) -> dict[int, int]:
+    def provide(self, used: Iterable[int], stage: StageId, rank: Rank) -> dict[int, int]:
         """See to it that the executor gets what a stage uses; the copies that its tasks must wait for.
 
-        Raises:
-            UsageError: one of them has been destroyed.
+        Variables that have been destroyed are not among them: a task may still find kept what its function made with one.
         """
         copies: dict[int, int] = {}
         pending = list(used)
         for number in pending:  # grows while we go
             variable = self._variables.get(number)
             if variable is None or (variable.destroyed and stage not in variable.stages):
-                raise UsageError(f"{label} uses a broadcast variable that was destroyed")
+                continue
             variable.stages.add(stage)
             self._by_stage[stage].add(number)
             variable.unpersisted = variable.destroyed
@@ -213,7 +213,8 @@ class BroadcastSender:
     def _carry_out(self, variable: _Variable, orders: Orders) -> None:
         assert variable.segment is not None
         _share(self._send, _DRIVER, variable.copy, variable.segment, orders.share)
-        _stream(self._send, _DRIVER, variable.copy, variable.segment, orders.stream)
+        variable.attempts += 1
+        _stream(self._send, _DRIVER, variable.copy, variable.attempts, variable.segment, orders.stream)
         for rank in orders.whole:
             self._send(rank, Broadcast(variable.copy, inside(variable.segment.frames), acknowledge=True))
 
@@ -252,6 +253,7 @@ class _Held:
 class _Arriving:
     filling: Filling
     source: Rank
+    attempt: int
     route: Route
 
 
@@ -314,14 +316,15 @@ class BroadcastReceiver:
 
     def _begin(self, message: BroadcastStream) -> None:
         """Sent again, by the driver, when whoever was to send it was lost: what has come so far is of no use then."""
-        held = self._held.get(message.copy)
-        if held is None:
-            self._arriving[message.copy] = _Arriving(Filling(message.sizes), message.source, message.route)
-            _announce(self._send, self._rank, message.copy, message.sizes, message.route.branches)
-        else:
+        copy, attempt, route = message.copy, message.attempt, message.route
+        held, arriving = self._held.get(copy), self._arriving.get(copy)
+        if held is not None:
             held.segment = held.segment or fill(held.frames)
-            self._pass_on(message.copy, held.segment, message.route)
-            _stream(self._send, self._rank, message.copy, held.segment, message.route.branches)
+            self._pass_on(copy, held.segment, route)
+            _stream(self._send, self._rank, copy, attempt, held.segment, route.branches)
+        elif arriving is None or arriving.attempt < attempt:
+            self._arriving[copy] = _Arriving(Filling(message.sizes), message.source, attempt, route)
+            _announce(self._send, self._rank, copy, attempt, message.sizes, route.branches)
 
     def _take_piece(self, message: BroadcastPiece) -> None:
         arriving = self._arriving.get(message.copy)
@@ -364,15 +367,17 @@ def _share(send: Send, source: Rank, copy: int, segment: Segment, ranks: Sequenc
             send(rank, SharedBroadcast(copy, source, address))
 
 
-def _stream(send: Send, source: Rank, copy: int, segment: Segment, routes: Sequence[Route]) -> None:
+def _stream(send: Send, source: Rank, copy: int, attempt: int, segment: Segment, routes: Sequence[Route]) -> None:
     """Send a whole segment along the routes. Queues views of its memory, so it costs none."""
-    _announce(send, source, copy, segment.sizes, routes)
+    _announce(send, source, copy, attempt, segment.sizes, routes)
     for offset in range(0, segment.memory.nbytes if routes else 0, _PIECE_BYTES):
         piece = PickleBuffer(segment.memory[offset : offset + _PIECE_BYTES])
         for route in routes:
             send(route.to, BroadcastPiece(copy, source, offset, piece))
 
 
-def _announce(send: Send, source: Rank, copy: int, sizes: tuple[int, ...], routes: Sequence[Route]) -> None:
+def _announce(
+    send: Send, source: Rank, copy: int, attempt: int, sizes: tuple[int, ...], routes: Sequence[Route]
+) -> None:
     for route in routes:
-        send(route.to, BroadcastStream(copy, source, sizes, route))
+        send(route.to, BroadcastStream(copy, source, attempt, sizes, route))

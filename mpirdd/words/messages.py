@@ -110,6 +110,8 @@ class BroadcastStream:
 
     copy: int
     source: Rank
+    attempt: int
+    """Sent again after a loss, with a higher number; what is left of earlier attempts may come later still."""
     sizes: tuple[int, ...]
     """Bytes of each frame."""
     route: Route
