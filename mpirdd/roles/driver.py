@@ -33,14 +33,18 @@ from mpirdd.roles.heartbeats import Heartbeats
 from mpirdd.roles.history import History
 from mpirdd.roles.progress import Progress
 from mpirdd.storage.codec import decode, encode, pickle_function
+from mpirdd.together.broadcast import BroadcastSender
 from mpirdd.words import messages
-from mpirdd.words.errors import ClusterError, Failure, JobCancelled, TaskError, UsageError
+from mpirdd.words.errors import ClusterError, Failure, JobCancelled, TaskError
 from mpirdd.words.ids import JobId, NodeId, Rank, StageId
 from mpirdd.words.settings import Settings
 from mpirdd.words.stage import ClosureId
 from mpirdd.words.transport import Frames, Transport
 
 _log = logging.getLogger("mpirdd")
+_SETTLE_S = 10.0
+"""Broadcast values that are on their way get this long to arrive when the Context stops: an executor that leaves with the
+program must not leave another one behind that is still sending to it."""
 _UNSET = object()
 _NONE: frozenset[int] = frozenset()
 
@@ -105,9 +109,10 @@ class Driver:
         self._job_ids = count(1)
         self._pickled: dict[ClosureId, bytes] = {}
         self._uses: dict[ClosureId, set[int]] = {}
-        self._broadcasts: dict[int, Frames] = {}
+        self._broadcasts = BroadcastSender(
+            self._send, host=transport.host, hosts=self.hosts, shared_bytes=settings.broadcast_bytes)
+        self._unreferenced_broadcasts: deque[int] = deque()
         self._sent: dict[Rank, set[ClosureId | StageId]] = {rank: set() for rank in self._scheduler.executors}
-        self._sent_broadcasts: dict[Rank, set[int]] = {rank: set() for rank in self._scheduler.executors}
         self._barriers: dict[StageId, dict[int, tuple[Rank, str]]] = {}
         self._attempts = 0
         self._take_updates: Callable[[dict[int, Any]], None] = lambda updates: None
@@ -193,19 +198,38 @@ class Driver:
                     job.cancelled = job.ended = True
                     self._act(self._scheduler.handle(events.JobCancelled(job_id)))
 
-    def broadcast(self, broadcast: int, value: Any) -> None:
-        """Keep ``value`` for tasks; it goes to an executor before the first task there that uses it."""
-        self._broadcasts[broadcast] = encode(value, by_value=True)
+    def broadcast(self, broadcast: int, value: Any) -> Any:
+        """Keep ``value`` for tasks; it goes to the executors before the first task that uses it runs there.
 
-    def drop_broadcast(self, broadcast: int, *, destroy: bool) -> None:
-        """Drop the executors' copies; unless destroyed, they are sent again when used."""
+        Returns:
+            The value: for large arrays a read-only view of shared memory, else ``value`` itself.
+        """
+        with collecting_broadcasts() as inner:
+            frames = encode(value, by_value=True)
         with self._lock:
-            if destroy:
-                self._broadcasts.pop(broadcast, None)
-            for rank, sent in self._sent_broadcasts.items():
-                if broadcast in sent:
-                    sent.discard(broadcast)
-                    self._send(rank, messages.Drop(broadcasts=(broadcast,)))
+            self._forget_unreferenced_broadcasts()
+            shared = self._broadcasts.add(broadcast, frames, inner)
+        return value if shared is None else shared
+
+    def drop_broadcast(self, broadcast: int, *, destroy: bool, wait: bool) -> None:
+        """Drop the executors' copies once no task uses them; unless destroyed, they are sent again when used.
+
+        ``wait`` returns when that is done.
+        """
+        with self._lock:
+            dropped = self._broadcasts.drop(broadcast, destroy=destroy)
+            while not dropped and self._turn():  # executors may have told that they have it
+                dropped = self._broadcasts.drop(broadcast, destroy=destroy)
+        while wait and not dropped:
+            self._pause(self._transport.in_flight())
+            with self._lock:
+                self._turn()
+                dropped = self._broadcasts.drop(broadcast, destroy=destroy)
+
+    def unreferenced_broadcast(self, broadcast: int) -> None:
+        """The program has let go of the variable; it goes once no function of an RDD uses it. May be called from anywhere,
+        at any time."""
+        self._unreferenced_broadcasts.append(broadcast)
 
     def on_every_executor(self, function: Callable[[], Any]) -> None:
         """Run ``function`` once on each executor, before any task of a later job. What it raises is printed there."""
@@ -252,8 +276,15 @@ class Driver:
 
     def stop(self) -> None:
         """Let the executors forget this Context; they wait for another one."""
+        deadline = monotonic() + _SETTLE_S
+        while not self._broadcasts.settled and monotonic() < deadline:
+            with self._lock:
+                worked = self._turn()
+            if not worked:
+                self._pause(self._transport.in_flight())
         with self._lock:
             self._broadcast(messages.Reset())
+            self._broadcasts.clear()
             self._progress.close()
 
     # --- the loop -------------------------------------------------------------------------------------------------
@@ -295,6 +326,8 @@ class Driver:
             if message.stage is not None:
                 self._act(self._scheduler.handle(
                     events.TaskRunning(sender, message.stage, message.partition, message.seconds)))
+        elif isinstance(message, messages.BroadcastArrived | messages.BroadcastRefused):
+            self._broadcasts.receive(sender, message)
         elif isinstance(message, messages.Printed):
             self._progress.write("".join(f"[rank {sender}] {line}\n" for line in message.lines))
         elif isinstance(message, messages.Started):
@@ -376,7 +409,7 @@ class Driver:
         self._lost[rank] = why
         self._heartbeats.forget(rank)
         self._sent.pop(rank, None)
-        self._sent_broadcasts.pop(rank, None)
+        self._broadcasts.executor_lost(rank)
         for there in self._barriers.values():
             for partition in [partition for partition, (waiting, _) in there.items() if waiting == rank]:
                 del there[partition]
@@ -441,14 +474,14 @@ class Driver:
         wanting = self._scheduler.jobs_wanting(stage.output)
         self.history.tasks_started(
             stage.id, stage.label, self._scheduler.tasks_of(stage.id), len(command.tasks), wanting)
-        self._send_broadcasts(command)
+        broadcasts = self._provide_broadcasts(command)
         new = [closure for closure in dict.fromkeys(stage.closures()) if closure not in sent]
         if new:
             self._send(command.executor, messages.Closures(tuple((c, self._pickled[c]) for c in new)))
             sent.update(new)
         if stage.id not in sent:
             properties = self._jobs[wanting[0]].request.properties if wanting else {}
-            self._send(command.executor, messages.OpenStage(stage, properties))
+            self._send(command.executor, messages.OpenStage(stage, properties, broadcasts))
             sent.add(stage.id)
         splits = {}
         for task in command.tasks:
@@ -461,17 +494,13 @@ class Driver:
         self._attempts += len(command.tasks)
         self._transport.send(command.executor, encode(message, by_value=True))
 
-    def _send_broadcasts(self, command: events.StartTasks) -> None:
-        """Send what the stage's functions use and the executor does not have."""
+    def _provide_broadcasts(self, command: events.StartTasks) -> dict[int, int]:
+        """Send what the stage's functions use and the executor does not have; gives the copies to wait for."""
         if not self._uses:
-            return
-        sent = self._sent_broadcasts[command.executor]
-        for closure in command.stage.closures():
-            for broadcast in self._uses.get(closure, _NONE) - sent:
-                if broadcast not in self._broadcasts:
-                    raise UsageError(f"{command.stage.label} uses a broadcast variable that was destroyed")
-                self._send(command.executor, messages.Broadcast(broadcast, self._broadcasts[broadcast]))
-                sent.add(broadcast)
+            return {}
+        stage = command.stage
+        used = set().union(*[self._uses.get(closure, _NONE) for closure in stage.closures()])
+        return self._broadcasts.provide(used, stage.id, command.executor)
 
     def _start_exchange(self, command: events.StartExchange) -> None:
         _log.debug("exchange %d among %d executors", command.exchange, len(command.executors))
@@ -482,6 +511,7 @@ class Driver:
     def _close_stage(self, stage: StageId) -> None:
         self._barriers.pop(stage, None)
         self.history.stage_closed(stage)
+        self._broadcasts.stage_closed(stage)
         for rank, sent in self._sent.items():
             if stage in sent:
                 sent.discard(stage)
@@ -522,8 +552,17 @@ class Driver:
 
     def _forget_unreferenced(self) -> None:
         nodes = [self._unreferenced.popleft() for _ in range(len(self._unreferenced))]
-        if not nodes:
-            return
+        if nodes:
+            self._forget_nodes(nodes)
+        self._forget_unreferenced_broadcasts()
+
+    def _forget_unreferenced_broadcasts(self) -> None:
+        if self._unreferenced_broadcasts:
+            waiting = self._unreferenced_broadcasts
+            gone = {waiting.popleft() for _ in range(len(waiting))}
+            waiting.extend(self._broadcasts.drop_unused(gone, set().union(*self._uses.values())))
+
+    def _forget_nodes(self, nodes: list[NodeId]) -> None:
         if self._counted:
             gone = set(nodes)
             self._counted = {counted for counted in self._counted if counted[0] not in gone}

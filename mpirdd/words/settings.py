@@ -26,6 +26,8 @@ class Settings:
     """Default number of partitions; 0 means one for each executor."""
     exchange_bytes: int = 64 * MIB
     """Send buffer of a rank in one round of an exchange, shared by all destinations; as much again to receive."""
+    broadcast_bytes: int = 64 << 10
+    """Broadcast values of this size (encoded) and more lie in shared memory, once on each host."""
     report_interval_s: float = 0.005
     """An executor with more tasks queued reports the finished ones this often."""
     poll_sleep_s: float = 0.01
