@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from operator import add
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,21 @@ def first_centres(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     return centres
 
 
+def fit(blocks: Any, centres: np.ndarray, options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """The centres, and how many points each has; one pass over the blocks an iteration."""
+    for iteration in range(1, options.iterations + 1):
+        started = time.monotonic()
+        sums = blocks.map(partial(block_sums, centres)).reduce(add)
+        counts = sums[:, -2:-1]
+        moved = np.where(counts > 0, sums[:, :-2] / np.maximum(counts, 1), centres)
+        change, centres = np.abs(moved - centres).max(), moved
+        print(f"iteration {iteration:3}  objective {sums[:, -1].sum():.9g}  change {change:.3e}  "
+              f"{time.monotonic() - started:.4f} s", flush=True)
+        if change < options.tolerance:
+            break
+    return centres, counts[:, 0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", help="files of points")
@@ -79,17 +95,8 @@ def main() -> None:
         centres = first_centres(sample, options.clusters, options.seed)
         rows = blocks.map(len).sum()
         print(f"{rows:,} points of {centres.shape[1]} numbers, {time.monotonic() - started:.3f} s", flush=True)
-        for iteration in range(1, options.iterations + 1):
-            started = time.monotonic()
-            sums = blocks.map(partial(block_sums, centres)).reduce(add)
-            counts = sums[:, -2:-1]
-            moved = np.where(counts > 0, sums[:, :-2] / np.maximum(counts, 1), centres)
-            change, centres = np.abs(moved - centres).max(), moved
-            print(f"iteration {iteration:3}  objective {sums[:, -1].sum():.9g}  change {change:.3e}  "
-                  f"{time.monotonic() - started:.4f} s", flush=True)
-            if change < options.tolerance:
-                break
-    for count, centre in sorted(zip(counts[:, 0].tolist(), centres.tolist(), strict=True)):
+        centres, counts = fit(blocks, centres, options)
+    for count, centre in sorted(zip(counts.tolist(), centres.tolist(), strict=True)):
         print(f"centre of {count:9,.0f}:", *(f"{x:.9g}" for x in centre))
 
 

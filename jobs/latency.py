@@ -20,6 +20,7 @@ import tempfile
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def walk_s(size: int, steps: int = 500_000) -> float:
 
 
 def memory() -> Iterator[Row]:
-    yield "Python function call", median(lambda: [empty() for _ in range(1000)], 100) / 1000
+    yield "Python function call", median(lambda: list(map(nothing, range(1000))), 100) / 1000
     near = min(walk_s(512) for _ in range(3))
     yield "memory reference (random, 128 MB)", max(walk_s(128 * MB // 8) - near, 0.0)
     block, other = np.ones(256 * MB // 8), np.empty(256 * MB // 8)
@@ -63,8 +64,8 @@ def memory() -> Iterator[Row]:
     yield "copy 1 MB in memory", median(lambda: np.copyto(other, block), 5) / 256
 
 
-def empty() -> None:
-    """What a function call costs."""
+def nothing(number: int) -> int:
+    return number
 
 
 def disk(folder: str | None, size_mb: int) -> Iterator[Row]:
@@ -97,9 +98,9 @@ def read_s(descriptor: int) -> float:
 def messages(comm: Any) -> Iterator[Row]:
     """By mpi4py alone: between the first two ranks, and among all. Collective."""
     for what, count, times in (("8 bytes", 8, 2000), ("1 MB", MB, 50)):
-        buffer = np.zeros(count, np.uint8)
+        there_and_back = partial(ping_pong, comm, np.zeros(count, np.uint8))
         comm.Barrier()
-        yield f"send {what} to another rank and back, MPI", median(lambda b=buffer: ping_pong(comm, b), times)
+        yield f"send {what} to another rank and back, MPI", median(there_and_back, times)
     sent, received = (np.ones(comm.size * MB, np.uint8) for _ in range(2))
     comm.Barrier()
     yield f"all-to-all among {comm.size} ranks, 1 MB each to each, MPI", median(lambda: comm.Alltoall(sent, received), 20)

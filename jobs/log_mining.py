@@ -23,12 +23,12 @@ def service(line: str) -> str:
     return line.split(" ", 4)[3].rstrip(":")
 
 
-def by_service(errors: RDD[str]) -> list[tuple[str, int]]:
+def by_service(errors: RDD) -> list[tuple[str, int]]:
     counts = errors.map(lambda line: (service(line), 1)).reduceByKey(add)
     return counts.takeOrdered(100, key=lambda pair: (-pair[1], pair[0]))
 
 
-def by_day(errors: RDD[str]) -> list[tuple[str, int]]:
+def by_day(errors: RDD) -> list[tuple[str, int]]:
     """The three worst days."""
     counts = errors.map(lambda line: (line[:10], 1)).reduceByKey(add)
     return counts.takeOrdered(3, key=lambda pair: (-pair[1], pair[0]))

@@ -58,7 +58,9 @@ def block_loss(weights: np.ndarray, block: Block) -> np.ndarray:
 
 
 def block_gram(block: Block) -> np.ndarray:
-    return block[0].T @ block[0]
+    features, _ = block
+    gram: np.ndarray = features.T @ features
+    return gram
 
 
 def parse_point(line: str) -> Point:

@@ -58,7 +58,7 @@ def part_totals(pages: Iterator[tuple[str, State]]) -> list[tuple[float, float]]
     return [(sum(rank for links, rank, _ in states if not links), sum(change for _, _, change in states))]
 
 
-def totals(pages: RDD[tuple[str, State]]) -> tuple[float, float]:
+def totals(pages: RDD) -> tuple[float, float]:
     """The rank of all pages without links, and how much ranks have changed. A job."""
     dangling, change = zip(*pages.mapPartitions(part_totals).collect(), strict=True)
     return sum(dangling), sum(change)
@@ -94,9 +94,10 @@ def main() -> None:
             met = pages.leftOuterJoin(given, parts)
             new = partial(update, options.damping, (1 - options.damping + options.damping * dangling) / count)
             before = pages
-            # A plain map() forgets the partitioner, as it might change the keys; mapValues() keeps it.
-            pages = (met.map(lambda pair, new=new: (pair[0], new(pair[1]))) if options.uncontrolled
-                     else met.mapValues(new)).cache()
+            pages = met.mapValues(new)
+            if options.uncontrolled:
+                pages = pages.map(tuple)  # as map() might change the keys, it forgets how they are partitioned
+            pages.cache()
             dangling, change = totals(pages)
             before.unpersist()
             print(f"iteration {iteration:3}  change {change:.6e}  {time.monotonic() - started:.4f} s", flush=True)
