@@ -13,27 +13,32 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from operator import add
 from pathlib import Path
-from typing import Any
 
 from generate import add_generate, source
 from mpirdd import RDD, Context
 
 INTERNET = Path(__file__).parent / "data" / "as20graph.txt"
-State = tuple[list[Any], float, float]
+Links = tuple[str, ...]
+"""A tuple, as Python's garbage collector soon leaves tuples of text alone, and never lists."""
+State = tuple[Links, float, float]
 """Of a page: its links, its rank, and how much that has changed last."""
 
 
-def both_ends(line: str) -> list[tuple[str, list[str]]]:
+def both_ends(line: str) -> list[tuple[str, str | None]]:
     """The link, and that its target is a page as well."""
     page, target, *_ = line.split()
-    return [(page, [target]), (target, [])]
+    return [(page, target), (target, None)]
 
 
-def first_state(rank: float, links: list[str]) -> State:
+def distinct_links(targets: Iterable[str | None]) -> Links:
+    return tuple(sorted({target for target in targets if target is not None}))
+
+
+def first_state(rank: float, links: Links) -> State:
     return links, rank, 0.0
 
 
@@ -82,7 +87,7 @@ def main() -> None:
         if options.generate:
             path = source(sc, "graph", options.generate, options.seed)
         lines = sc.textFile(path, parts).filter(lambda line: line.strip() and not line.startswith("#"))
-        links = lines.flatMap(both_ends).reduceByKey(add, parts).mapValues(set).mapValues(sorted).cache()
+        links = lines.flatMap(both_ends).groupByKey(parts).mapValues(distinct_links).cache()
         count = links.count()
         pages = links.mapValues(partial(first_state, 1 / count)).cache()
         dangling, _ = totals(pages)

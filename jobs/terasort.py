@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from zlib import crc32
@@ -27,15 +26,8 @@ from mpirdd import Context
 RECORD_BYTES, KEY_BYTES = 100, 10
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Of one partition."""
-
-    first: bytes
-    last: bytes
-    records: int
-    out_of_order: int
-    checksum: int
+Summary = tuple[bytes, bytes, int, int, int]
+"""Of a partition: its first and last key, its records, how many are smaller than the one before, the checksum."""
 
 
 def key_and_rest(record: bytes) -> tuple[bytes, bytes]:
@@ -51,7 +43,7 @@ def summarise(records: Iterator[bytes]) -> Iterator[Summary]:
     if data:
         keys = [record[:KEY_BYTES] for record in data]
         out_of_order = sum(a > b for a, b in pairwise(keys))
-        yield Summary(keys[0], keys[-1], len(data), out_of_order, sum(map(crc32, data)))
+        yield keys[0], keys[-1], len(data), out_of_order, sum(map(crc32, data))
 
 
 def sort(sc: Context, path: str, output: str, partitions: int | None) -> None:
@@ -59,16 +51,14 @@ def sort(sc: Context, path: str, output: str, partitions: int | None) -> None:
     records.map(key_and_rest).sortByKey(numPartitions=partitions).map(joined).saveAsTextFile(output)
 
 
-def validate(sc: Context, path: str, output: str) -> list[str]:
-    """What is wrong with the output; nothing, if it is right."""
-    before, after = (sc.binaryRecords(files, RECORD_BYTES).mapPartitions(summarise).collect() for files in (path, output))
-    print(f"{sum(part.records for part in after):,} records, checksum {sum(part.checksum for part in after):x}")
+def wrong_with(before: list[Summary], after: list[Summary]) -> list[str]:
+    """What is wrong with an output, going by the partitions of the input and its own; nothing, if it is right."""
     wrong = []
-    out_of_order = sum(part.out_of_order for part in after) + sum(a.last > b.first for a, b in pairwise(after))
+    out_of_order = sum(part[3] for part in after) + sum(a[1] > b[0] for a, b in pairwise(after))
     if out_of_order:
         wrong.append(f"{out_of_order:,} records are smaller than the one before")
-    for what in "records", "checksum":
-        was, is_ = (sum(getattr(part, what) for part in parts) for parts in (before, after))
+    for what, place in ("records", 2), ("checksum", 4):
+        was, is_ = (sum(part[place] for part in parts) for parts in (before, after))
         if was != is_:
             wrong.append(f"{what}: {was:,} in the input, {is_:,} in the output")
     return wrong
@@ -91,7 +81,9 @@ def main() -> None:
             started = time.monotonic()
             sort(sc, path, output, options.partitions)
             print(f"sorted in {time.monotonic() - started:.3f} s", flush=True)
-        wrong = validate(sc, path, output)
+        before, after = (sc.binaryRecords(files, RECORD_BYTES).mapPartitions(summarise).collect() for files in (path, output))
+    print(f"{sum(part[2] for part in after):,} records, checksum {sum(part[4] for part in after):x}")
+    wrong = wrong_with(before, after)
     if wrong:
         sys.exit("NOT sorted: " + "; ".join(wrong))
     print("valid: in order, and the same records")
