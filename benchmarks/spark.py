@@ -6,6 +6,7 @@ MPIRDD_PYSPARK_PYTHON names, which needs pyspark, numpy and Java, and nothing of
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -14,6 +15,7 @@ from benchmarks.program import write_report
 
 
 def main() -> None:
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # else its workers are whatever python3 is on the path
     from pyspark import SparkConf, SparkContext
 
     name, executors, *arguments, _, report = sys.argv[1:]
