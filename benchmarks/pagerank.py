@@ -12,12 +12,9 @@ def measure(options: Namespace) -> harness.Record:
     path = peers.generated("graph", str(options.edges), options)
     size = peers.bytes_of(path)
     arguments = ["--iterations", str(options.iterations), "--tolerance", "-1"]
-    pair = peers.compare("pagerank", options, path, arguments, options.iterations)
-    free = {"uncontrolled": harness.on_engine("job", options.ranks, "pagerank", path, *arguments, "--uncontrolled")}
-    runs = harness.alternate(options.repeats, options.timeout, free)
-    pair = harness.Pair(pair.commands | free, pair.runs | runs)
+    pair = peers.compare("pagerank", options, path, arguments, options.iterations, variants={"uncontrolled": ["--uncontrolled"]})
     record = peers.iterations_record(pair, size)
-    gain = harness.ratio(harness.inner(runs["uncontrolled"], "later"), harness.inner(pair.runs["engine"], "later"))
+    gain = harness.ratio(harness.inner(pair.runs["uncontrolled"], "later"), harness.inner(pair.runs["engine"], "later"))
     targets = [harness.Target("later iteration, engine / hand-written", 1.3, record["ratio"]["median"]),
                harness.Target("uncontrolled / controlled", 2, gain["median"], at_least=True)]
     if record["pyspark_over_engine"]:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks import harness, jobs
@@ -19,11 +20,17 @@ SIZES = {"ranks": 3, "repeats": 5, "spark": 2}
 QUICK = {"repeats": 2, "spark": 1}
 
 
-def compare(job: str, options: Namespace, path: str, arguments: list[str], *by_hand: object) -> harness.Pair:
-    """``arguments`` are the job's behind its path, ``by_hand`` those of the hand-written program."""
+def compare(
+    job: str, options: Namespace, path: str, arguments: list[str], *by_hand: object,
+    variants: Mapping[str, list[str]] | None = None,
+) -> harness.Pair:
+    """``arguments`` are the job's behind its path, ``by_hand`` those of the hand-written program. ``variants`` are further
+    runs of the job, by name, each with more arguments."""
     name = {"logistic_regression": "lr"}.get(job, job)
     commands = {"engine": harness.on_engine("job", options.ranks, job, path, *arguments),
                 "handwritten": harness.by_hand(name, options.ranks, path, *by_hand)}
+    for variant, more in (variants or {}).items():
+        commands[variant] = harness.on_engine("job", options.ranks, job, path, *arguments, *more)
     runs = harness.alternate(options.repeats, options.timeout, commands)
     python = os.environ.get("MPIRDD_PYSPARK_PYTHON")
     if not python:

@@ -26,7 +26,7 @@ SUITES = {
     "contract@1": 120, "contract@2": 120, "contract@3": 120, "contract@5": 180,
     "engine@1": 300, "engine@2": 300, "engine@3": 400, "engine@4": 400,
     "launch": 900,
-    "jobs": 600,
+    "jobs": 1200,
     "pyspark": 900, "pyspark@5": 900,
 }
 """Time limits in seconds, several times what the suites take on two cores."""
