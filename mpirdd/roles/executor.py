@@ -180,11 +180,13 @@ class Executor:
             with self._lines, task:
                 self._interrupts.begin(stage_id)
                 try:
-                    outcome = run_task(stage, partition, store=self._store, closures=self._closures, splits=splits)
+                    outcome = run_task(stage, partition, store=self._store, closures=self._closures, splits=splits,
+                                       workspace=task.workspace)
                     result = [] if stage.output.kind == "map" else inside(encode(outcome.result))
                     updates = inside(encode(task.updates)) if task.updates else []
                 finally:
                     self._interrupts.end()
+                    task.workspace.close()
             seconds = perf_counter() - began
             self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), seconds, result, updates))
         except Interrupted:
@@ -282,11 +284,11 @@ class Executor:
             if block not in self._store:
                 gone.append(block)
                 continue
-            buckets = self._store.get(block)
-            for rank, partitions in message.owners.items():
-                for partition in partitions:
-                    if buckets[partition] is not None:
-                        parcels[rank].append(Parcel(block._replace(kind="in", part=partition), block.part, buckets[partition]))
+            for pack in self._store.get(block):
+                for rank, partitions in message.owners.items():
+                    for partition in partitions:
+                        if pack[partition] is not None:
+                            parcels[rank].append(Parcel(block._replace(kind="in", part=partition), block.part, pack[partition]))
         for block, rank in message.copies:
             if block in self._store:
                 parcels[rank] += _copy(block, self._store.get(block))

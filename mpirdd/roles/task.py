@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mpirdd.storage.blocks import BlockStore
+from mpirdd.storage.workspace import Workspace
 from mpirdd.words.ids import BlockId, NodeId
 from mpirdd.words.stage import ClosureId, Pipe, Stage
 
@@ -67,6 +68,7 @@ def run_task(
     store: BlockStore,
     closures: Closures,
     splits: Mapping[tuple[NodeId, int], Any],
+    workspace: Workspace,
 ) -> Outcome:
     """Compute one partition of the stage's target and hand it to the stage's output.
 
@@ -75,14 +77,15 @@ def run_task(
         Exception: whatever the user's functions raise.
     """
     outcome = Outcome()
-    records = _records(stage, partition, store=store, closures=closures, splits=splits, made=outcome.made)
-    output = closures[stage.output.closure()](partition, records)
+    records = _records(
+        stage, partition, store=store, closures=closures, splits=splits, workspace=workspace, made=outcome.made)
+    output = closures[stage.output.closure()]
     if stage.output.kind == "map":
         block = BlockId("map", stage.output.of, partition)
-        store.put(block, output)
+        store.put(block, list(output(partition, records, workspace)))
         outcome.made.append(block)
     else:
-        outcome.result = output
+        outcome.result = output(partition, records)
     return outcome
 
 
@@ -93,11 +96,12 @@ def _records(
     store: BlockStore,
     closures: Closures,
     splits: Mapping[tuple[NodeId, int], Any],
+    workspace: Workspace,
     made: list[BlockId],
 ) -> Any:
     visits = _visits(stage, partition, store, splits)
     for visit in visits:
-        _evaluate(visit, store, closures, splits, made)
+        _evaluate(visit, store, closures, splits, workspace, made)
     return visits[-1].records
 
 
@@ -106,6 +110,7 @@ def _evaluate(
     store: BlockStore,
     closures: Closures,
     splits: Mapping[tuple[NodeId, int], Any],
+    workspace: Workspace,
     made: list[BlockId],
 ) -> None:
     """Set the visit's records; its inputs have theirs."""
@@ -118,7 +123,7 @@ def _evaluate(
     if pipe.kind == "source":
         visit.records = head(splits[pipe.head, index])
     elif pipe.kind == "shuffle":
-        visit.records = head(store.get(BlockId("in", pipe.head, index)))
+        visit.records = head(store.get(BlockId("in", pipe.head, index)), workspace)
     else:
         for read in visit.inputs:
             read.shorten()

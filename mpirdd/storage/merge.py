@@ -10,12 +10,13 @@ good records nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
 
 from mpirdd.storage.codec import decode, encode
+from mpirdd.storage.workspace import Workspace
 from mpirdd.words.errors import RecordError
 from mpirdd.words.transport import Frames
 
@@ -49,14 +50,16 @@ class Combiner:
     """For error messages: the name of the RDD operation."""
 
 
-def scatter(splitter: Splitter, combiner: Combiner | None, source: int, records: Iterable[Any]) -> list[Frames | None]:
-    """The encoded buckets of one map task, one for each reduce partition."""
+def scatter(
+    splitter: Splitter, combiner: Combiner | None, source: int, records: Iterable[Any], workspace: Workspace
+) -> list[list[Frames | None]]:
+    """The packs of one map task; each holds an encoded bucket for each reduce partition, or None."""
     if combiner is not None:
         records = combine(combiner, records).items()
-    return [encode(bucket) if bucket else None for bucket in splitter.split(records, source)]
+    return [[encode(bucket) if bucket else None for bucket in splitter.split(records, source)]]
 
 
-def gather(combiner: Combiner | None, buckets: Sequence[Frames]) -> Iterator[Any]:
+def gather(combiner: Combiner | None, buckets: Iterable[Frames], workspace: Workspace) -> Iterator[Any]:
     """The records of one reduce partition."""
     records = chain.from_iterable(map(decode, buckets))
     if combiner is None:

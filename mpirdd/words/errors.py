@@ -9,6 +9,8 @@
     │   ├── InvalidValue, InvalidType    an argument, where PySpark raises ValueError and TypeError
     │   └── NotSupported what only a JVM can do
     ├── ClusterError     the machines: a lost executor, a world that does not fit the allocation
+    │   ├── ScratchError a scratch disk that cannot be written or read; ScratchFull: one without space
+    │   └── CorruptSpill a spill file that does not hold what was written to it
     └── InternalError    ourselves: please report it
 
 Every message says what happened, where, and what to do about it.
@@ -53,6 +55,18 @@ class JobCancelled(MpirddError):
 
 class ClusterError(MpirddError):
     """Ranks, hosts or MPI let the job down."""
+
+
+class ScratchError(ClusterError):
+    """The scratch folder's disk fails."""
+
+
+class ScratchFull(ScratchError):
+    """The scratch folder's disk has no space left, or the user's quota is used up."""
+
+
+class CorruptSpill(ClusterError):
+    """What is read from a spill file is not what was written."""
 
 
 class InternalError(MpirddError):
