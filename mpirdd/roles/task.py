@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mpirdd.storage.blocks import BlockStore
+from mpirdd.storage.spilledlist import keep
 from mpirdd.storage.workspace import Workspace
 from mpirdd.words.ids import BlockId, NodeId
 from mpirdd.words.stage import ClosureId, Pipe, Stage
@@ -55,10 +56,10 @@ class _Visit:
     depth: int = 0
     """Iterators that feed each other to give the records."""
 
-    def shorten(self) -> None:
+    def shorten(self, workspace: Workspace) -> None:
         """Cut a chain of iterators that has become too long."""
         if self.depth >= LONGEST_CHAIN:
-            self.records, self.depth = iter(list(self.records)), 0
+            self.records, self.depth = iter(keep(self.records, workspace)), 0
 
 
 def run_task(
@@ -126,11 +127,11 @@ def _evaluate(
         visit.records = head(store.get(BlockId("in", pipe.head, index)), workspace)
     else:
         for read in visit.inputs:
-            read.shorten()
+            read.shorten(workspace)
         visit.records = head(index, *[read.records for read in visit.inputs])
     visit.depth = 1 + max((read.depth for read in visit.inputs), default=0)
     for step in pipe.steps:
-        visit.shorten()
+        visit.shorten(workspace)
         visit.records = closures[ClosureId("step", step)](index, visit.records)
         visit.depth += 1
     if pipe.keep:

@@ -7,6 +7,7 @@ no, it writes what it has to its spill file, gives the memory back, and goes on.
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from typing import Protocol
 
 from mpirdd.storage.scratch import Scratch
@@ -34,6 +35,7 @@ class Workspace:
         self.held_bytes = 0
         self._lender, self._scratch = lender, scratch
         self._files: list[SpillFile] = []
+        self._outliving: list[SpillFile] = []
 
     @classmethod
     def unbounded(cls) -> Workspace:
@@ -53,15 +55,21 @@ class Workspace:
         self.held_bytes -= nbytes
         self._lender.release(nbytes)
 
-    def spill_file(self) -> SpillFile:
-        """A new spill file, open until the task ends or its user closes it.
+    def spill_file(self, *, outlives_task: bool = False) -> SpillFile:
+        """A new spill file, open until the task ends or its user closes it; or, if it outlives the task, until nothing
+        refers to it.
 
         Raises:
             ScratchError: there is no folder to make it in.
         """
         file = SpillFile(self._scratch)
-        self._files.append(file)
+        (self._outliving if outlives_task else self._files).append(file)
         return file
+
+    @property
+    def spilled_bytes(self) -> int:
+        """What has been written to the task's spill files so far."""
+        return sum(file.size for file in chain(self._files, self._outliving))
 
     def close(self) -> None:
         """The task has ended."""
@@ -69,6 +77,7 @@ class Workspace:
         for file in self._files:
             file.close()
         self._files.clear()
+        self._outliving.clear()
 
 
 class _Unbounded:
