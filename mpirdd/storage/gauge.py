@@ -3,8 +3,8 @@
 Whoever gathers takes records in *batches*. Between two batches it measures what it holds, and a ``Gauge`` asks the
 workspace for the memory that has come to be used and for that of the next batch. When that is refused, the holder
 writes what it has to disk, or hands it on, and begins anew. The batch grows with the holder: the next one is expected
-to add an eighth to what is there, so that a limit is overstepped by no more, and measuring costs little: 1 to 3 ns a
-record, as against a test for each record, which would cost 20.
+to add a quarter to what is there. Measuring then costs 5 ns a record and less, as against a test for each record,
+which would cost 20.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Gauge:
         """
         growth = max(size - self._size, 1)
         self._size = size
-        ahead = max(self._free >> 3, size >> 3, 1)
+        ahead = max(self._free, size >> 2, 1)
         self.batch = max(1, min(4 * self.batch, _MOST, ahead * records // growth))
         wanted = size + growth * self.batch // records
         if wanted <= max(self._free, self._claimed):

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from typing import Any, Protocol
 
 from mpirdd.storage.codec import decode, encode
 from mpirdd.storage.combine import Combiner, Pair, aggregated, combined
-from mpirdd.storage.gauge import fill, per_piece
+from mpirdd.storage.gauge import Gauge, per_piece
 from mpirdd.storage.grouping import group_lists, grouped
+from mpirdd.storage.measure import size_of
 from mpirdd.storage.spilledlist import slices
 from mpirdd.storage.workspace import Workspace
 from mpirdd.words.transport import Frames
@@ -45,11 +46,8 @@ def scatter(
     """The output of one map task, pack by pack."""
     records = iter(records)
     if combiner is None:
-        first = 0
-        for held, size, _ in fill(records, workspace):
-            cut = partial(slices, step=per_piece(len(held), size, workspace))
-            yield from _packs(splitter.split(held, source, first), cut)
-            first += len(held)
+        for buckets, count, size in _split(splitter, source, records, workspace):
+            yield from _packs(buckets, partial(slices, step=per_piece(count, size, workspace)))
     elif combiner.groups:
         for groups, size, _ in grouped(combiner.operation, records, workspace):
             count = sum(map(len, groups.values()))
@@ -67,6 +65,41 @@ def gather(combiner: Combiner | None, buckets: Iterable[Frames], workspace: Work
     if combiner is None:
         return chain.from_iterable(pieces)
     return group_lists(pieces, workspace) if combiner.groups else aggregated(combiner, pieces, workspace)
+
+
+def _split(
+    splitter: Splitter, source: int, records: Iterator[Any], workspace: Workspace
+) -> Iterator[tuple[list[list[Any]], int, int]]:
+    """Buckets as large as working memory allows: (buckets, records in all, their bytes)."""
+    gauge = Gauge(workspace)
+    held: list[list[Any]] = []
+    first = count = size = 0
+    try:
+        while True:
+            batch = gauge.batch
+            # Split batch by batch, while the records are in the processor's cache: gathered first it takes 40 ns more.
+            buckets = splitter.split(islice(records, batch), source, first + count)
+            added = sum(map(len, buckets))
+            size += size_of(buckets if len(buckets) <= _FEW else list(chain.from_iterable(buckets)))
+            count += added
+            if held:
+                for mine, more in zip(held, buckets, strict=True):
+                    mine += more
+            else:
+                held = buckets
+            if added < batch:
+                yield held, count, size
+                return
+            if not gauge.look(size, added):
+                yield held, count, size
+                first, held, count, size = first + count, [], 0, 0
+                gauge.emptied()
+    finally:
+        gauge.emptied()
+
+
+_FEW = 32
+"""Buckets that can be measured as they are; of more a sample might miss the one that holds most."""
 
 
 def _packs(buckets: list[list[Any]], cut: Callable[[list[Any]], Iterable[list[Any]]]) -> Iterator[Pack]:
