@@ -28,6 +28,7 @@ from mpirdd.roles.executor import Executor
 from mpirdd.roles.interrupt import Watch
 from mpirdd.roles.waiting import Waiting
 from mpirdd.storage.codec import encode
+from mpirdd.storage.memory import reuse_freed_memory
 from mpirdd.together.inprocess import InProcessTransport, Network
 from mpirdd.user import context
 from mpirdd.user.conf import Conf
@@ -46,9 +47,6 @@ _LAUNCHERS = (
     "SLURM_STEP", "SLURM_PROCID", "PALS_", "ALPS_", "JSM_", "FLUX_",
 )
 """How the variables begin that mpirun, srun and the like of all known MPIs set for the processes that they start."""
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 class Context(context.Context):
@@ -269,7 +267,7 @@ def _open_transport() -> Transport:
         cap_threads(os.environ)
     from mpirdd.edge.mpi import MpiTransport
 
-    _reuse_freed_memory()
+    reuse_freed_memory(1 << 40)
     opened = MpiTransport()
     check_world(os.environ, opened.size)
     return opened if opened.size > 1 else _world_of_one(opened.host)
@@ -290,20 +288,6 @@ def _leave_process() -> NoReturn:
 
     ctypes.CDLL(None).exit(0)
     raise AssertionError("exit came back")
-
-
-def _reuse_freed_memory() -> None:
-    """Let glibc keep large buffers that are freed, up to 256 MiB a rank, instead of giving their pages back each time.
-
-    Touching fresh pages costs as much as the exchange itself: a shuffle of 400 MB of arrays takes 104 ms without this,
-    68 ms with it, a collect of 100 MB 21 and 13 ms. Other C libraries have no such switch, and need none.
-    """
-    import ctypes
-
-    with suppress(AttributeError, OSError):
-        set_option = ctypes.CDLL(None).mallopt
-        set_option(_M_MMAP_THRESHOLD, 128 << 20)
-        set_option(_M_TRIM_THRESHOLD, 256 << 20)
 
 
 def _stepper(executor: Executor) -> Callable[[bool], None]:
