@@ -215,7 +215,7 @@ class Driver:
         """``take`` gets what tasks add to accumulators, exactly once for each partition of a job or shuffle."""
         self._take_updates = take
 
-    def keep(self, node: NodeId, level: Level = Level()) -> None:  # noqa: B008  (a frozen value)
+    def keep(self, node: NodeId, copies: int = 1, level: Level = Level()) -> None:  # noqa: B008  (a frozen value)
         """Keep the node's partitions where they are computed from now on."""
         self._levels[node] = level
         self._scheduler.kept.add(node)

@@ -49,6 +49,10 @@ class MemoryOfRanks:
             for key in [key for key in kept if key[0] == rank]:
                 del kept[key]
 
+    def kept_bytes(self, rank: Rank) -> int:
+        """What an executor keeps, in memory and on disk."""
+        return sum(sum(size) for kept in self._kept.values() for (at, _), size in kept.items() if at == rank)
+
     def kept(self, node: NodeId) -> list[KeptSizes]:
         """By executor, those that keep something of the node."""
         by_rank: dict[Rank, list[tuple[int, tuple[int, int]]]] = {}
