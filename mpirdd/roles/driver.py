@@ -27,17 +27,20 @@ from mpirdd.decisions.plan import shuffles_of
 from mpirdd.decisions.scheduler import Scheduler
 from mpirdd.roles.current import collecting_broadcasts
 from mpirdd.roles.history import History
+from mpirdd.roles.memories import MemoryOfRanks
 from mpirdd.roles.progress import Progress
 from mpirdd.storage.codec import decode, encode, pickle_function
 from mpirdd.words import messages
-from mpirdd.words.errors import Failure, JobCancelled, TaskError, UsageError
+from mpirdd.words.errors import Failure, JobCancelled, ResultTooLarge, TaskError, UsageError
 from mpirdd.words.ids import JobId, NodeId, Rank, StageId
-from mpirdd.words.settings import Settings
-from mpirdd.words.stage import ClosureId
+from mpirdd.words.settings import MIB, Settings
+from mpirdd.words.stage import ClosureId, Level
 from mpirdd.words.transport import Frames, Transport
 
 _log = logging.getLogger("mpirdd")
 _UNSET = object()
+_EXCHANGE_PART = 16
+"""The two buffers of an exchange take at most two of these parts of the smallest budget (but 1 MiB each in any case)."""
 _NONE: frozenset[int] = frozenset()
 
 
@@ -62,6 +65,8 @@ class _Job:
         self.results: dict[int, Any] = dict.fromkeys(partitions, _UNSET)
         self.failure: Failure | None = None
         self.cancelled = False
+        self.error: ResultTooLarge | None = None
+        self.result_bytes = 0
         self.ended = False
 
 
@@ -86,12 +91,14 @@ class Driver:
     ) -> None:
         self.settings = settings
         self.hosts: dict[Rank, str] = {}
+        self.memory = MemoryOfRanks()
         self.history = History()
         self._transport = transport
         self._pause, self._resume = pause, resume
         self._scheduler = Scheduler(range(1, transport.size))
         self._jobs: dict[JobId, _Job] = {}
         self._job_ids = count(1)
+        self._levels: dict[NodeId, Level] = {}
         self._pickled: dict[ClosureId, bytes] = {}
         self._uses: dict[ClosureId, set[int]] = {}
         self._broadcasts: dict[int, Frames] = {}
@@ -162,13 +169,18 @@ class Driver:
                 self._act(self._scheduler.handle(events.JobCancelled(job_id)))
             raise
         finally:
-            self.history.job_ended(job_id, succeeded=job.ended and not job.cancelled and job.failure is None)
+            self.history.job_ended(job_id, succeeded=job.ended and not job.cancelled and not job.error and job.failure is None)
             self._end(job_id)
         _log.info("job %d ended after %.3f s", job_id, monotonic() - began)
+        if job.error is not None:
+            raise job.error
         if job.cancelled:
             raise JobCancelled(f"{label} was cancelled")
         if job.failure is not None:
-            raise TaskError(job.failure) from _exception(job.failure)
+            exception = _exception(job.failure)
+            if isinstance(exception, ResultTooLarge):
+                raise exception
+            raise TaskError(job.failure) from exception
         return list(job.results.values())
 
     def cancel(self, wanted: Callable[[Request], bool]) -> None:
@@ -203,8 +215,9 @@ class Driver:
         """``take`` gets what tasks add to accumulators, exactly once for each partition of a job or shuffle."""
         self._take_updates = take
 
-    def keep(self, node: NodeId) -> None:
+    def keep(self, node: NodeId, copies: int = 1, level: Level = Level()) -> None:  # noqa: B008  (a frozen value)
         """Keep the node's partitions where they are computed from now on."""
+        self._levels[node] = level
         self._scheduler.kept.add(node)
 
     def unkeep(self, node: NodeId) -> None:
@@ -212,6 +225,8 @@ class Driver:
         with self._lock:
             self._scheduler.kept.discard(node)
             self._scheduler.have.forget_kept(node)
+            self._levels.pop(node, None)
+            self.memory.forget(node)
             self._broadcast(messages.Drop(kept=(node,)))
 
     def load(self) -> dict[Rank, int]:
@@ -255,6 +270,7 @@ class Driver:
     def _receive(self, sender: Rank, frames: Frames) -> None:
         message = decode(frames)
         if isinstance(message, messages.Report):
+            self.memory.reported(sender, message.sizes, message.used_bytes)
             for done in message.done:
                 self._finish_task(sender, done)
         elif isinstance(message, messages.Exchanged):
@@ -267,6 +283,7 @@ class Driver:
             self._act(self._scheduler.handle(
                 events.BlocksGone(sender, message.blocks, message.stage, (message.partition,))))
         elif isinstance(message, messages.Gone):
+            self.memory.gone(sender, message.blocks)
             self._act(self._scheduler.handle(events.BlocksGone(sender, message.blocks)))
         elif isinstance(message, messages.AtBarrier):
             self._meet(sender, message)
@@ -274,6 +291,7 @@ class Driver:
             self._progress.write("".join(f"[rank {sender}] {line}\n" for line in message.lines))
         elif isinstance(message, messages.Started):
             self.hosts[sender] = message.host
+            self.memory.limit_bytes[sender] = message.memory_bytes
             self._sees_folder.append(message.sees_folder)
 
     def _finish_task(self, sender: Rank, done: messages.Done) -> None:
@@ -286,11 +304,25 @@ class Driver:
                 self._counted.add((output.of, done.partition))
                 self._take_updates(decode(done.updates))
         elif (results := self._jobs[output.of].results)[done.partition] is _UNSET:
+            if not self._count_result(output.of, done.result):
+                return
             results[done.partition] = decode(done.result)
             if done.updates:
                 self._take_updates(decode(done.updates))
         self._act(self._scheduler.handle(
             events.TaskFinished(sender, done.stage, done.partition, done.made, done.seconds)))
+
+    def _count_result(self, job_id: JobId, result: Frames) -> bool:
+        """False: the job's results are more than the driver takes, and it has been ended."""
+        job, limit = self._jobs[job_id], self.settings.max_result_bytes
+        job.result_bytes += sum(memoryview(frame).nbytes for frame in result)
+        if not 0 < limit < job.result_bytes:
+            return True
+        job.error = ResultTooLarge.of_a_job(job.result_bytes, limit, job.label)
+        job.ended = True
+        job.results.clear()
+        self._act(self._scheduler.handle(events.JobCancelled(job_id)))
+        return False
 
     def _meet(self, sender: Rank, message: messages.AtBarrier) -> None:
         """Let the tasks of a barrier stage go on once all of them are there."""
@@ -331,7 +363,8 @@ class Driver:
             sent.update(new)
         if stage.id not in sent:
             properties = self._jobs[wanting[0]].request.properties if wanting else {}
-            self._send(command.executor, messages.OpenStage(stage, properties))
+            levels = {node: self._levels[node] for node, pipe in stage.pipes.items() if pipe.keep and node in self._levels}
+            self._send(command.executor, messages.OpenStage(stage, properties, levels))
             sent.add(stage.id)
         splits = {}
         for task in command.tasks:
@@ -357,10 +390,13 @@ class Driver:
                 sent.add(broadcast)
 
     def _start_exchange(self, command: events.StartExchange) -> None:
+        buffer_bytes = min(self.settings.exchange_bytes, self.memory.least_bytes() // _EXCHANGE_PART)
+        buffer_bytes = max(buffer_bytes, min(self.settings.exchange_bytes, MIB))
         _log.debug("exchange %d among %d executors", command.exchange, len(command.executors))
         for rank in command.executors:
             self._send(rank, messages.Exchange(
-                command.exchange, command.shuffle, command.maps.get(rank, ()), command.owners, command.copies.get(rank, ())))
+                command.exchange, command.shuffle, command.maps.get(rank, ()), command.owners, command.copies.get(rank, ()),
+                buffer_bytes))
 
     def _close_stage(self, stage: StageId) -> None:
         self._barriers.pop(stage, None)
@@ -412,6 +448,8 @@ class Driver:
             self._counted = {counted for counted in self._counted if counted[0] not in gone}
         for node in nodes:
             self._scheduler.forget(node)
+            self._levels.pop(node, None)
+            self.memory.forget(node)
             for closure in (ClosureId("step", node), ClosureId("scatter", node)):
                 self._pickled.pop(closure, None)
                 self._uses.pop(closure, None)

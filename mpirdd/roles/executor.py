@@ -21,29 +21,39 @@ from mpirdd.roles.current import CurrentTask
 from mpirdd.roles.interrupt import Interrupted, Interrupts
 from mpirdd.roles.task import BlocksMissing, run_task
 from mpirdd.roles.waiting import Waiting
-from mpirdd.storage.blocks import BlockStore
+from mpirdd.storage.blocks import BlockStore, Bucket
 from mpirdd.storage.codec import decode, encode, inside
+from mpirdd.storage.memory import Memory, resident_bytes, reuse_freed_memory
+from mpirdd.storage.scratch import Scratch
+from mpirdd.storage.workspace import Workspace
 from mpirdd.together.exchange import Parcel, exchange
 from mpirdd.words import messages
-from mpirdd.words.errors import Failure, InternalError, UsageError
+from mpirdd.words.errors import ClusterError, Failure, InternalError, ResultTooLarge, UsageError
 from mpirdd.words.ids import BlockId, NodeId, Rank, StageId
 from mpirdd.words.settings import Settings
 from mpirdd.words.stage import ClosureId
 from mpirdd.words.transport import Frames, Transport
 
 _DRIVER: Rank = 0
+_EMPTY = -1
+"""The source of a parcel that only says that its block is empty."""
+_BUDGET_BYTES = 1 << 30
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class Executor:
     """One rank's executor. Call ``step`` until ``stopped``; pause when it returns False."""
 
-    def __init__(self, transport: Transport, interrupts: Interrupts | None = None) -> None:
+    def __init__(
+        self, transport: Transport, interrupts: Interrupts | None = None, *, allotted_bytes: int = _BUDGET_BYTES
+    ) -> None:
         self.stopped = False
         self._transport = transport
         self._interrupts = interrupts or Interrupts(transport)
         self._settings = Settings()
-        self._store = BlockStore()
+        self._allotted_bytes = allotted_bytes
+        self._scratch = Scratch()
+        self._store = BlockStore(Memory(allotted_bytes), self._scratch)
         self._stages: dict[StageId, messages.OpenStage] = {}
         self._broadcasts: dict[int, Any] = {}
         self._undecoded: dict[int, Frames] = {}
@@ -53,7 +63,6 @@ class Executor:
         self._exchanges: deque[tuple[messages.Exchange, dict[Rank, list[Parcel]] | None]] = deque()
         self._exchange: Generator[int, None, None] | None = None
         self._round = 0
-        self._arrived: dict[BlockId, list[tuple[int, Frames]]] = {}
         self._done: list[messages.Done] = []
         self._printed: list[str] = []
         self._last_report = 0.0
@@ -98,11 +107,26 @@ class Executor:
 
     def _start(self, message: messages.Start) -> None:
         self._settings = message.settings
+        self._set_up_storage()
         sys.argv = list(message.argv)
         sees_folder = os.path.isdir(message.folder)
         if sees_folder and message.folder not in sys.path:
             sys.path.insert(0, message.folder)
-        self._tell(messages.Started(self._transport.host, sees_folder))
+        self._tell(messages.Started(self._transport.host, sees_folder, self._store.memory.limit_bytes))
+
+    def _set_up_storage(self) -> None:
+        """Make an empty store in the budget that the settings give. Only a process of its own watches its resident size:
+        that of the program's holds what the program holds."""
+        self._clear_storage()
+        budget = self._settings.memory or self._allotted_bytes
+        if not self._hosted:
+            reuse_freed_memory(budget)
+        self._scratch = Scratch(self._settings.scratch)
+        self._store = BlockStore(Memory(budget, None if self._hosted else resident_bytes), self._scratch)
+
+    def _clear_storage(self) -> None:
+        self._store.clear()
+        self._scratch.remove()
 
     def _keep_closures(self, message: messages.Closures) -> None:
         for closure, pickled in message.pickled:
@@ -155,7 +179,7 @@ class Executor:
             self._undecoded.pop(broadcast, None)
 
     def _reset(self, message: messages.Reset) -> None:
-        self._store.clear()
+        self._clear_storage()
         self._stages.clear()
         self._closures.clear()
         self._broadcasts.clear()
@@ -164,6 +188,7 @@ class Executor:
         self._done.clear()
 
     def _stop(self, message: messages.Stop) -> None:
+        self._clear_storage()
         self.stopped = True
 
     # --- tasks ----------------------------------------------------------------------------------------------------
@@ -172,7 +197,8 @@ class Executor:
         stage_id, partition, attempt, barrier, splits = self._tasks.popleft()
         opened = self._stages[stage_id]
         stage = opened.stage
-        task = CurrentTask(stage_id, partition, attempt, opened.properties, None, barrier, self._broadcast_value)
+        task = CurrentTask(stage_id, partition, attempt, opened.properties, None, barrier, self._broadcast_value,
+                           workspace=Workspace(self._store.memory, self._scratch))
         began = perf_counter()
         if barrier:
             task.barrier = partial(self._wait_at_barrier, stage_id, partition, len(barrier))
@@ -181,12 +207,13 @@ class Executor:
                 self._interrupts.begin(stage_id)
                 try:
                     outcome = run_task(stage, partition, store=self._store, closures=self._closures, splits=splits,
-                                       workspace=task.workspace)
-                    result = [] if stage.output.kind == "map" else inside(encode(outcome.result))
+                                       workspace=task.workspace, levels=opened.levels)
+                    result = [] if stage.output.kind == "map" else self._result(outcome.result, stage.label)
                     updates = inside(encode(task.updates)) if task.updates else []
                 finally:
                     self._interrupts.end()
                     task.workspace.close()
+                    self._store.end_task()
             seconds = perf_counter() - began
             self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), seconds, result, updates))
         except Interrupted:
@@ -196,10 +223,20 @@ class Executor:
         except BaseException as error:
             if self._hosted and isinstance(error, KeyboardInterrupt):
                 raise  # Ctrl-C at the program, which happens to run this task
+            self._store.drop_failed()
             self._report()
             self._tell(messages.Failed(stage_id, partition, self._failure(error, stage.label, partition)))
         if not self._tasks or perf_counter() - self._last_report > self._settings.report_interval_s:
             self._report()
+
+    def _result(self, value: Any, label: str) -> list[Any]:
+        """Encoded; UsageError when it is more than the driver is to get."""
+        frames = encode(value)
+        limit = self._settings.max_result_bytes
+        size = sum(memoryview(frame).nbytes for frame in frames)
+        if 0 < limit < size:
+            raise ResultTooLarge.of_a_task(size, limit, label)
+        return inside(frames)
 
     def _wait_at_barrier(self, stage: StageId, partition: int, tasks: int, message: str) -> tuple[str, ...]:
         """Called by a task. Other messages wait until the task is done; a cancellation ends it."""
@@ -232,14 +269,17 @@ class Executor:
         if self._printed:
             self._tell(messages.Printed(tuple(self._printed)))
             self._printed.clear()
-        if self._done:
-            self._tell(messages.Report(tuple(self._done)))
+        sizes, gone = self._store.take_changes()
+        if self._done or sizes:
+            self._tell(messages.Report(tuple(self._done), sizes, self._store.memory.used_bytes))
             self._done.clear()
+        if gone:  # after the report that said that they were made
+            self._tell(messages.Gone(gone))
 
     def _failure(self, error: BaseException, stage: str, partition: int) -> Failure:
         summary = "".join(traceback.format_exception_only(error)).strip()
         # An error of ours about the user's call says all there is to say; frames of the engine would bury it.
-        lines = "" if isinstance(error, UsageError) else _users_traceback(error)
+        lines = "" if isinstance(error, UsageError | ClusterError) else _users_traceback(error)
         return Failure(
             summary, lines, self._transport.rank, self._transport.host, stage, partition, _pickled_exception(error)
         )
@@ -267,12 +307,14 @@ class Executor:
             raise InternalError("an exchange on a rank that is no executor")
         for partition in message.owners.get(self._transport.rank, ()):
             assert message.shuffle is not None
-            self._arrived[BlockId("in", message.shuffle, partition)] = []
-        whole = yield from exchange(group, parcels, self._deliver, self._settings.exchange_bytes)
-        for block, pieces in self._arrived.items() if whole else ():
-            pieces.sort(key=lambda piece: piece[0])
-            self._store.put(block, [frames for _, frames in pieces])
-        self._arrived.clear()
+            self._store.expect(BlockId("in", message.shuffle, partition))
+        whole = yield from exchange(
+            group, parcels, self._deliver, message.buffer_bytes, self._store.memory.take)
+        if whole:
+            self._store.complete_arrivals()
+        else:
+            self._store.abandon_arrivals()
+        self._report()
         self._tell(messages.Exchanged(message.exchange))
 
     def _queue_exchange(self, message: messages.Exchange) -> None:
@@ -284,14 +326,15 @@ class Executor:
             if block not in self._store:
                 gone.append(block)
                 continue
-            for pack in self._store.get(block):
+            for pack in self._store.packs(block):
                 for rank, partitions in message.owners.items():
-                    for partition in partitions:
-                        if pack[partition] is not None:
-                            parcels[rank].append(Parcel(block._replace(kind="in", part=partition), block.part, pack[partition]))
+                    parcels[rank] += [
+                        Parcel(block._replace(kind="in", part=partition), block.part, Bucket(pack, partition))
+                        for partition in partitions if pack.has(partition)]
         for block, rank in message.copies:
             if block in self._store:
-                parcels[rank] += _copy(block, self._store.get(block))
+                pieces = [Parcel(block, source, frames) for source, frames in self._store.parcels(block)]
+                parcels[rank] += pieces or [Parcel(block, _EMPTY, [b""])]
             else:
                 gone.append(block)
         if gone:
@@ -300,22 +343,14 @@ class Executor:
         self._exchanges.append((message, None if lacking else parcels))
 
     def _deliver(self, parcel: Parcel) -> None:
-        if parcel.block.kind == "rdd":
-            self._store.put(parcel.block, decode(parcel.frames))
-        elif parcel.source < 0:
-            self._arrived.setdefault(parcel.block, [])
+        if parcel.source == _EMPTY:
+            self._store.expect(parcel.block)
         else:
-            self._arrived.setdefault(parcel.block, []).append((parcel.source, parcel.frames))
+            assert isinstance(parcel.frames, list | Bucket)
+            self._store.arrive(parcel.block, parcel.source, parcel.frames)
 
     def _tell(self, message: Any) -> None:
         self._transport.send(_DRIVER, encode(message))
-
-
-def _copy(block: BlockId, value: Any) -> list[Parcel]:
-    """A whole block as parcels; an ``in`` block without any bucket still makes one, so that it arrives."""
-    if block.kind == "rdd":
-        return [Parcel(block, 0, encode(value))]
-    return [Parcel(block, place, frames) for place, frames in enumerate(value)] or [Parcel(block, -1, [b""])]
 
 
 class _Task(NamedTuple):

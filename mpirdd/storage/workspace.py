@@ -17,7 +17,7 @@ from mpirdd.storage.spill import SpillFile
 class Lender(Protocol):
     """Where working memory comes from: the rank's budget."""
 
-    limit_bytes: int
+    task_limit_bytes: int
     """What one task may ever hold."""
 
     def claim(self, nbytes: int) -> bool:
@@ -30,9 +30,10 @@ class Workspace:
     """One for each running task. ``close`` it at its end."""
 
     def __init__(self, lender: Lender, scratch: Scratch) -> None:
-        self.limit_bytes = lender.limit_bytes
+        self.limit_bytes = lender.task_limit_bytes
         """What one task may ever hold as working memory."""
         self.held_bytes = 0
+        """What it holds now."""
         self._lender, self._scratch = lender, scratch
         self._files: list[SpillFile] = []
         self._outliving: list[SpillFile] = []
@@ -81,7 +82,7 @@ class Workspace:
 
 
 class _Unbounded:
-    limit_bytes = sys.maxsize
+    task_limit_bytes = sys.maxsize
 
     def claim(self, nbytes: int) -> bool:
         return True

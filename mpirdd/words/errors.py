@@ -7,6 +7,7 @@
     │   ├── InputError   the user's data: a missing file, a byte that is not UTF-8
     │   ├── RecordError  a record that an operation cannot take: not a pair, a key that cannot be hashed
     │   ├── InvalidValue, InvalidType    an argument, where PySpark raises ValueError and TypeError
+    │   ├── ResultTooLarge    more than the driver is to hold
     │   └── NotSupported what only a JVM can do
     ├── ClusterError     the machines: a lost executor, a world that does not fit the allocation
     │   ├── ScratchError a scratch disk that cannot be written or read; ScratchFull: one without space
@@ -47,6 +48,26 @@ class InvalidType(UsageError, TypeError):
 
 class NotSupported(UsageError, NotImplementedError):
     """A member of PySpark's API that needs a JVM; the message names what to use instead."""
+
+
+class ResultTooLarge(UsageError):
+    """What an action would bring to the driver is over ``max_result_bytes``."""
+
+    @classmethod
+    def of_a_task(cls, size: int, limit: int, label: str) -> ResultTooLarge:
+        return cls(_too_large("one partition's result", size, limit, label))
+
+    @classmethod
+    def of_a_job(cls, size: int, limit: int, label: str) -> ResultTooLarge:
+        return cls(_too_large("the results that have come so far", size, limit, label))
+
+
+def _too_large(what: str, size: int, limit: int, label: str) -> str:
+    return (
+        f"{label}: {what} is {size:,} bytes, and the driver takes {limit:,} in a job. Write it to files (saveAsTextFile, "
+        "saveAsPickleFile), take part of it (take, takeSample), go through it with toLocalIterator, or allow more: "
+        "--max-result 4g, Context(max_result_bytes=...); 0 means no limit."
+    )
 
 
 class JobCancelled(MpirddError):

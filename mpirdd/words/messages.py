@@ -10,13 +10,13 @@ block that was dropped is gone before the next exchange.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mpirdd.words.errors import Failure
 from mpirdd.words.ids import BlockId, NodeId, Rank, StageId
 from mpirdd.words.settings import Settings
-from mpirdd.words.stage import ClosureId, Stage
+from mpirdd.words.stage import ClosureId, Level, Stage
 from mpirdd.words.transport import Frames
 
 
@@ -36,6 +36,8 @@ class Started:
     host: str
     sees_folder: bool
     """The job's folder exists here, so its modules need not be shipped."""
+    memory_bytes: int
+    """This rank's budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class OpenStage:
     stage: Stage
     properties: dict[str, str]
     """Local properties of the thread that asked for the job."""
+    levels: dict[NodeId, Level] = field(default_factory=dict)
+    """How the stage's persisted nodes are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,8 @@ class Exchange:
     """Which reduce partitions each executor gets."""
     copies: tuple[tuple[BlockId, Rank], ...]
     """Blocks that this executor sends as they are, and to whom."""
+    buffer_bytes: int
+    """What a rank sends in one round, the same for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,10 @@ class Report:
     """Finished tasks, several at once."""
 
     done: tuple[Done, ...]
+    sizes: dict[BlockId, tuple[int, int]] = field(default_factory=dict)
+    """Bytes in memory and on disk of the kept partitions that are new here or whose size has changed."""
+    used_bytes: int = 0
+    """What counts against this rank's budget."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,7 @@ def test_no_file_has_a_name(scratch: Scratch) -> None:
 
 def test_a_file_is_closed_with_its_last_reference(scratch: Scratch) -> None:
     scratch.path()
+    gc.collect()
     before = set(os.listdir("/proc/self/fd"))
     file = SpillFile(scratch)
     assert set(os.listdir("/proc/self/fd")) - before
@@ -186,7 +187,7 @@ def test_an_error_of_the_disk_is_named(scratch: Scratch) -> None:
 class Miser:
     """Lends 100 bytes."""
 
-    limit_bytes = 100
+    task_limit_bytes = 100
 
     def __init__(self) -> None:
         self.lent = 0
@@ -207,6 +208,7 @@ def test_a_workspace_gives_everything_back_at_its_end(scratch: Scratch) -> None:
     assert (workspace.grow(60), workspace.grow(60), workspace.grow(40), workspace.grow(1)) == (True, False, True, False)
     workspace.give_back(30)
     assert miser.lent == workspace.held_bytes == 70
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     workspace.spill_file().write([TEXT])
     workspace.close()

@@ -131,7 +131,7 @@ def test_a_kept_partition_is_stored_reported_and_read_the_next_time() -> None:
     first = bench.run(node)
     assert first.result == [-2, -3]
     assert first.made == [BlockId("rdd", kept.id, 0)]
-    assert bench.store.get(BlockId("rdd", kept.id, 0)) == [2, 3]
+    assert list(bench.store.records(BlockId("rdd", kept.id, 0))) == [2, 3]
     calls = len(bench.calls)
     again = bench.run(node)
     assert (again.result, again.made) == ([-2, -3], [])
@@ -167,13 +167,15 @@ def test_map_tasks_store_their_buckets() -> None:
     outcome = run_task(stage, 0, store=bench.store, closures=bench.closures, splits=splits,
                        workspace=Workspace.unbounded())
     assert (outcome.result, outcome.made) == (None, [BlockId("map", 9, 0)])
-    assert [len(pack) for pack in bench.store.get(BlockId("map", 9, 0))] == [3]
+    assert [len(pack) for pack in bench.store.packs(BlockId("map", 9, 0))] == [3]
 
 
 def test_a_shuffle_s_head_reads_what_was_exchanged() -> None:
     bench = Bench()
     shuffled = bench.shuffle(bench.source([1]), 2)
-    bench.store.put(BlockId("in", shuffled.id, 1), [[b"x"], [b"y", b"z"]])
+    for source, bucket in (3, [b"y", b"z"]), (1, [b"x"]):
+        bench.store.arrive(BlockId("in", shuffled.id, 1), source, bucket)  # type: ignore[arg-type]
+    bench.store.complete_arrivals()
     assert bench.run(shuffled, 1).result == [[b"x"], [b"y", b"z"]]
 
 
