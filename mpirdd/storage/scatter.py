@@ -51,7 +51,11 @@ def scatter(
     elif combiner.groups:
         for groups, size, _ in grouped(combiner.operation, records, workspace):
             count = sum(map(len, groups.values()))
-            cut = partial(_cut_groups, most=per_piece(count, size, workspace), all_count=count)
+            most = per_piece(count, size, workspace)
+            if count > most and 8 * max(map(len, groups.values())) > most:  # one alone fills a good part of a piece
+                cut = partial(_cut_groups, most=most)
+            else:
+                cut = partial(slices, step=per_piece(len(groups), size, workspace))
             yield from _packs(splitter.split(groups.items(), source), cut)
     else:
         for by_key, size, _ in combined(combiner, records, workspace):
@@ -76,18 +80,19 @@ def _split(
     first = count = size = 0
     try:
         while True:
-            batch = gauge.batch
-            # Split batch by batch, while the records are in the processor's cache: gathered first it takes 40 ns more.
-            buckets = splitter.split(islice(records, batch), source, first + count)
-            added = sum(map(len, buckets))
-            size += size_of(buckets if len(buckets) <= _FEW else list(chain.from_iterable(buckets)))
+            wanted = gauge.batch
+            batch = list(islice(records, wanted))
+            size += size_of(batch)
+            # Batch by batch, while the records are in the processor's cache: gathered first it takes 40 ns more.
+            buckets = splitter.split(batch, source, first + count)
+            added = len(batch)
             count += added
             if held:
                 for mine, more in zip(held, buckets, strict=True):
                     mine += more
             else:
                 held = buckets
-            if added < batch:
+            if added < wanted:
                 yield held, count, size
                 return
             if not gauge.look(size, added):
@@ -98,22 +103,14 @@ def _split(
         gauge.emptied()
 
 
-_FEW = 32
-"""Buckets that can be measured as they are; of more a sample might miss the one that holds most."""
-
-
 def _packs(buckets: list[list[Any]], cut: Callable[[list[Any]], Iterable[list[Any]]]) -> Iterator[Pack]:
     """The buckets, cut into pieces; the first pack has the first piece of each."""
     for pieces in zip_longest(*map(cut, buckets)):
         yield [None if piece is None else encode(piece) for piece in pieces]
 
 
-def _cut_groups(bucket: list[Pair], most: int, all_count: int) -> Iterator[list[Pair]]:
-    """Pieces of about ``most`` values, of ``all_count`` in all buckets; a longer group comes in several."""
-    return slices(bucket, len(bucket)) if all_count <= most else _short_groups(bucket, most)
-
-
-def _short_groups(bucket: list[Pair], most: int) -> Iterator[list[Pair]]:
+def _cut_groups(bucket: list[Pair], most: int) -> Iterator[list[Pair]]:
+    """Pieces of about ``most`` values; a longer group comes in several."""
     piece: list[Pair] = []
     room = most
     for key, values in bucket:

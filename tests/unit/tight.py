@@ -13,13 +13,13 @@ class Lender:
     """Lends up to ``limit_bytes``, and not where an answer is False. The answers are repeated for ever."""
 
     def __init__(self, limit_bytes: int, answers: Sequence[bool] = (True,)) -> None:
-        self.limit_bytes = limit_bytes
+        self.task_limit_bytes = limit_bytes
         self.lent = self.most = self.refused = 0
         self._answers = cycle(answers)
 
     def claim(self, nbytes: int) -> bool:
         assert nbytes >= 0
-        if self.lent + nbytes > self.limit_bytes or not next(self._answers):
+        if self.lent + nbytes > self.task_limit_bytes or not next(self._answers):
             self.refused += 1
             return False
         self.lent += nbytes
