@@ -32,7 +32,7 @@ from mpirdd.roles.progress import Progress
 from mpirdd.storage.codec import decode, encode, pickle_function
 from mpirdd.words import messages
 from mpirdd.words.errors import Failure, JobCancelled, ResultTooLarge, TaskError, UsageError
-from mpirdd.words.ids import JobId, NodeId, Rank, StageId
+from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
 from mpirdd.words.settings import MIB, Settings
 from mpirdd.words.stage import ClosureId, Level
 from mpirdd.words.transport import Frames, Transport
@@ -270,9 +270,12 @@ class Driver:
     def _receive(self, sender: Rank, frames: Frames) -> None:
         message = decode(frames)
         if isinstance(message, messages.Report):
-            self.memory.reported(sender, message.sizes, message.used_bytes)
+            sizes = {block: size for block, size in message.sizes.items() if block.of in self._levels}
+            self.memory.reported(sender, sizes, message.used_bytes)
             for done in message.done:
                 self._finish_task(sender, done)
+            if message.gone:
+                self._take_gone(sender, message.gone)
         elif isinstance(message, messages.Exchanged):
             self._act(self._scheduler.handle(events.ExchangeFinished(sender, message.exchange)))
         elif isinstance(message, messages.Failed):
@@ -283,8 +286,7 @@ class Driver:
             self._act(self._scheduler.handle(
                 events.BlocksGone(sender, message.blocks, message.stage, (message.partition,))))
         elif isinstance(message, messages.Gone):
-            self.memory.gone(sender, message.blocks)
-            self._act(self._scheduler.handle(events.BlocksGone(sender, message.blocks)))
+            self._take_gone(sender, message.blocks)
         elif isinstance(message, messages.AtBarrier):
             self._meet(sender, message)
         elif isinstance(message, messages.Printed):
@@ -311,6 +313,10 @@ class Driver:
                 self._take_updates(decode(done.updates))
         self._act(self._scheduler.handle(
             events.TaskFinished(sender, done.stage, done.partition, done.made, done.seconds)))
+
+    def _take_gone(self, sender: Rank, blocks: tuple[BlockId, ...]) -> None:
+        self.memory.gone(sender, blocks)
+        self._act(self._scheduler.handle(events.BlocksGone(sender, blocks)))
 
     def _count_result(self, job_id: JobId, result: Frames) -> bool:
         """False: the job's results are more than the driver takes, and it has been ended."""

@@ -270,11 +270,9 @@ class Executor:
             self._tell(messages.Printed(tuple(self._printed)))
             self._printed.clear()
         sizes, gone = self._store.take_changes()
-        if self._done or sizes:
-            self._tell(messages.Report(tuple(self._done), sizes, self._store.memory.used_bytes))
+        if self._done or sizes or gone:
+            self._tell(messages.Report(tuple(self._done), sizes, self._store.memory.used_bytes, gone))
             self._done.clear()
-        if gone:  # after the report that said that they were made
-            self._tell(messages.Gone(gone))
 
     def _failure(self, error: BaseException, stage: str, partition: int) -> Failure:
         summary = "".join(traceback.format_exception_only(error)).strip()

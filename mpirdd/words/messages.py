@@ -155,6 +155,8 @@ class Report:
     """Bytes in memory and on disk of the kept partitions that are new here or whose size has changed."""
     used_bytes: int = 0
     """What counts against this rank's budget."""
+    gone: tuple[BlockId, ...] = ()
+    """Blocks that have been dropped since they were made, for want of memory; possibly by a task of this very report."""
 
 
 @dataclass(frozen=True, slots=True)
