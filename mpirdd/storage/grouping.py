@@ -163,13 +163,18 @@ class _Grouping:
         return partial(_from_lists if self._places == 1 else _from_groups, pieces)
 
     def _spill(self, held: Held, size: int, depth: int, files: list[SpilledList]) -> None:
-        counts = {key: sum(map(len, self._lists(entry))) for key, entry in held.items()}
-        total, alone = sum(counts.values()), len(held) == 1
-        for key, count in counts.items():
-            is_large = count * _GIANT >= total and (count > 1 or alone)
-            if is_large or depth == DEEPEST or depth in self._giants.get(key, ()):
-                self._write_giant(key, self._lists(held.pop(key)), depth)
-                size -= size * count // max(1, total)
+        counts = map(len, held.values()) if self._places == 1 else (sum(map(len, lists)) for lists in held.values())
+        by_key = dict(zip(held, counts, strict=True))
+        total, alone = sum(by_key.values()), len(held) == 1
+        if depth == DEEPEST:
+            giants = list(held)
+        else:
+            least = 1 if alone else max(2, -(-total // _GIANT))
+            giants = [key for key, count in by_key.items() if count >= least]
+            giants += [key for key, known in self._giants.items() if depth in known and 0 < by_key.get(key, 0) < least]
+        for key in giants:
+            self._write_giant(key, self._lists(held.pop(key)), depth)
+            size -= size * by_key[key] // max(1, total)
         spread(held, size, depth, files, self._workspace)
         held.clear()
 
