@@ -21,8 +21,8 @@ from mpirdd.user.results import ResultIterable
 pytestmark = pytest.mark.timeout(300)
 
 PARTS = 6
-RECORDS = 48_000
-KEYS = 12_000
+RECORDS = 32_000
+KEYS = 8_000
 """With some 100 bytes for each record in memory, a partition of the shuffled data is as large as the budget."""
 GIANT = -1
 

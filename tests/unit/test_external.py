@@ -178,6 +178,15 @@ def test_a_giant_key_s_values_are_on_disk_and_can_be_read_again_and_at_the_same_
     assert {key: list(values) for key, values in groups.items()} == expected
 
 
+def test_a_key_that_becomes_a_giant_late_and_at_several_depths_keeps_the_order_of_its_values() -> None:
+    """First it comes once a batch among others, and is spread; then it is alone. Memory is always refused."""
+    workspace, _ = tight(1, [False])
+    records = [("late" if place % 6 == 0 or place > 600 else place, place) for place in range(700)]
+    groups = as_dict(group_pairs("groupByKey", iter(records), workspace))
+    assert isinstance(groups["late"], SpilledList)
+    assert {key: list(values) for key, values in groups.items()} == groups_of(records)
+
+
 def test_a_giant_group_outlives_its_task() -> None:
     workspace, _ = tight(100_000)
     ((_, group),) = group_pairs("groupByKey", (("k", place) for place in range(50_000)), workspace)
