@@ -306,7 +306,10 @@ class Driver:
                 self._counted.add((output.of, done.partition))
                 self._take_updates(decode(done.updates))
         elif (results := self._jobs[output.of].results)[done.partition] is _UNSET:
-            if not self._count_result(output.of, done.result):
+            job = self._jobs[output.of]
+            job.result_bytes += sum(map(len, done.result))
+            if 0 < self.settings.max_result_bytes < job.result_bytes:
+                self._refuse_results(output.of, job)
                 return
             results[done.partition] = decode(done.result)
             if done.updates:
@@ -318,17 +321,12 @@ class Driver:
         self.memory.gone(sender, blocks)
         self._act(self._scheduler.handle(events.BlocksGone(sender, blocks)))
 
-    def _count_result(self, job_id: JobId, result: Frames) -> bool:
-        """False: the job's results are more than the driver takes, and it has been ended."""
-        job, limit = self._jobs[job_id], self.settings.max_result_bytes
-        job.result_bytes += sum(memoryview(frame).nbytes for frame in result)
-        if not 0 < limit < job.result_bytes:
-            return True
-        job.error = ResultTooLarge.of_a_job(job.result_bytes, limit, job.label)
+    def _refuse_results(self, job_id: JobId, job: _Job) -> None:
+        """End a job whose results are more than the driver takes."""
+        job.error = ResultTooLarge.of_a_job(job.result_bytes, self.settings.max_result_bytes, job.label)
         job.ended = True
         job.results.clear()
         self._act(self._scheduler.handle(events.JobCancelled(job_id)))
-        return False
 
     def _meet(self, sender: Rank, message: messages.AtBarrier) -> None:
         """Let the tasks of a barrier stage go on once all of them are there."""

@@ -54,6 +54,7 @@ class Executor:
         self._allotted_bytes = allotted_bytes
         self._scratch = Scratch()
         self._store = BlockStore(Memory(allotted_bytes), self._scratch)
+        self._workspace = Workspace(self._store.memory, self._scratch)
         self._stages: dict[StageId, messages.OpenStage] = {}
         self._broadcasts: dict[int, Any] = {}
         self._undecoded: dict[int, Frames] = {}
@@ -123,6 +124,7 @@ class Executor:
             reuse_freed_memory(budget)
         self._scratch = Scratch(self._settings.scratch)
         self._store = BlockStore(Memory(budget, None if self._hosted else resident_bytes), self._scratch)
+        self._workspace = Workspace(self._store.memory, self._scratch)
 
     def _clear_storage(self) -> None:
         self._store.clear()
@@ -198,7 +200,7 @@ class Executor:
         opened = self._stages[stage_id]
         stage = opened.stage
         task = CurrentTask(stage_id, partition, attempt, opened.properties, None, barrier, self._broadcast_value,
-                           workspace=Workspace(self._store.memory, self._scratch))
+                           workspace=self._workspace)
         began = perf_counter()
         if barrier:
             task.barrier = partial(self._wait_at_barrier, stage_id, partition, len(barrier))
@@ -233,7 +235,7 @@ class Executor:
         """Encoded; UsageError when it is more than the driver is to get."""
         frames = encode(value)
         limit = self._settings.max_result_bytes
-        size = sum(memoryview(frame).nbytes for frame in frames)
+        size = sum(map(len, frames))
         if 0 < limit < size:
             raise ResultTooLarge.of_a_task(size, limit, label)
         return inside(frames)
@@ -320,15 +322,15 @@ class Executor:
         parcels: defaultdict[Rank, list[Parcel]] = defaultdict(list)
         gone: list[BlockId] = []
         maps = [BlockId("map", message.shuffle, task) for task in message.maps if message.shuffle is not None]
+        wanted = {rank: [BlockId("in", block.of, partition) for partition in partitions]
+                  for block in maps[:1] for rank, partitions in message.owners.items()}
         for block in maps:
             if block not in self._store:
                 gone.append(block)
                 continue
             for pack in self._store.packs(block):
-                for rank, partitions in message.owners.items():
-                    parcels[rank] += [
-                        Parcel(block._replace(kind="in", part=partition), block.part, Bucket(pack, partition))
-                        for partition in partitions if pack.has(partition)]
+                for rank, ins in wanted.items():
+                    parcels[rank] += [Parcel(to, block.part, Bucket(pack, to.part)) for to in ins if pack.has(to.part)]
         for block, rank in message.copies:
             if block in self._store:
                 pieces = [Parcel(block, source, frames) for source, frames in self._store.parcels(block)]
@@ -344,8 +346,7 @@ class Executor:
         if parcel.source == _EMPTY:
             self._store.expect(parcel.block)
         else:
-            assert isinstance(parcel.frames, list | Bucket)
-            self._store.arrive(parcel.block, parcel.source, parcel.frames)
+            self._store.arrive(parcel.block, parcel.source, parcel.frames)  # type: ignore[arg-type]  # ours, or in memory
 
     def _tell(self, message: Any) -> None:
         self._transport.send(_DRIVER, encode(message))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from mpirdd.storage.codec import decode, encode
@@ -83,7 +84,11 @@ class SpillFiles:
         if file is None or file.size >= self._file_bytes:
             file = self._current = SpillFile(self._scratch)
         before = file.size
-        stored = [Stored(file, segment) for segment in file.write_all(values)]
+        try:
+            stored = [Stored(file, segment) for segment in file.write_all(values)]
+        except ScratchError:
+            self._current = None  # what the failed task has written there goes with it
+            raise
         self.written_bytes += file.size - before
         return stored
 
@@ -99,7 +104,7 @@ class Pack(Holding):
         super().__init__(of)
         self._places: list[Frames | Stored | None] = list(buckets)
         self._files = files
-        self.nbytes = sum(map(_nbytes, filter(None, buckets)))
+        self.nbytes = _nbytes(list(chain.from_iterable(filter(None, buckets))))
 
     def __len__(self) -> int:
         return len(self._places)
@@ -159,7 +164,7 @@ class Gathered(Holding):
 
     def finish(self) -> None:
         """All is there: put it in order. What one task sent stays in the order in which it came."""
-        self._pieces.sort(key=lambda piece: piece[0])
+        self._pieces.sort(key=itemgetter(0))
 
     def pieces(self) -> Iterator[Frames | Stored | Bucket]:
         return (piece for _, piece in self._pieces)
@@ -312,6 +317,9 @@ class BlockStore:
         if block not in self._arriving:
             self.expect(block)
         arriving = self._arriving[block]
+        if type(frames) is Bucket and isinstance(arriving, Gathered):
+            arriving.refer(source, frames)
+            return
         if arriving.failed is not None:
             return
         try:
@@ -321,13 +329,10 @@ class BlockStore:
             self.memory.let_go(arriving)
 
     def _add(self, arriving: Gathered | Kept, source: int, frames: Frames | Bucket) -> None:
+        assert not isinstance(frames, Bucket)
         if isinstance(arriving, Gathered):
-            if isinstance(frames, Bucket):
-                arriving.refer(source, frames)
-            else:
-                arriving.add(source, frames)
+            arriving.add(source, frames)
         else:
-            assert not isinstance(frames, Bucket)
             records = decode(frames) if source else None
             chunk: _Objects | Frames = frames if records is None else _Objects(records, size_of(records))
             nbytes = _nbytes(frames) if isinstance(chunk, list) else chunk.nbytes
@@ -496,7 +501,7 @@ def _measured(source: Iterator[Any], chunk_bytes: int) -> Iterator[tuple[list[An
     while chunk := list(islice(source, step)):
         nbytes = size_of(chunk)
         yield chunk, nbytes
-        step = max(1, min(16 * step, chunk_bytes * len(chunk) // nbytes))
+        step = max(1, min(64 * step, chunk_bytes * len(chunk) // nbytes))
 
 
 def _opened(chunk: _Objects | Frames | Stored) -> Iterable[Any]:
@@ -507,10 +512,10 @@ def _opened(chunk: _Objects | Frames | Stored) -> Iterable[Any]:
 
 
 def _nbytes(frames: Frames) -> int:
-    return sum(memoryview(frame).nbytes for frame in frames) + _FRAME_BYTES * len(frames)
+    return sum(map(len, frames)) + _FRAME_BYTES * len(frames)
 
 
 def _sizes(frames: Frames) -> tuple[int, ...]:
-    return tuple(memoryview(frame).nbytes for frame in frames)
+    return tuple(map(len, frames))
 
 

@@ -25,6 +25,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from gc import get_referents
 from itertools import islice
+from math import gcd
 from operator import add
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -148,7 +149,7 @@ def _sample(elements: Any, at: int, stack: _Stack, budget: int, *, scale: float 
     if count <= _WHOLE or count <= budget // 2:
         stack.extend((element, at, scale, budget // count) for element in elements)
         return
-    looked = _spread(elements, min(count, 4 * budget, _IDENTITIES), at)
+    looked = _many(elements, min(count, 4 * budget, _IDENTITIES), at)
     most = max(min(_SAMPLE if type(looked[0]) in _LEAVES else 3 * _SAMPLE // 8, budget // 2), 2)
     seen = Counter(map(id, looked))
     if len(seen) == len(looked):
@@ -169,6 +170,17 @@ def _put(elements: list[Any], stand_for: float, at: int, stack: _Stack, budget: 
     """Measure at most ``most`` of the elements, which stand for so many."""
     chosen = _spread(elements, min(len(elements), most), at)
     stack.extend((element, at, stand_for / len(chosen), budget // len(chosen)) for element in chosen)
+
+
+def _many(elements: Any, count: int, phase: int) -> list[Any]:
+    """``count`` elements or somewhat more, evenly spread. Slicing is ten times faster than choosing one by one; a step without
+    small factors meets no period of the data."""
+    if not isinstance(elements, list | tuple):
+        return _spread(elements, count, phase)
+    step = max(len(elements) // count, 1)
+    while gcd(step, 210) != 1:
+        step -= 1
+    return list(elements[phase % step :: step])
 
 
 def _spread(elements: Any, count: int, phase: int) -> list[Any]:

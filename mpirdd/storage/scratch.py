@@ -11,6 +11,7 @@ import fcntl
 import os
 import tempfile
 import time
+import weakref
 from contextlib import suppress
 from shutil import rmtree
 
@@ -49,14 +50,16 @@ class ScratchFolder:
 
     def remove(self) -> None:
         """Take the folder away, with all that is in it; never raises."""
+        if self._lock == -1:
+            return
         rmtree(self.path, ignore_errors=True)
         with suppress(OSError):
             os.close(self._lock)
-            self._lock = -1
+        self._lock = -1
 
 
 class Scratch:
-    """A rank's scratch folder, made when it is first needed."""
+    """A rank's scratch folder, made when it is first needed; removed at the end of the process, at the latest."""
 
     def __init__(self, parent: str = "") -> None:
         self.parent = scratch_parent(parent)
@@ -66,6 +69,7 @@ class Scratch:
         """The folder. Raises ClusterError where none can be made."""
         if self._folder is None:
             self._folder = ScratchFolder("spill", self.parent)
+            weakref.finalize(self, _remove_as, os.getpid(), self._folder)
         return self._folder.path
 
     def remove(self) -> None:
@@ -73,6 +77,12 @@ class Scratch:
         if self._folder is not None:
             self._folder.remove()
             self._folder = None
+
+
+def _remove_as(process: int, folder: ScratchFolder) -> None:
+    """At the end of ``process``, but not of those that it forked."""
+    if os.getpid() == process:
+        folder.remove()
 
 
 def _remove_orphans(parent: str, prefix: str) -> None:

@@ -27,7 +27,7 @@ class Lender(Protocol):
 
 
 class Workspace:
-    """One for each running task. ``close`` it at its end."""
+    """For one task at a time; ``close`` it at the end of each."""
 
     def __init__(self, lender: Lender, scratch: Scratch) -> None:
         self.limit_bytes = lender.task_limit_bytes
@@ -74,10 +74,12 @@ class Workspace:
 
     def close(self) -> None:
         """The task has ended."""
-        self.give_back()
-        for file in self._files:
-            file.close()
-        self._files.clear()
+        if self.held_bytes:
+            self.give_back()
+        if self._files:
+            for file in self._files:
+                file.close()
+            self._files.clear()
         self._outliving.clear()
 
 
