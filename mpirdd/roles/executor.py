@@ -218,8 +218,8 @@ class Executor:
                     self._store.end_task()
             seconds = perf_counter() - began
             self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), seconds, result, updates))
-        except Interrupted:
-            pass  # the driver does not wait for it any more
+        except Interrupted:  # the driver does not wait for it any more
+            self._store.memory.recount()
         except BlocksMissing as missing:
             self._tell(messages.Lacking(stage_id, partition, missing.blocks))
         except BaseException as error:

@@ -475,8 +475,9 @@ class BlockStore:
             length = max(1, -(-len(chunk.records) // pieces))
             for at in range(0, len(chunk.records), length):
                 frames = encode(chunk.records[at : at + length])
-                held = pieces > 1 and not all(isinstance(frame, memoryview) for frame in frames[1:])
-                yield 1, frames if not held else self.files.write([frames])[0]
+                # Arrays are sent as they are; of what is pickled for it a second copy would gather here.
+                copied = pieces > 1 and len(frames[0]) > self._chunk_bytes // 8
+                yield 1, self.files.write([frames])[0] if copied else frames
 
     def take_changes(self) -> tuple[dict[BlockId, Sizes], tuple[BlockId, ...]]:
         """What has changed since the last call: the sizes of kept partitions, and the blocks that are gone, dropped for

@@ -125,6 +125,12 @@ class Memory:
     def release(self, nbytes: int) -> None:
         self.working_bytes -= nbytes
 
+    def recount(self) -> None:
+        """Between tasks: a task was interrupted, perhaps in the middle of an account."""
+        self.held_bytes = sum(holding.memory_bytes for holding in self._holdings)
+        self.kept_bytes = sum(holding.memory_bytes for holding in self._holdings if holding.kept)
+        self.working_bytes = 0
+
     def _make_room(self, nbytes: int, asking: Holding | None) -> bool:
         over = self.held_bytes + self.working_bytes + nbytes - self.limit_bytes
         if over > 0:

@@ -108,6 +108,15 @@ def test_what_is_let_go_counts_no_more() -> None:
     assert (memory.used_bytes, memory.kept_bytes) == (0, 0)
 
 
+def test_after_an_interruption_the_account_is_made_again() -> None:
+    memory = Memory(100)
+    memory.hold(Thing("kept", 1, kept=True), 30)
+    memory.claim(20)
+    memory.held_bytes = memory.kept_bytes = 99
+    memory.recount()
+    assert (memory.held_bytes, memory.kept_bytes, memory.working_bytes) == (30, 30, 0)
+
+
 def test_buffers_are_taken_in_any_case() -> None:
     memory = Memory(100)
     memory.take(150)
