@@ -13,5 +13,6 @@ machine (the load average is recorded).
 """
 
 NAMES = (
-    "startup", "tasks", "idle", "collect", "broadcast", "shuffle", "wordcount", "lr", "kmeans", "pagerank", "terasort", "many_ranks",
+    "startup", "tasks", "idle", "collect", "broadcast", "shuffle", "spill", "wordcount",
+    "lr", "kmeans", "pagerank", "terasort", "many_ranks",
 )

@@ -72,6 +72,15 @@ def _add_run(commands: _Commands) -> None:
     parser.add_argument(
         "--executor-timeout", metavar="SECONDS", help="give up an executor that does not answer for so long (default: 25)"
     )
+    parser.add_argument(
+        "--memory", metavar="SIZE", help="memory budget of a rank, as 512m or 2g (default: from this host's memory)"
+    )
+    parser.add_argument(
+        "--scratch", metavar="DIR", help="folder for what does not fit in memory (SLURM_TMPDIR, TMPDIR, /tmp)"
+    )
+    parser.add_argument(
+        "--max-result", metavar="SIZE", help="most that a job may bring to the driver (1g; 0: no limit)"
+    )
     # REMAINDER, so that -n or --help behind the program's name are the program's.
     parser.add_argument("program", nargs=REMAINDER, metavar="PROGRAM", help="with its arguments behind it")
 
@@ -84,7 +93,8 @@ def _run(options: Namespace) -> int:
         raise UsageError("which program? mpirdd run [-n RANKS] job.py [args ...]")
     given = {"PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level, "PROGRESS": options.progress,
              "PYSPARK": options.pyspark, "TASK_RETRIES": options.task_retries, "SPECULATION": options.speculation,
-             "EXECUTOR_TIMEOUT_S": options.executor_timeout}
+             "EXECUTOR_TIMEOUT_S": options.executor_timeout, "MEMORY": _size(options.memory, "--memory"),
+             "SCRATCH": options.scratch, "MAX_RESULT_BYTES": _size(options.max_result, "--max-result")}
     return launch.run(
         launch.Order(
             program=["-m", *program] if options.is_module else program,
@@ -136,6 +146,12 @@ def _add_launch_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--mpi-args", metavar='"..."', default="", help='more words for mpirun: --mpi-args="--host a,b"'
     )
+
+
+def _size(text: str | None, option: str) -> int | None:
+    from mpirdd.words.settings import parse_size
+
+    return None if text is None else parse_size(text, option)
 
 
 def _as_text(value: object) -> str:

@@ -6,6 +6,7 @@ The public class is ``mpirdd.Context``, which adds how ranks are found; this one
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from types import TracebackType
@@ -28,10 +29,12 @@ from mpirdd.user.profiling import BasicProfiler, Profiler, Profiles
 from mpirdd.user.rdd import RDD
 from mpirdd.user.sources import Sources
 from mpirdd.user.status import StatusTracker
+from mpirdd.user.storageinfo import StorageInfo, storage_infos
 from mpirdd.user.storagelevel import StorageLevel
 from mpirdd.words.errors import TaskError, UsageError
 from mpirdd.words.settings import Settings
 
+_log = logging.getLogger("mpirdd")
 _Self = TypeVar("_Self", bound="Context")
 """The class of the context itself (``typing.Self`` needs Python 3.11)."""
 
@@ -94,6 +97,8 @@ class Context(Jobs, Application, Sources, Files):
         """End the Context; executors forget its data. Its RDDs cannot be used any more. Stopping twice is no error."""
         if not self._stopped:
             self._stopped = True
+            for info in self.storageInfo() if _log.isEnabledFor(logging.INFO) else ():
+                _log.info("kept: %s", info)
             self._remove_files()
             self._driver.stop()
 
@@ -165,6 +170,17 @@ class Context(Jobs, Application, Sources, Files):
         accumulator = Accumulator(next(self._ids), value, accum_param or param_for(value))
         self._accumulators[accumulator.aid] = accumulator
         return accumulator
+
+    def storageInfo(self) -> list[StorageInfo]:
+        """What is kept of each persisted RDD: how many partitions, where, and how large.
+
+        >>> rdd = sc.parallelize(range(1000), 2).setName("numbers").cache()
+        >>> rdd.count()
+        1000
+        >>> [(info.name, info.partitions_kept, info.partitions) for info in sc.storageInfo() if info.id == rdd.id()]
+        [('numbers', 2, 2)]
+        """
+        return list(storage_infos(self._driver, self._levels, self._names))
 
     def statusTracker(self) -> StatusTracker:
         """Recent jobs and stages, running and ended."""
