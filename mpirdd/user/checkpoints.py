@@ -65,7 +65,7 @@ class Checkpoints:
             level = rdd._context._levels.get(rdd._node, StorageLevel.MEMORY_AND_DISK)
             self._cut(rdd, _Mark(local=True))
             self._context._levels[rdd._node] = level
-            self._context._driver.keep(rdd._node.id)
+            self._context._driver.keep(rdd._node.id, level.replication)
 
     def is_marked(self, node: Node) -> bool:
         return node in self._marks
@@ -100,8 +100,8 @@ class Checkpoints:
             id, before.label, before.num_partitions, before.partitioner, (), ONE_TO_ONE, _as_they_are, False, [before]))
         rdd._node = made._node
         if before in self._context._levels:
-            self._context._levels[rdd._node] = self._context._levels[before]
-            self._context._driver.keep(rdd._node.id)
+            level = self._context._levels[rdd._node] = self._context._levels[before]
+            self._context._driver.keep(rdd._node.id, level.replication)
         self._marks[rdd._node] = mark
 
     def _save(self, node: Cut, mark: _Mark) -> None:

@@ -31,7 +31,7 @@ class Persistence(Handle):
         if current not in (StorageLevel.NONE, storageLevel):
             raise UsageError(f"the RDD is persisted as {current!r} already; unpersist it before choosing {storageLevel!r}")
         self._context._levels[self._node] = storageLevel
-        self._context._driver.keep(self._node.id)
+        self._context._driver.keep(self._node.id, storageLevel.replication)
         return self._same()
 
     def cache(self) -> RDD:
