@@ -1,8 +1,7 @@
 """Driver and executors in one process, stepped in random order and killed at random steps, all from a seed.
 
-What runs is the real driver, the real executors and the users' API on the in-process network; only time and the MPI are missing.
-An executor dies in one of the ways in which processes do: between two steps, in the middle of a task (with what it had stored, and
-what it had reported before), or at a barrier; the others learn of it at once or some steps later, while messages that it
+What runs is the real driver, the real executors and the users' API on the in-process network; only time and the MPI are
+missing. An executor dies as processes do: between two steps, in the middle of a task, or at a barrier; the others learn of it at once or some steps later, while messages that it
 had sent still arrive. A schedule that does not come to its end within ``MOST_PAUSES`` fails.
 """
 
@@ -51,9 +50,9 @@ class Cluster:
         for rank in range(1, executors + 1):
             self._start(rank)
         self.driver: Driver | None = None
+        chosen = Settings(**{"exchange_bytes": 4096, "poll_sleep_s": 0.0, **settings})
         self.driver = Driver(
-            self.network.end(0), Settings(**{"exchange_bytes": 4096, "poll_sleep_s": 0.0, **settings}), folder=os.getcwd(), pause=self._pause,
-            resume=lambda: None)
+            self.network.end(0), chosen, folder=os.getcwd(), pause=self._pause, resume=lambda: None)
         self.sc = Context(self.driver)
 
     @property
@@ -81,8 +80,9 @@ class Cluster:
 
     def settle(self) -> None:
         """Let everybody act on what was sent."""
-        while any([self._step(rank) for rank in self.living]):
-            pass
+        moved = True
+        while moved:
+            moved = sum(self._step(rank) for rank in self.living) > 0
 
     def __enter__(self) -> Cluster:
         """Within, it is the cluster in which ``may_die`` kills."""
