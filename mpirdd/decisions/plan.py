@@ -18,13 +18,13 @@ from mpirdd.words.stage import Output, Pipe
 
 @dataclass(slots=True)
 class Work:
-    """What one task touches, besides the functions of its stage."""
+    """What one task touches, besides the functions of its stage. Tuples, as those that are empty cost nothing."""
 
-    splits: list[tuple[NodeId, int]] = field(default_factory=list)
+    splits: tuple[tuple[NodeId, int], ...]
     """Splits of sources that it reads: (source, index)."""
-    reads: list[BlockId] = field(default_factory=list)
+    reads: tuple[BlockId, ...]
     """``in`` and ``rdd`` blocks that must be on the executor."""
-    makes: list[BlockId] = field(default_factory=list)
+    makes: tuple[BlockId, ...]
     """``rdd`` blocks that it will compute and keep."""
 
 
@@ -211,8 +211,9 @@ def _continues(node: Node, kept: Container[NodeId]) -> bool:
 
 def _work(pipes: dict[NodeId, Pipe], target: NodeId, partition: int, have: Have) -> Work:
     """What the task for ``partition`` of ``target`` reads and keeps."""
-    work = Work()
-    made: set[BlockId] = set()
+    splits: list[tuple[NodeId, int]] = []
+    reads: list[BlockId] = []
+    makes: dict[BlockId, None] = {}
     stack = [(target, partition)]
     while stack:
         node, index = stack.pop()
@@ -220,20 +221,19 @@ def _work(pipes: dict[NodeId, Pipe], target: NodeId, partition: int, have: Have)
         if pipe.keep:
             block = BlockId("rdd", node, index)
             if have.holders(block):
-                work.reads.append(block)
+                reads.append(block)
                 continue
-            if block in made:
+            if block in makes:
                 continue
-            made.add(block)
-            work.makes.append(block)
+            makes[block] = None
         if pipe.kind == "source":
-            work.splits.append((pipe.head, index))
+            splits.append((pipe.head, index))
         elif pipe.kind == "shuffle":
-            work.reads.append(BlockId("in", pipe.head, index))
+            reads.append(BlockId("in", pipe.head, index))
         else:
             assert pipe.inputs is not None
             stack.extend((pipe.parents[parent], at) for parent, at in pipe.inputs.of(index))
-    return work
+    return Work(tuple(splits), tuple(reads), tuple(makes))
 
 
 def shuffles_of(goal_node: Node) -> set[NodeId]:

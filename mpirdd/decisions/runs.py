@@ -1,4 +1,4 @@
-"""What the scheduler remembers of what is under way: jobs, runs of stages, exchanges."""
+"""What the scheduler remembers of what is under way: runs of stages, and exchanges."""
 
 from __future__ import annotations
 
@@ -8,47 +8,15 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from mpirdd.decisions.events import StartExchange
-from mpirdd.decisions.lineage import Node
 from mpirdd.decisions.plan import Need, Work
-from mpirdd.words.ids import BlockId, JobId, NodeId, Rank
-from mpirdd.words.stage import Output, Stage
+from mpirdd.words.ids import BlockId, NodeId, Rank
+from mpirdd.words.stage import Stage
 
 _LEAST_S = 0.005
 """Free tasks are given out in portions that take at least this long: a round trip costs some 0.2 ms on a busy
 machine."""
 _LEAST_FINISHED = 2
 """So many tasks of a stage, and half of them all, must have finished before it is known how long one usually takes."""
-
-
-@dataclass(slots=True)
-class Pending:
-    """An output that a job lacks."""
-
-    node: Node
-    label: str
-    waits: set[NodeId] = field(default_factory=set)
-    """Shuffles whose map outputs come first."""
-    followers: list[Output] = field(default_factory=list)
-    """What waits for this one."""
-
-
-@dataclass(slots=True)
-class Job:
-    id: JobId
-    node: Node
-    label: str
-    undone: dict[int, None]
-    """Partitions still wanted, in order."""
-    pending: dict[Output, Pending] = field(default_factory=dict)
-    """What the job lacked when it was last planned, less what has been finished since."""
-    ready: dict[Output, None] = field(default_factory=dict)
-    """The pending ones that wait for no shuffle."""
-    stale: bool = True
-    """The plan must be made anew: something was lost, or need not be computed after all."""
-
-    @property
-    def result(self) -> Output:
-        return Output("result", self.id)
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from itertools import count
 
+from mpirdd.decisions.agenda import Job
 from mpirdd.decisions.copies import Copies
 from mpirdd.decisions.events import (
     BlocksGone,
@@ -48,9 +49,8 @@ from mpirdd.decisions.events import (
     TaskRunning,
     TaskSlow,
 )
-from mpirdd.decisions.lineage import Shuffled
-from mpirdd.decisions.plan import Goal, Have, Need, Work, missing, need_of, unwritten_maps
-from mpirdd.decisions.runs import Exchange, Job, Pending, Run
+from mpirdd.decisions.plan import Have, Need, Work, need_of
+from mpirdd.decisions.runs import Exchange, Run
 from mpirdd.words.errors import Failure
 from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
 from mpirdd.words.stage import Output, Stage
@@ -97,6 +97,8 @@ class Scheduler:
         self._exchange_ids = count(1)
 
     def handle(self, event: Event) -> list[Command]:
+        if isinstance(event, TaskFinished):  # the most common one
+            return self._task_finished(event) if event.executor in self._load else []
         if isinstance(event, JobSubmitted):
             return self._job_submitted(event)
         if isinstance(event, JobCancelled):
@@ -105,8 +107,6 @@ class Scheduler:
             return self._regrouped(event)
         if event.executor not in self._load:
             return []  # sent before its sender was lost
-        if isinstance(event, TaskFinished):
-            return self._task_finished(event)
         if isinstance(event, TaskRunning):
             return self._task_running(event)
         if isinstance(event, ExchangeFinished):
@@ -177,8 +177,7 @@ class Scheduler:
         commands: list[Command] = [JobEnded(job_id, failure)]
         if job is None:
             return commands
-        orphans = [run for output in job.pending if not self.jobs_wanting(output)
-                   for run in self._outputs.get(output, {}).values()]
+        orphans = [run for run in self._runs.values() if not self.jobs_wanting(run.stage.output)]
         for run in orphans:
             commands += self._cancel(run)
         for output in job.pending:
@@ -194,10 +193,12 @@ class Scheduler:
             return self._late(event)
         output, partition = run.stage.output, event.partition
         commands = self._take_blocks(event)
-        losers = [executor for executor in run.attempts[partition] if executor != event.executor]
-        for executor in run.attempts[partition]:
-            self._settle(run, partition, executor)
-        commands += [CancelTask(executor, event.stage, partition) for executor in losers]
+        losers: list[Rank] = []
+        if self._settle(run, partition, event.executor):
+            losers += run.attempts[partition]
+            for executor in losers:
+                self._settle(run, partition, executor)
+                commands.append(CancelTask(executor, event.stage, partition))
         run.finish(event.seconds)
         self._let_go(run, partition)
         if run.need.barrier:
@@ -212,10 +213,13 @@ class Scheduler:
             if block.kind == "rdd" and block.of not in self.kept:
                 unwanted.append(block)
                 continue
-            self.have.add(block, event.executor)
-            if block.kind == "rdd" and self.kept[block.of] > 1:
-                self._uncopied[block] = None
+            self._add_made(block, event.executor)
         return [DropBlocks(event.executor, tuple(unwanted))] if unwanted else []
+
+    def _add_made(self, block: BlockId, executor: Rank) -> None:
+        self.have.add(block, executor)
+        if block.kind == "rdd" and self.kept.get(block.of, 0) > 1:
+            self._uncopied[block] = None
 
     def _late(self, event: TaskFinished) -> list[Command]:
         """The task had been cancelled, or another attempt was faster. Kept partitions are as good as any; map outputs
@@ -231,10 +235,11 @@ class Scheduler:
                 wanted = any(event.executor in run.attempts.get(block.part, ())
                              for run in self._outputs.get(Output("map", block.of), {}).values())
             if wanted or event.executor in self.have.holders(block):
-                self.have.add(block, event.executor)
+                self._add_made(block, event.executor)
             else:
                 unwanted.append(block)
-        return [DropBlocks(event.executor, tuple(unwanted))] if unwanted else []
+        drops: list[Command] = [DropBlocks(event.executor, tuple(unwanted))] if unwanted else []
+        return drops + self._copy_kept()
 
     def _task_failed(self, event: TaskFailed) -> list[Command]:
         run = self._runs.get(event.stage)
@@ -271,17 +276,13 @@ class Scheduler:
             job = self._jobs.get(job_id)
             if job is None:
                 continue  # ended by what another's end has set going
-            if output == job.result or self._needs_maps(job, output.of):
+            if output == job.result or job.needs_maps(output.of, self.have, self.kept):
                 commands += self._end_job(job_id, failure)
             else:
                 job.stale = True
         if run.stage.id in self._runs:
             commands += [*self._cancel(run), *self._advance_all()]
         return commands
-
-    def _needs_maps(self, job: Job, shuffle: NodeId) -> bool:
-        goal = Goal(job.node, list(job.undone), job.result, job.label)
-        return any(shuffle in need.unwritten for need in missing(goal, self.have, self.kept))
 
     def _task_running(self, event: TaskRunning) -> list[Command]:
         if event.seconds <= _SLOW_S:
@@ -367,10 +368,10 @@ class Scheduler:
         return [DropBlocks(executor, tuple(blocks)) for executor, blocks in unwanted.items()]
 
     def _lose_tasks(self, run: Run, lost: Rank) -> list[Command]:
+        if run.need.barrier:  # even if its tasks live: one that waits at the barrier cannot join the new group
+            return self._restart_barrier(run)
         if lost not in run.load:
             return []
-        if run.need.barrier:
-            return self._restart_barrier(run)
         del run.load[lost]
         again: dict[Rank, list[int]] = {}
         for partition in [partition for partition, attempts in run.attempts.items() if lost in attempts]:
@@ -395,14 +396,17 @@ class Scheduler:
         """The tasks of a barrier stage waited for each other, so none of them counts; all run again. What they may have
         left is dropped, or a task that finds its partition there would not come to the barrier."""
         unwanted: dict[Rank, set[BlockId]] = {}
+        output = run.stage.output
         for partition, attempts in run.attempts.items():
             for executor in attempts:
                 unwanted.setdefault(executor, set()).update(run.whole[partition].makes)
+                if output.kind == "map":
+                    unwanted[executor].add(BlockId("map", output.of, partition))
         for block, executor in run.made:
             self.have.discard(block, executor)
             unwanted.setdefault(executor, set()).add(block)
-        if run.stage.output.kind == "result":
-            job = self._jobs[run.stage.output.of]
+        if output.kind == "result":
+            job = self._jobs[output.of]
             job.undone = {**dict.fromkeys(run.whole), **job.undone}
         for job in self._jobs.values():
             job.stale = True
@@ -429,61 +433,30 @@ class Scheduler:
             return []  # ended by what was started for another job
         if not job.undone:
             return self._end_job(job.id, None)
-        if job.stale:
-            self._plan(job)
+        needs = job.plan(self.have, self.kept, self._under_way) if job.stale else {}
         commands: list[Command] = []
         ready = deque(job.ready)
         while ready and job.id in self._jobs:
             output = ready.popleft()
-            wanted = self._wanted(job, output)
-            if not wanted:
-                ready.extend(self._release(job, output))
+            lacking = job.lacking(output, self.have)
+            if not lacking:
+                ready.extend(job.release(output))
+                if output not in self._outputs:
+                    self._failures.pop(output, None)
                 continue
-            left = self._not_under_way(output, wanted)
+            left = self._not_under_way(output, lacking)
             if not left:
                 continue
-            pending = job.pending[output]
-            need = need_of(Goal(pending.node, left, output, pending.label), self.have, self.kept)
+            need = needs.pop(output, None) or need_of(job.goal(output, left), self.have, self.kept)
             if need.unwritten:  # something that was there when the job was planned is not any more
-                self._plan(job)
+                needs = job.plan(self.have, self.kept, self._under_way)
                 ready = deque(job.ready)
-            else:
-                commands += self._start(need)
+                continue
+            started = self._start(need)
+            commands += started
+            if any(isinstance(command, JobEnded) for command in started):
+                needs = {}  # other jobs were moved on meanwhile
         return commands
-
-    def _plan(self, job: Job) -> None:
-        """What the job lacks now, and in which order that can be made."""
-        job.stale = False
-        job.pending = {job.result: Pending(job.node, job.label)}
-        goal = Goal(job.node, self._not_under_way(job.result, job.undone), job.result, job.label)
-        for need in missing(goal, self.have, self.kept, self._under_way):
-            for shuffle_id in need.unwritten:
-                shuffle = need.nodes[shuffle_id]
-                assert isinstance(shuffle, Shuffled)
-                before = job.pending.setdefault(Output("map", shuffle_id), Pending(shuffle.from_node, shuffle.label))
-                before.followers.append(need.goal.output)
-            job.pending[need.goal.output].waits = set(need.unwritten)
-        job.ready = {output: None for output, pending in job.pending.items() if not pending.waits}
-
-    def _wanted(self, job: Job, output: Output) -> Iterable[int]:
-        """The partitions of a pending output that do not exist."""
-        if output == job.result:
-            return job.undone
-        return unwritten_maps(output.of, job.pending[output].node.num_partitions, self.have)
-
-    def _release(self, job: Job, output: Output) -> list[Output]:
-        """The output is complete: what waits for no other now."""
-        del job.ready[output]
-        released = []
-        for follower in job.pending.pop(output).followers:
-            waits = job.pending[follower].waits
-            waits.discard(output.of)
-            if not waits:
-                job.ready[follower] = None
-                released.append(follower)
-        if not self._outputs.get(output):
-            self._failures.pop(output, None)
-        return released
 
     def _under_way(self, output: Output) -> Set[int]:
         """Partitions that tasks make, or will when they are given out."""
@@ -503,7 +476,8 @@ class Scheduler:
         if not need.work:
             return []
         if need.barrier:
-            if len(need.work) > len(self.executors) or any(run.attempts for run in self._runs.values()):
+            busy = self._regrouping or any(run.attempts for run in self._runs.values())
+            if busy or len(need.work) > len(self.executors):
                 return self._hold_barrier(need)
             places: dict[int, Rank | None] = dict(zip(need.work, self.executors, strict=False))
         else:
@@ -529,7 +503,7 @@ class Scheduler:
         return replace(need, work=work, absent={shuffle: parts for shuffle, parts in absent.items() if parts})
 
     def _hold_barrier(self, need: Need) -> list[Command]:
-        """A barrier stage waits until nothing else runs; one that can never start all its tasks fails."""
+        """A barrier stage waits until nothing else runs and the group stands; one that can never start all its tasks fails."""
         if len(need.work) <= len(self.executors):
             return []
         summary = (f"a barrier stage needs an executor for each of its {len(need.work)} tasks, but there are "
@@ -693,16 +667,15 @@ class Scheduler:
         run.load[executor] = run.load.get(executor, 0) + len(partitions)
         self._load[executor] += len(partitions)
         self._idle.pop(executor, None)
-        tasks = tuple(Task(p, tuple(run.need.work[p].splits)) for p in partitions)
+        tasks = tuple(Task(p, run.need.work[p].splits) for p in partitions)
         return StartTasks(executor, run.stage, run.need.nodes, tasks, run.tasks if run.need.barrier else 0)
 
     def _settle(self, run: Run, partition: int, executor: Rank) -> bool:
         """An attempt is over; is there another one under way?"""
-        left = tuple(other for other in run.attempts[partition] if other != executor)
+        attempts = run.attempts.pop(partition)
+        left = tuple(other for other in attempts if other != executor) if len(attempts) > 1 else ()
         if left:
             run.attempts[partition] = left
-        else:
-            del run.attempts[partition]
         run.load[executor] -= 1
         if not run.load[executor]:
             del run.load[executor]

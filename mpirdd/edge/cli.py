@@ -70,7 +70,7 @@ def _add_run(commands: _Commands) -> None:
         help="run tasks that take far longer than their siblings a second time elsewhere",
     )
     parser.add_argument(
-        "--executor-timeout", metavar="SECONDS", help="give up an executor that does not answer for so long (default: 60)"
+        "--executor-timeout", metavar="SECONDS", help="give up an executor that does not answer for so long (default: 25)"
     )
     # REMAINDER, so that -n or --help behind the program's name are the program's.
     parser.add_argument("program", nargs=REMAINDER, metavar="PROGRAM", help="with its arguments behind it")

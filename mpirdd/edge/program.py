@@ -51,6 +51,8 @@ def main(words: Sequence[str]) -> int:
         session.serve()
         return 0
     handover.take_streams(os.environ)
+    if status_file is not None:
+        session.on_abrupt_exit(lambda code: handover.report_exit(status_file, code))
     code = handover.report_exit(status_file, run(words))
     session.finish(code)  # may take for ever when a rank does not answer any more; the launcher knows all it needs
     return code

@@ -178,7 +178,7 @@ class _Process:
         executor = Executor(self.transport, Watch(self.transport, _leave_lost_run))
         self.serving = True
         if self.transport.recovers:
-            _die_audibly()
+            on_abrupt_exit()
         os.dup2(2, 1)  # what a task's child processes print is not the program's output
         try:
             while not executor.stopped:
@@ -307,12 +307,13 @@ def _leave_lost_run() -> None:
     _os_exit(DRIVER_LOST)
 
 
-def _die_audibly() -> None:
-    """Let a function that calls ``os._exit`` kill this rank instead: the MPI notices only ranks that a signal has ended."""
+def on_abrupt_exit(told: Callable[[int], object] = lambda code: None) -> None:
+    """Let ``os._exit(code)`` call ``told`` with the code, then kill this rank: the MPI notices only those that a signal ends."""
     rank = os.getpid()
 
     def leave(status: int) -> NoReturn:
-        if os.getpid() == rank:  # not in a process that the function has forked
+        if os.getpid() == rank:  # not in a process that the program has forked
+            told(status)
             os.kill(rank, signal.SIGKILL)
         _os_exit(status)
 

@@ -15,10 +15,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from select import select
 from threading import Event, Thread
 from time import monotonic
 from types import FrameType
-from typing import IO
 
 from mpirdd.edge.handover import DRIVER_LOST, Handover, die_with_parent
 from mpirdd.words.errors import ClusterError
@@ -26,22 +26,26 @@ from mpirdd.words.errors import ClusterError
 _LOOK_S = 0.2
 _PATIENCE_S = (2.0, 1.5, 1.0)
 """How long the driver, then mpirun, then the kernel may take to end the run. Less than 5 s in all."""
+_SILENCE_S = 0.2
+"""What could be the beginning of a page of mpirun's is kept back for so long."""
 _LINGER_S = 8.0
 """mpirun may take this long to end once the driver is through."""
 
+_RULE = re.compile(r"^(-{50,}|={50,})$")
+"""Stands above and below a page of explanations."""
 _NOISE = re.compile(
-    r"^\[warn\] Epoll |NBC_Progress: an error|^={20,}$|^=   |^-{20,}$|^prterun noticed that process|^signal \d+ \(|"
-    r"^YOUR APPLICATION TERMINATED WITH|^This typically refers to a problem|^Please see the FAQ page|^\s*$|"
-    r"^\S*prterun detected that one or more processes exited with non-zero|^thus causing the job to be terminated|"
-    r"^  Process name: |^  Exit code: |^Abort is in progress"
+    r"^\[warn\] Epoll |plm:ssh: Warning: setpgid|^YOUR APPLICATION TERMINATED WITH|^This typically refers to a problem|"
+    r"^Please see the FAQ page|^Abort is in progress"
 )
-"""What mpiruns print when a rank ends, of which we say the gist ourselves."""
+"""Lines outside of pages that mpiruns print when a rank or a host is lost."""
 _GISTS = (
     re.compile(r"process rank (?P<rank>\d+) with PID \d+ on node (?P<host>\S+)\s+exited on\s+signal (?P<signal>\d+)"),
     re.compile(r"PID (?P<pid>\d+) RUNNING AT (?P<host>\S+)\s+=\s+EXIT CODE: (?P<signal>\d+)"),
-    re.compile(r"lost communication.*?daemon.*?on node (?P<host>\S+)", re.S),
-    re.compile(r"LOST CONNECTION.*?(?:node|host) (?P<host>\S+)", re.S | re.I),
+    re.compile(r"lost communication with a remote daemon.*Remote daemon\s*: \S+ on node (?P<host>\S+)", re.S),
+    re.compile(r"A daemon failed to report back.*Remote host:\s+(?P<host>\S+)", re.S),
+    re.compile(r"one or more processes exited with non-zero"),
 )
+"""What a page is about that we put in one line; others are passed on."""
 _THE_DRIVER = (
     "the driver (rank 0) was lost, and the run with it: by kill -9, or for memory, say. It cannot be survived; a program "
     "with checkpoints goes on from the last one when it is run again."
@@ -69,12 +73,12 @@ def supervise(
                 command,
                 env=environment,
                 stdin=subprocess.DEVNULL if near else None,
-                stdout=subprocess.PIPE if near else None,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
                 preexec_fn=_end_mpirun_with_us,
             )
-            words = _Words(child)
+            words = _Words(child, all_ours=near)
             guard = _Guard(child, handover, ranks)
             handover.lend_streams()
             code = child.wait()
@@ -97,17 +101,17 @@ def supervise(
 
 def _why(gist: Mapping[str, str] | None, code: int, handover: Handover, recovers: bool) -> str:
     """mpirun has ended, and the driver had not: what happened, and what to do."""
-    if gist is None and code == DRIVER_LOST:
+    if code == DRIVER_LOST:
         return _THE_DRIVER
-    if gist is None:
+    if not gist:
         how = f"mpirun was killed by signal {-code}" if code < 0 else f"mpirun ended with exit code {code}"
         return (f"the run ended before the driver finished: {how}. A rank probably left early, or crashed. "
                 "If the run never started, try `mpirdd doctor`.")
     rank = gist.get("rank") or next(
         (str(rank) for rank, (host, pid) in handover.ranks().items() if str(pid) == gist.get("pid")), None)
     if "signal" not in gist:
-        return (f"host {gist['host']} was lost, and with it the run: mpirun does not survive the loss of its daemon there. "
-                "Run again on the other hosts; a program with checkpoints goes on from the last one.")
+        return (f"host {gist['host']} was lost, and the run with it: mpirun's daemon there does not answer, which mpirun does "
+                "not survive. Run again without that host; a program with checkpoints goes on from the last one.")
     who = f"rank {rank} (host {gist['host']})" if rank else f"a rank on host {gist['host']} (pid {gist.get('pid')})"
     if rank == "0":
         return _THE_DRIVER
@@ -116,30 +120,68 @@ def _why(gist: Mapping[str, str] | None, code: int, handover: Handover, recovers
 
 
 class _Words:
-    """Passes on what mpirun and the ranks say through it, without what mpirun adds when a rank ends."""
+    """Passes on what mpirun and the ranks say through it, without what mpirun adds when a rank is lost.
 
-    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+    Args:
+        all_ours: the program does not speak through mpirun, so that empty lines are mpirun's.
+    """
+
+    def __init__(self, child: subprocess.Popen[bytes], *, all_ours: bool) -> None:
+        self._all_ours = all_ours
         self.said = ""
+        """The pages that were kept back."""
         self._threads = [
-            Thread(target=self._pass_on, args=(source, target), daemon=True)
+            Thread(target=self._pass_on, args=(source.fileno(), target), daemon=True)
             for source, target in ((child.stdout, 1), (child.stderr, 2)) if source is not None
         ]
         for thread in self._threads:
             thread.start()
 
-    def _pass_on(self, source: IO[bytes], target: int) -> None:
-        for line in source:
-            text = line.decode(errors="replace")
-            if _NOISE.search(text):
-                self.said += text
-            else:
-                with suppress(OSError):
-                    os.write(target, line)
-
     def finish(self) -> None:
         """All has been passed on; unless a process that a rank has left behind still holds the pipe."""
         for thread in self._threads:
             thread.join(1.0)
+
+    def _pass_on(self, source: int, target: int) -> None:
+        waiting, page = b"", b""
+        while True:
+            if (waiting or page) and not select([source], [], [], _SILENCE_S)[0]:
+                _write(target, page + waiting)  # a prompt, or a page of the program's own
+                waiting = page = b""
+            data = os.read(source, 1 << 16)
+            *lines, waiting = (waiting + data).splitlines(keepends=True) if data else [waiting, b""]
+            if waiting.endswith(b"\n"):
+                lines, waiting = [*lines, waiting], b""
+            out = b""
+            for line in lines:
+                text = line.decode(errors="replace").rstrip("\n")
+                is_rule = _RULE.match(text) is not None
+                if page or is_rule:
+                    whole = bool(page) and is_rule
+                    page += line
+                    if whole:
+                        out += self._keep_back(page)
+                        page = b""
+                elif not (_NOISE.search(text) or (self._all_ours and not text.strip())):
+                    out += line
+            _write(target, out)
+            if not data:
+                _write(target, page)
+                return
+
+    def _keep_back(self, page: bytes) -> bytes:
+        """Nothing if the page is one of those; else the page."""
+        text = page.decode(errors="replace")
+        if not any(gist.search(text) for gist in _GISTS):
+            return page
+        self.said += text
+        return b""
+
+
+def _write(target: int, data: bytes) -> None:
+    with suppress(OSError):
+        while data:
+            data = data[os.write(target, data) :]
 
 
 class _Guard(Thread):

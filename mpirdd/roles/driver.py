@@ -33,14 +33,18 @@ from mpirdd.roles.heartbeats import Heartbeats
 from mpirdd.roles.history import History
 from mpirdd.roles.progress import Progress
 from mpirdd.storage.codec import decode, encode, pickle_function
+from mpirdd.together.broadcast import BroadcastSender
 from mpirdd.words import messages
-from mpirdd.words.errors import ClusterError, Failure, JobCancelled, TaskError, UsageError
+from mpirdd.words.errors import ClusterError, Failure, JobCancelled, TaskError
 from mpirdd.words.ids import JobId, NodeId, Rank, StageId
 from mpirdd.words.settings import Settings
 from mpirdd.words.stage import ClosureId
 from mpirdd.words.transport import Frames, Transport
 
 _log = logging.getLogger("mpirdd")
+_SETTLE_S = 10.0
+"""Broadcast values that are on their way get this long to arrive when the Context stops: an executor that leaves with the
+program must not leave another one behind that is still sending to it."""
 _UNSET = object()
 _NONE: frozenset[int] = frozenset()
 
@@ -97,6 +101,7 @@ class Driver:
             range(1, transport.size), task_retries=settings.task_retries, speculation=settings.speculation)
         self._scheduler.hosts = self.hosts
         self._pids: dict[Rank, int] = {}
+        self._ticks: dict[Rank, int] = {}
         self._lost: dict[Rank, str] = {}
         self._heartbeats = Heartbeats(
             self._scheduler.executors, ping_s=settings.ping_s, timeout_s=settings.executor_timeout_s, now=monotonic())
@@ -104,9 +109,10 @@ class Driver:
         self._job_ids = count(1)
         self._pickled: dict[ClosureId, bytes] = {}
         self._uses: dict[ClosureId, set[int]] = {}
-        self._broadcasts: dict[int, Frames] = {}
+        self._broadcasts = BroadcastSender(
+            self._send, host=transport.host, hosts=self.hosts, shared_bytes=settings.broadcast_bytes)
+        self._unreferenced_broadcasts: deque[int] = deque()
         self._sent: dict[Rank, set[ClosureId | StageId]] = {rank: set() for rank in self._scheduler.executors}
-        self._sent_broadcasts: dict[Rank, set[int]] = {rank: set() for rank in self._scheduler.executors}
         self._barriers: dict[StageId, dict[int, tuple[Rank, str]]] = {}
         self._attempts = 0
         self._take_updates: Callable[[dict[int, Any]], None] = lambda updates: None
@@ -193,19 +199,38 @@ class Driver:
                     job.cancelled = job.ended = True
                     self._act(self._scheduler.handle(events.JobCancelled(job_id)))
 
-    def broadcast(self, broadcast: int, value: Any) -> None:
-        """Keep ``value`` for tasks; it goes to an executor before the first task there that uses it."""
-        self._broadcasts[broadcast] = encode(value, by_value=True)
+    def broadcast(self, broadcast: int, value: Any) -> Any:
+        """Keep ``value`` for tasks; it goes to the executors before the first task that uses it runs there.
 
-    def drop_broadcast(self, broadcast: int, *, destroy: bool) -> None:
-        """Drop the executors' copies; unless destroyed, they are sent again when used."""
+        Returns:
+            The value: for large arrays a read-only view of shared memory, else ``value`` itself.
+        """
+        with collecting_broadcasts() as inner:
+            frames = encode(value, by_value=True)
         with self._lock:
-            if destroy:
-                self._broadcasts.pop(broadcast, None)
-            for rank, sent in self._sent_broadcasts.items():
-                if broadcast in sent:
-                    sent.discard(broadcast)
-                    self._send(rank, messages.Drop(broadcasts=(broadcast,)))
+            self._forget_unreferenced_broadcasts()
+            shared = self._broadcasts.add(broadcast, frames, inner)
+        return value if shared is None else shared
+
+    def drop_broadcast(self, broadcast: int, *, destroy: bool, wait: bool) -> None:
+        """Drop the executors' copies once no task uses them; unless destroyed, they are sent again when used.
+
+        ``wait`` returns when that is done.
+        """
+        with self._lock:
+            dropped = self._broadcasts.drop(broadcast, destroy=destroy)
+            while not dropped and self._turn():  # executors may have told that they have it
+                dropped = self._broadcasts.drop(broadcast, destroy=destroy)
+        while wait and not dropped:
+            self._pause(self._transport.in_flight())
+            with self._lock:
+                self._turn()
+                dropped = self._broadcasts.drop(broadcast, destroy=destroy)
+
+    def unreferenced_broadcast(self, broadcast: int) -> None:
+        """The program has let go of the variable; it goes once no function of an RDD uses it. May be called from anywhere,
+        at any time."""
+        self._unreferenced_broadcasts.append(broadcast)
 
     def on_every_executor(self, function: Callable[[], Any]) -> None:
         """Run ``function`` once on each executor, before any task of a later job. What it raises is printed there."""
@@ -252,8 +277,15 @@ class Driver:
 
     def stop(self) -> None:
         """Let the executors forget this Context; they wait for another one."""
+        deadline = monotonic() + _SETTLE_S
+        while not self._broadcasts.settled and monotonic() < deadline:
+            with self._lock:
+                worked = self._turn()
+            if not worked:
+                self._pause(self._transport.in_flight())
         with self._lock:
             self._broadcast(messages.Reset())
+            self._broadcasts.clear()
             self._progress.close()
 
     # --- the loop -------------------------------------------------------------------------------------------------
@@ -295,6 +327,8 @@ class Driver:
             if message.stage is not None:
                 self._act(self._scheduler.handle(
                     events.TaskRunning(sender, message.stage, message.partition, message.seconds)))
+        elif isinstance(message, messages.BroadcastArrived | messages.BroadcastRefused):
+            self._broadcasts.receive(sender, message)
         elif isinstance(message, messages.Printed):
             self._progress.write("".join(f"[rank {sender}] {line}\n" for line in message.lines))
         elif isinstance(message, messages.Started):
@@ -334,10 +368,15 @@ class Driver:
         to_ping, late, silent = self._heartbeats.look(now)
         for rank in to_ping:
             self._send(rank, messages.Ping())
-        for rank in late:
-            if self.hosts.get(rank) == self._transport.host and not _lives(self._pids[rank]):
-                self._give_up(rank, "its process has ended")
-        for rank in silent:
+        for rank in late + silent:
+            if self.hosts.get(rank) == self._transport.host:
+                ticks, before = _cpu_ticks(self._pids[rank]), self._ticks.get(rank)
+                if ticks is None:
+                    self._give_up(rank, "its process has ended")
+                elif before is not None and ticks > before:
+                    self._heartbeats.heard(rank, now)  # in a long call of C code, say, that does not let it answer
+                self._ticks[rank] = ticks or 0
+        for rank in [rank for rank in silent if self._heartbeats.is_silent(rank)]:
             self._end_process(rank)
             self._give_up(rank, f"it did not answer for {self.settings.executor_timeout_s:g} s")
 
@@ -371,7 +410,7 @@ class Driver:
         self._lost[rank] = why
         self._heartbeats.forget(rank)
         self._sent.pop(rank, None)
-        self._sent_broadcasts.pop(rank, None)
+        self._broadcasts.executor_lost(rank)
         for there in self._barriers.values():
             for partition in [partition for partition, (waiting, _) in there.items() if waiting == rank]:
                 del there[partition]
@@ -442,14 +481,14 @@ class Driver:
         wanting = self._scheduler.jobs_wanting(stage.output)
         self.history.tasks_started(
             stage.id, stage.label, self._scheduler.tasks_of(stage.id), len(command.tasks), wanting)
-        self._send_broadcasts(command)
+        broadcasts = self._provide_broadcasts(command)
         new = [closure for closure in dict.fromkeys(stage.closures()) if closure not in sent]
         if new:
             self._send(command.executor, messages.Closures(tuple((c, self._pickled[c]) for c in new)))
             sent.update(new)
         if stage.id not in sent:
             properties = self._jobs[wanting[0]].request.properties if wanting else {}
-            self._send(command.executor, messages.OpenStage(stage, properties))
+            self._send(command.executor, messages.OpenStage(stage, properties, broadcasts))
             sent.add(stage.id)
         splits = {}
         for task in command.tasks:
@@ -462,17 +501,13 @@ class Driver:
         self._attempts += len(command.tasks)
         self._transport.send(command.executor, encode(message, by_value=True))
 
-    def _send_broadcasts(self, command: events.StartTasks) -> None:
-        """Send what the stage's functions use and the executor does not have."""
+    def _provide_broadcasts(self, command: events.StartTasks) -> dict[int, int]:
+        """Send what the stage's functions use and the executor does not have; gives the copies to wait for."""
         if not self._uses:
-            return
-        sent = self._sent_broadcasts[command.executor]
-        for closure in command.stage.closures():
-            for broadcast in self._uses.get(closure, _NONE) - sent:
-                if broadcast not in self._broadcasts:
-                    raise UsageError(f"{command.stage.label} uses a broadcast variable that was destroyed")
-                self._send(command.executor, messages.Broadcast(broadcast, self._broadcasts[broadcast]))
-                sent.add(broadcast)
+            return {}
+        stage = command.stage
+        used = set().union(*[self._uses.get(closure, _NONE) for closure in stage.closures()])
+        return self._broadcasts.provide(used, stage.id, command.executor)
 
     def _start_exchange(self, command: events.StartExchange) -> None:
         _log.debug("exchange %d among %d executors", command.exchange, len(command.executors))
@@ -483,6 +518,7 @@ class Driver:
     def _close_stage(self, stage: StageId) -> None:
         self._barriers.pop(stage, None)
         self.history.stage_closed(stage)
+        self._broadcasts.stage_closed(stage)
         for rank, sent in self._sent.items():
             if stage in sent:
                 sent.discard(stage)
@@ -523,8 +559,17 @@ class Driver:
 
     def _forget_unreferenced(self) -> None:
         nodes = [self._unreferenced.popleft() for _ in range(len(self._unreferenced))]
-        if not nodes:
-            return
+        if nodes:
+            self._forget_nodes(nodes)
+        self._forget_unreferenced_broadcasts()
+
+    def _forget_unreferenced_broadcasts(self) -> None:
+        if self._unreferenced_broadcasts:
+            waiting = self._unreferenced_broadcasts
+            gone = {waiting.popleft() for _ in range(len(waiting))}
+            waiting.extend(self._broadcasts.drop_unused(gone, set().union(*self._uses.values())))
+
+    def _forget_nodes(self, nodes: list[NodeId]) -> None:
         if self._counted:
             gone = set(nodes)
             self._counted = {counted for counted in self._counted if counted[0] not in gone}
@@ -553,13 +598,14 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' if number != 1 else ''}"
 
 
-def _lives(pid: int) -> bool:
-    """A process of this host that has not ended; a zombie has."""
+def _cpu_ticks(pid: int) -> int | None:
+    """How long a process of this host has used a core, in the kernel's ticks; None if it has ended."""
     try:
         with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
+            fields = file.read().rpartition(")")[2].split()
     except OSError:
-        return False
+        return None
+    return None if fields[0] in ("Z", "X") else int(fields[11]) + int(fields[12])
 
 
 def _exception(failure: Failure) -> BaseException | None:

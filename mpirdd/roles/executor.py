@@ -25,6 +25,7 @@ from mpirdd.roles.task import BlocksMissing, run_task
 from mpirdd.roles.waiting import Waiting
 from mpirdd.storage.blocks import BlockStore
 from mpirdd.storage.codec import decode, encode, inside
+from mpirdd.together.broadcast import BroadcastReceiver
 from mpirdd.together.exchange import Parcel, exchange
 from mpirdd.words import messages
 from mpirdd.words.errors import ClusterError, Failure, InternalError, UsageError
@@ -51,8 +52,7 @@ class Executor:
         self._settings = Settings()
         self._store = BlockStore()
         self._stages: dict[StageId, messages.OpenStage] = {}
-        self._broadcasts: dict[int, Any] = {}
-        self._undecoded: dict[int, Frames] = {}
+        self._broadcasts = BroadcastReceiver(transport.rank, self._send)
         self._closures: dict[ClosureId, Callable[..., Any]] = {}
         self._tasks: deque[_Task] = deque()
         self._waiting_messages: deque[tuple[int, Frames]] = deque()
@@ -68,7 +68,7 @@ class Executor:
         self._handlers: dict[type, Callable[[Any], None]] = {
             messages.Start: self._start,
             messages.Closures: self._keep_closures,
-            messages.Broadcast: self._keep_broadcast,
+            **self._broadcasts.handlers,
             messages.Prepare: self._prepare,
             messages.OpenStage: self._open_stage,
             messages.RunTasks: self._queue_tasks,
@@ -103,11 +103,14 @@ class Executor:
             return True
         if self._exchanges:
             return self._move_exchange()
-        if self._tasks:
-            self._run_next_task()
+        task = self._next_task()
+        if task is not None:
+            self._run_task(task)
             return True
         if _DRIVER in self._transport.lost():
             raise DriverLost
+        if self._done:
+            self._report()
         return False
 
     # --- messages from the driver ---------------------------------------------------------------------------------
@@ -126,9 +129,6 @@ class Executor:
                 self._closures[closure] = pickle.loads(pickled)
             except Exception as error:  # a module that is not installed here, say: tell it when a task needs it
                 self._closures[closure] = _Unloadable(f"{type(error).__name__}: {error}")
-
-    def _keep_broadcast(self, message: messages.Broadcast) -> None:
-        self._undecoded[message.id] = message.frames
 
     def _prepare(self, message: messages.Prepare) -> None:
         try:
@@ -171,16 +171,13 @@ class Executor:
             self._closures.pop(closure, None)
         for stage in message.stages:
             self._stages.pop(stage, None)
-        for broadcast in message.broadcasts:
-            self._broadcasts.pop(broadcast, None)
-            self._undecoded.pop(broadcast, None)
+        self._broadcasts.drop(message.broadcasts)
 
     def _reset(self, message: messages.Reset) -> None:
         self._store.clear()
         self._stages.clear()
         self._closures.clear()
         self._broadcasts.clear()
-        self._undecoded.clear()
         self._tasks.clear()
         self._done.clear()
 
@@ -196,11 +193,20 @@ class Executor:
 
     # --- tasks ----------------------------------------------------------------------------------------------------
 
-    def _run_next_task(self) -> None:
-        stage_id, partition, attempt, barrier, splits = self._tasks.popleft()
+    def _next_task(self) -> _Task | None:
+        """The first one whose broadcast variables are here."""
+        for place, task in enumerate(self._tasks):
+            if self._broadcasts.has(self._stages[task.stage].broadcasts.values()):
+                del self._tasks[place]
+                return task
+        return None
+
+    def _run_task(self, started: _Task) -> None:
+        stage_id, partition, attempt, barrier, splits = started
         opened = self._stages[stage_id]
         stage = opened.stage
-        task = CurrentTask(stage_id, partition, attempt, opened.properties, None, barrier, self._broadcast_value)
+        broadcast = partial(self._broadcast_value, opened.broadcasts)
+        task = CurrentTask(stage_id, partition, attempt, opened.properties, None, barrier, broadcast)
         began = perf_counter()
         if barrier:
             task.barrier = partial(self._wait_at_barrier, stage_id, partition, len(barrier))
@@ -249,16 +255,22 @@ class Executor:
                 continue
             if isinstance(answer, messages.BarrierPassed) and answer.stage == stage:
                 return answer.said
+            if type(answer) in self._broadcasts.handlers:  # other tasks may wait for this rank to pass it on
+                self._handlers[type(answer)](answer)
+                continue
             self._waiting_messages.append(received)
             cancelled = isinstance(answer, messages.CancelStage) and answer.stage == stage
             if cancelled or answer == messages.CancelTask(stage, partition):
                 raise Interrupted
 
-    def _broadcast_value(self, broadcast: int) -> Any:
-        """Decoded when a task first asks, then shared by all tasks here."""
-        if broadcast in self._undecoded:
-            self._broadcasts[broadcast] = decode(self._undecoded.pop(broadcast))
-        return self._broadcasts[broadcast]
+    def _broadcast_value(self, copies: dict[int, int], broadcast: int) -> Any:
+        """``copies``: of the broadcast variables that the stage uses."""
+        if broadcast not in copies:
+            raise UsageError(
+                f"broadcast variable {broadcast} has been destroyed; or it came here with the data, where only functions "
+                "bring their variables along"
+            )
+        return self._broadcasts.value(copies[broadcast])
 
     def _report(self) -> None:
         """Send what has gathered: lines first, so that a task's output comes before its result."""
@@ -361,7 +373,10 @@ class Executor:
             self._arrived.setdefault(parcel.block, []).append((parcel.source, parcel.frames))
 
     def _tell(self, message: Any) -> None:
-        self._transport.send(_DRIVER, encode(message))
+        self._send(_DRIVER, message)
+
+    def _send(self, rank: Rank, message: Any) -> None:
+        self._transport.send(rank, encode(message))
 
 
 def _copy(block: BlockId, value: Any) -> list[Parcel]:

@@ -35,6 +35,10 @@ class Heartbeats:
         if executor is not None:
             executor.heard, executor.pinged, executor.silent_s = now, False, 0.0
 
+    def is_silent(self, rank: Rank) -> bool:
+        """It is to be given up, and has not been heard since."""
+        return rank in self._executors and self._executors[rank].silent_s >= self._timeout_s
+
     def forget(self, rank: Rank) -> None:
         self._executors.pop(rank, None)
 

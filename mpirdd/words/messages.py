@@ -1,8 +1,10 @@
 """The control messages between driver and executors: frozen values, pickled as they are.
 
-    driver -> executor   Start, Closures, Broadcast, Prepare, OpenStage, RunTasks, CancelTask, CancelStage, BarrierPassed,
-                         Exchange, Regroup, Drop, Ping, EndProcess, Reset, Stop
-    executor -> driver   Started, Report, Failed, Lacking, Gone, Exchanged, AtBarrier, Alive, Printed
+    driver -> executor   Start, Closures, Broadcast, SharedBroadcast, BroadcastStream, BroadcastPiece, Prepare, OpenStage,
+                         RunTasks, CancelTask, CancelStage, BarrierPassed, Exchange, Regroup, Drop, Ping, EndProcess, Reset, Stop
+    executor -> driver   Started, Report, Failed, Lacking, Gone, Exchanged, AtBarrier, Alive, Printed, BroadcastArrived,
+                         BroadcastRefused
+    executor -> executor Broadcast, SharedBroadcast, BroadcastStream, BroadcastPiece
 
 Messages between two ranks arrive in the order in which they were sent: a stage is open before its first task, and a
 block that was dropped is gone before the next exchange.
@@ -10,7 +12,7 @@ block that was dropped is gone before the next exchange.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mpirdd.words.errors import Failure
@@ -58,14 +60,85 @@ class OpenStage:
     stage: Stage
     properties: dict[str, str]
     """Local properties of the thread that asked for the job."""
+    broadcasts: dict[int, int] = field(default_factory=dict)
+    """The broadcast variables that its functions use, and which copy of each: its tasks wait until these are there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
     """A value to keep until it is dropped."""
 
-    id: int
+    copy: int
+    """Which value this is: a variable's id and, after ``unpersist``, which time it is sent. Never used twice."""
     frames: Frames
+    acknowledge: bool = False
+    """Answer with BroadcastArrived."""
+
+
+class Address(NamedTuple):
+    """Where encoded values lie in shared memory of this host."""
+
+    path: str
+    name: str
+    """Is part of what the path leads to."""
+    sizes: tuple[int, ...]
+    """Bytes of each frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedBroadcast:
+    """A value to map from the memory of another process on this host, until it is dropped."""
+
+    copy: int
+    source: Rank
+    """Whose memory it is."""
+    address: Address
+
+
+class Route(NamedTuple):
+    """Whom a value goes to, and whom that executor passes it on to."""
+
+    to: Rank
+    neighbours: tuple[Rank, ...]
+    """Executors on its host, who map its memory."""
+    branches: tuple[Route, ...]
+    """Executors on further hosts, who are sent the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastStream:
+    """A large value follows in pieces; pass on what comes, along the route."""
+
+    copy: int
+    source: Rank
+    attempt: int
+    """Sent again after a loss, with a higher number; what is left of earlier attempts may come later still."""
+    sizes: tuple[int, ...]
+    """Bytes of each frame."""
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastPiece:
+    copy: int
+    source: Rank
+    offset: int
+    """Bytes of the value before this piece."""
+    data: Any
+    """Bytes; a PickleBuffer where the message is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastArrived:
+    copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastRefused:
+    """The memory of ``source`` cannot be mapped here; send the value."""
+
+    copy: int
+    source: Rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +218,7 @@ class Drop:
     closures: tuple[ClosureId, ...] = ()
     stages: tuple[StageId, ...] = ()
     broadcasts: tuple[int, ...] = ()
+    """Copies of broadcast variables."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ class Settings:
     """Default number of partitions; 0 means one for each executor."""
     exchange_bytes: int = 64 * MIB
     """Send buffer of a rank in one round of an exchange, shared by all destinations; as much again to receive."""
+    broadcast_bytes: int = 64 << 10
+    """Broadcast values of this size (encoded) and more lie in shared memory, once on each host."""
     report_interval_s: float = 0.005
     """An executor with more tasks queued reports the finished ones this often."""
     poll_sleep_s: float = 0.01
@@ -38,8 +40,9 @@ class Settings:
     """Run a task that takes far longer than its siblings a second time elsewhere; the first result wins."""
     ping_s: float = 1.0
     """An executor that has said nothing for so long is asked whether it is alive."""
-    executor_timeout_s: float = 60.0
-    """An executor that has not answered for so long is taken for lost."""
+    executor_timeout_s: float = 25.0
+    """An executor that has not answered for so long is taken for lost. One on the driver's host that uses its core is not:
+    a single long call of C code keeps it from answering."""
     progress: bool = False
     """Draw a progress bar on stderr."""
     log_level: str = "WARNING"

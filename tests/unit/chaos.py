@@ -1,8 +1,9 @@
 """Driver and executors in one process, stepped in random order and killed at random steps, all from a seed.
 
 What runs is the real driver, the real executors and the users' API on the in-process network; only time and the MPI are
-missing. An executor dies as processes do: between two steps, in the middle of a task, or at a barrier; the others learn of it at once or some steps later, while messages that it
-had sent still arrive. A schedule that does not come to its end within ``MOST_PAUSES`` fails.
+missing. An executor dies as processes do: between two steps, in the middle of a task, or at a barrier; the others learn of it
+at once or some steps later, while messages that it had sent still arrive. A schedule that does not come to its end within
+``MOST_PAUSES`` fails.
 """
 
 from __future__ import annotations

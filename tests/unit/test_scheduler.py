@@ -1,13 +1,17 @@
-"""The scheduler: seeded random schedules in the simulator, then single decisions one by one."""
+"""The scheduler: seeded random schedules in the simulator, then single decisions one by one. What it does about lost,
+failing and slow executors is in test_recovery.py."""
 
 from __future__ import annotations
 
 from collections import deque
 from random import Random
 from time import perf_counter
+from typing import Any
 
-from simulator import FAILURE, Chaos, Lineage, Simulator, random_lineage
+import pytest
+from simulator import FAILURE, Chaos, Lineage, Simulator, finished, play, random_lineage
 
+from mpirdd.decisions import plan
 from mpirdd.decisions.events import (
     BlocksGone,
     CancelStage,
@@ -28,24 +32,6 @@ from mpirdd.words.ids import BlockId, Rank
 
 SCHEDULES = 700
 """For each kind; a failing one is repeated by its seed."""
-
-
-def play(seed: int, chaos: Chaos, *, cancelling: bool = False) -> Simulator:
-    """A program: a few jobs over a random lineage, some one after the other and some at once."""
-    random = Random(seed)
-    nodes = random_lineage(random, random.randint(2, 14))
-    simulator = Simulator(random.randint(1, 5), random, chaos)
-    simulator.scheduler.kept.update((node.id, 1) for node in nodes if random.random() < 0.25)
-    for job in range(1, random.randint(2, 5)):
-        node = random.choice(nodes[-6:])
-        parts = range(node.num_partitions)
-        simulator.submit(job, node, parts if random.random() < 0.6 else random.sample(parts, random.randint(0, len(parts))))
-        for _ in range(random.choice([0, 5, 50, 500])):
-            simulator.step()
-        if cancelling and random.random() < 0.4:
-            simulator.cancel(random.randint(1, job))
-    simulator.run()
-    return simulator
 
 
 def test_calm_schedules_make_everything_once() -> None:
@@ -129,16 +115,6 @@ def tasks(commands: list[Command]) -> dict[Rank, list[int]]:
         if isinstance(command, StartTasks):
             started.setdefault(command.executor, []).extend(task.partition for task in command.tasks)
     return started
-
-
-def finished(command: StartTasks) -> list[TaskFinished]:
-    """The tasks of a command as they report."""
-    output = command.stage.output
-    return [
-        TaskFinished(command.executor, command.stage.id, task.partition,
-                     (BlockId("map", output.of, task.partition),) if output.kind == "map" else (), 0.001)
-        for task in command.tasks
-    ]
 
 
 def test_a_job_without_partitions_ends_at_once() -> None:
@@ -351,6 +327,40 @@ def test_what_is_no_longer_kept_is_dropped_when_it_comes() -> None:
     block = BlockId("rdd", source.id, 0)
     commands = scheduler.handle(TaskFinished(1, start.stage.id, 0, (block,), 0.0))
     assert commands[0] == DropBlocks(1, (block,))
+
+
+def test_a_failing_map_task_does_not_end_a_job_that_needs_its_shuffle_no_more() -> None:
+    simulator, lineage = calm(1)
+    shuffled = lineage.shuffle(lineage.source(1), 2)
+    simulator.submit(1, shuffled, [0])
+    simulator.run()
+    scheduler = simulator.scheduler
+    assert tasks(scheduler.handle(JobSubmitted(2, shuffled, [0], ""))) == {1: [0]}
+    scheduler.handle(BlocksGone(1, (BlockId("map", shuffled.id, 0),)))
+    start = scheduler.handle(JobSubmitted(3, shuffled, [1], ""))[0]
+    assert isinstance(start, StartTasks) and start.stage.output.kind == "map"
+    commands = scheduler.handle(TaskFailed(1, start.stage.id, 0, FAILURE))
+    assert [command.job for command in commands if isinstance(command, JobEnded)] == [3]
+
+
+def test_planning_costs_no_more_for_each_of_many_shuffles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts how often a stage is looked at; looking at all of them at each event is quadratic."""
+    looks = 0
+    flatten = plan._flatten
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return flatten(*arguments)
+
+    monkeypatch.setattr(plan, "_flatten", counted)
+    simulator, lineage = calm(2)
+    node = lineage.source(2)
+    for _ in range(300):
+        node = lineage.shuffle(node, 2)
+    simulator.submit(1, node)
+    simulator.run()
+    assert looks < 5 * 300
 
 
 def test_progress_of_a_job_that_has_ended_is_empty() -> None:

@@ -1,0 +1,1 @@
+"""Programs on other engines, for benchmarks that compare; each is run only where its engine is installed."""
