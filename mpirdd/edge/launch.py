@@ -93,7 +93,7 @@ def run(order: Order) -> int:
         recovers = order.recover and can_recover(launcher)
         python = command_for(launcher, ranks, environment, order.mpi_words, recover=recovers)
         return supervise(
-            [*python, "-m", "mpirdd", *order.program], environment, handover, recovers=recovers)
+            [*python, "-m", "mpirdd", *order.program], environment, handover, ranks=ranks, recovers=recovers)
 
 
 def default_ranks(environment: Mapping[str, str]) -> int:

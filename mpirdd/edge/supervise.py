@@ -60,7 +60,9 @@ class _StopRequested(BaseException):
         self.number = number
 
 
-def supervise(command: Sequence[str], environment: Mapping[str, str], handover: Handover, *, recovers: bool) -> int:
+def supervise(
+    command: Sequence[str], environment: Mapping[str, str], handover: Handover, *, ranks: int, recovers: bool
+) -> int:
     """Run mpirun. Returns the exit code of the program, or another one than 0 when it never ended by itself."""
     child: subprocess.Popen[bytes] | None = None
     with _stop_signals_raised():
@@ -77,7 +79,7 @@ def supervise(command: Sequence[str], environment: Mapping[str, str], handover: 
                 preexec_fn=_end_mpirun_with_us,
             )
             words = _Words(child, all_ours=near)
-            guard = _Guard(child, handover)
+            guard = _Guard(child, handover, ranks)
             handover.lend_streams()
             code = child.wait()
             guard.over.set()
@@ -185,11 +187,11 @@ def _write(target: int, data: bytes) -> None:
 class _Guard(Thread):
     """Ends mpirun when the run cannot come to a good end. ``trouble`` says why."""
 
-    def __init__(self, child: subprocess.Popen[bytes], handover: Handover) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], handover: Handover, ranks: int) -> None:
         super().__init__(daemon=True)
         self.trouble = ""
         self.over = Event()
-        self._child, self._handover = child, handover
+        self._child, self._handover, self._ranks = child, handover, ranks
         self._since: dict[str, float] = {}
         self.start()
 
@@ -221,10 +223,15 @@ class _Guard(Thread):
         return monotonic() - self._since.setdefault(what, monotonic()) >= seconds
 
     def _gone_at_start(self) -> str:
-        here = os.uname().nodename
-        for rank, (host, pid) in self._handover.ranks().items():
+        here, started = os.uname().nodename, self._handover.ranks()
+        for rank, (host, pid) in started.items():
             if host == here and not _lives(pid):
                 return f"rank {rank} (host {host})"
+        # Or it died before it told of itself. While mpirun has children that have not, or that start ranks elsewhere, it may
+        # just be slow.
+        children = _children(self._child.pid)
+        if children and children <= {pid for _, pid in started.values()} and len(started) < self._ranks:
+            return f"rank {min(set(range(self._ranks)) - started.keys())} (host {here})"
         return ""
 
 
@@ -234,6 +241,15 @@ def _lives(pid: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
     except OSError:
         return False
+
+
+def _children(pid: int) -> set[int]:
+    children: set[int] = set()
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                children.update(map(int, file.read().split()))
+    return children
 
 
 @contextmanager
