@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"mpirdd {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_run, _add_doctor):  # a further command goes here
+    for add in (_add_run, _add_submit, _add_doctor):  # a further command goes here
         add(commands)
     options = parser.parse_args(sys.argv[1:] if argv is None else argv)
     try:
@@ -49,18 +49,8 @@ def _add_run(commands: _Commands) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(carry_out=_run)
-    _add_launch_options(parser)
-    parser.add_argument(
-        "--pyspark", action="store_true", default=None, help="run an unchanged PySpark program: see docs/API.md"
-    )
+    _add_run_options(parser)
     parser.add_argument("-m", action="store_true", dest="is_module", help="run a module, as python -m does")
-    parser.add_argument(
-        "--parallelism", metavar="N", help="default number of partitions (one for each executor)"
-    )
-    parser.add_argument("--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING (default) or ERROR")
-    parser.add_argument(
-        "--progress", action=BooleanOptionalAction, help="a progress bar (default: on a terminal)"
-    )
     # REMAINDER, so that -n or --help behind the program's name are the program's.
     parser.add_argument("program", nargs=REMAINDER, metavar="PROGRAM", help="with its arguments behind it")
 
@@ -71,17 +61,51 @@ def _run(options: Namespace) -> int:
     program = options.program[1:] if options.program[:1] == ["--"] else options.program
     if not program:
         raise UsageError("which program? mpirdd run [-n RANKS] job.py [args ...]")
-    given = {"PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level, "PROGRESS": options.progress,
-             "PYSPARK": options.pyspark}
     return launch.run(
         launch.Order(
             program=["-m", *program] if options.is_module else program,
             ranks=options.ranks,
             mpirun=options.mpirun,
             mpi_words=launch.split_words(options.mpi_args),
-            settings={f"MPIRDD_{key}": _as_text(value) for key, value in given.items() if value is not None},
+            settings=_settings(options),
         )
     )
+
+
+def _add_run_options(parser: ArgumentParser) -> None:
+    _add_launch_options(parser)
+    parser.add_argument(
+        "--pyspark", action="store_true", default=None, help="run an unchanged PySpark program: see docs/API.md"
+    )
+    parser.add_argument(
+        "--parallelism", metavar="N", help="default number of partitions (one for each executor)"
+    )
+    parser.add_argument("--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING (default) or ERROR")
+    parser.add_argument(
+        "--progress", action=BooleanOptionalAction, help="a progress bar (default: on a terminal)"
+    )
+
+
+def _settings(options: Namespace) -> dict[str, str]:
+    """The variables that say to all ranks what the options of ``run`` say."""
+    given = {"PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level, "PROGRESS": options.progress,
+             "PYSPARK": options.pyspark}
+    return {f"MPIRDD_{key}": _as_text(value) for key, value in given.items() if value is not None}
+
+
+def _add_submit(commands: _Commands) -> None:
+    # Without prefix characters nothing is an option, so that all words come through: most options are sbatch's.
+    parser = commands.add_parser("submit", help="run a program as a Slurm job", add_help=False, prefix_chars="\0")
+    parser.set_defaults(carry_out=_submit)
+    parser.add_argument("words", nargs=REMAINDER)
+
+
+def _submit(options: Namespace) -> int:
+    from mpirdd.edge import submit
+
+    of_run = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    _add_run_options(of_run)
+    return submit.submit(options.words, of_run, _settings)
 
 
 def _add_doctor(commands: _Commands) -> None:
