@@ -1,9 +1,7 @@
 """The text of a batch script for Slurm: what ``mpirdd submit`` sends to sbatch, and what the scripts in ``slurm/`` hold.
 
 The script starts the program in the background and waits, as bash handles signals only between commands. Slurm sends
-SIGUSR2 to the script alone (``B:``), some time before the walltime ends: it is passed on, so that the program can save;
-a run that is still there ``patience`` seconds later is ended. A job to be requeued is requeued then, and goes on from
-what it has saved. Slurm sends SIGTERM when a job is cancelled.
+SIGUSR2 to the script alone (``B:``). A job to be requeued is requeued at its end, and goes on from what it has saved.
 """
 
 from __future__ import annotations
@@ -13,27 +11,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LEAD_S = 120
-"""Slurm is asked for a signal this long before the walltime ends; it may come a minute earlier."""
-SAVING_S = 20
-"""A program that is told to stop may save for this long. Slurm kills it after its KillWait, mostly 30 s."""
+"""A program is told this long before its walltime ends, at most; of a short walltime, a quarter before."""
+_SAVING_S = 20
+"""A program that is told to stop may save for this long, at most. Slurm kills it after its KillWait, mostly 30 s."""
 
-PROLOGUE = """\
-# Slurm sends USR2 some time before the walltime ends, and TERM when the job is cancelled; both go on to the run.
-run='' ending=''
-trap 'ending=walltime; kill -USR2 "$run" 2>/dev/null; (sleep "$patience"; kill -TERM "$run" 2>/dev/null) &' USR2
+_WATCH = """\
+# Before the walltime ends Slurm sends USR2, but up to a minute too early; when the job is cancelled, TERM. Both are
+# passed on to the run, which saves what it has; one that goes on all the same is ended in time.
+lead={lead} run='' ending=''
+walltime() {{
+  ending=walltime
+  local now end
+  now=$(date +%s)
+  end=$(date +%s -d "$(squeue -h -j "$SLURM_JOB_ID" -o %e || echo unknown)") || end=$((now + lead))
+  {{
+    sleep $((end - lead > now ? end - lead - now : 0)); kill -USR2 "$run"
+    sleep $((lead / 2)); kill -TERM "$run"
+  }} 2>/dev/null &
+}}
+trap walltime USR2
 trap 'ending=cancelled; kill -TERM "$run" 2>/dev/null' TERM
-export MPIRDD_GRACE_S={saving}  # seconds that the program may take to save when it is told to stop
+export MPIRDD_GRACE_S={saving}  # seconds that the program may take to save after TERM
 """
 
-EPILOGUE = """\
+_WAIT = """\
 run=$!
+if [ "$ending" = walltime ]; then walltime; fi  # it came before there was a run
 wait "$run"
 while kill -0 "$run" 2>/dev/null; do wait "$run"; done  # a signal ends `wait` early
 wait "$run"; code=$?
 """
 
-REQUEUE = """\
-if [ "$ending" = walltime ] && [ "$code" -ne 0 ]; then
+_REQUEUE = """\
+if [ "$ending" = walltime ] && [ "$code" -gt 128 ]; then  # it has saved and left, or was ended
   if [ "${SLURM_RESTART_COUNT:-0}" -lt "$most_restarts" ]; then
     echo "the walltime ends: job $SLURM_JOB_ID is queued again, and goes on from what it has saved" >&2
     scontrol requeue "$SLURM_JOB_ID" && sleep 60  # Slurm ends this script
@@ -67,15 +77,15 @@ class Batch:
 
     def text(self) -> str:
         """The script."""
+        saving_s = max(2, min(_SAVING_S, self.lead_s // 4))
         lines = ["#!/bin/bash", *(f"#SBATCH {option}" for option in self.options), ""]
-        lines += [PROLOGUE.format(saving=SAVING_S).rstrip()]
-        lines += [f"patience={max(self.lead_s - 30, self.lead_s // 2)}  # seconds from USR2 until the run is ended"]
+        lines.append(_WATCH.format(lead=self.lead_s, saving=saving_s).rstrip())
         if self.requeue:
             lines.append(f"most_restarts={self.most_restarts}")
         lines += ["", *self.setup, *(f"export {name}={shlex.quote(value)}" for name, value in self.exports)]
-        lines += [f"{self._command()} &", EPILOGUE.rstrip()]
+        lines += [f"{self._command()} &", _WAIT.rstrip()]
         if self.requeue:
-            lines.append(REQUEUE.rstrip())
+            lines.append(_REQUEUE.rstrip())
         return "\n".join([*lines, 'exit "$code"', ""])
 
     def _command(self) -> str:

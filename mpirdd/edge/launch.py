@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Literal
@@ -39,8 +39,8 @@ NO_MPIRUN = (
 )
 NO_MPI4PY = "mpi4py is not installed here, and more than one rank needs it.\n  fix: pip install mpi4py"
 _IDENTIFY_TIMEOUT_S = 20
-_PATIENCE_S = (2.0, 1.5, 1.0)
-"""How long the driver, then mpirun, then the kernel may take to end the run. Less than 5 s in all."""
+_PATIENCE_S = (1.5, 1.0)
+"""How long mpirun, then the kernel may take to end the run, after the driver's ``grace_s``. Less than 5 s in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def run(order: Order) -> int:
     if os.path.isdir(order.program[0]) and not os.path.exists(os.path.join(order.program[0], "__main__.py")):
         raise UsageError(f"{order.program[0]} is a folder without a __main__.py")
     settings = {**_terminal_settings(os.environ), **(order.settings or {})}
-    Settings.read({**os.environ, **settings})  # a wrong one is told here, not from behind mpirun
+    grace_s = Settings.read({**os.environ, **settings}).grace_s  # a wrong setting is told here, not from behind mpirun
     if ranks == 1:
         from mpirdd.edge import program
 
@@ -101,7 +101,7 @@ def run(order: Order) -> int:
         environment = {"PYTHONHASHSEED": "0", **os.environ, **settings, **handover.environment()}
         environment = environment_for(launcher, environment)
         python = command_for(launcher, ranks, environment, order.mpi_words)
-        return _supervise([*python, "-m", "mpirdd", *order.program], environment, handover)
+        return _supervise([*python, "-m", "mpirdd", *order.program], environment, handover, grace_s)
 
 
 def default_ranks(environment: Mapping[str, str]) -> int:
@@ -227,7 +227,7 @@ def _rank_0_is_near(environment: Mapping[str, str], extra: Sequence[str]) -> boo
     return not named and not login_node
 
 
-def _supervise(command: Sequence[str], environment: Mapping[str, str], handover: Handover) -> int:
+def _supervise(command: Sequence[str], environment: Mapping[str, str], handover: Handover, grace_s: float) -> int:
     """Run mpirun to its end, or to ours."""
     child: subprocess.Popen[bytes] | None = None
     with _stop_signals_raised():
@@ -241,10 +241,11 @@ def _supervise(command: Sequence[str], environment: Mapping[str, str], handover:
                 preexec_fn=_end_mpirun_with_us,
             )
             handover.lend_streams()
-            code = child.wait()
+            with _passing_on(signal.SIGUSR2, child, handover):
+                code = child.wait()
         except _StopRequested as stop:
             if child is not None:
-                _end(child, stop.number, handover.driver_pid)
+                _end(child, stop.number, handover.driver_pid, grace_s)
             return 128 + stop.number
         except OSError as error:
             raise ClusterError(f"{command[0]} does not start: {error}") from error
@@ -287,16 +288,33 @@ def _stop_signals_raised() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _end(child: subprocess.Popen[bytes], number: int, driver_pid: int | None) -> None:
+@contextmanager
+def _passing_on(number: signal.Signals, child: subprocess.Popen[bytes], handover: Handover) -> Iterator[None]:
+    """Give this signal to the driver: by itself, or where it is on another host through mpirun, to all ranks."""
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        with suppress(ProcessLookupError):
+            if handover.driver_pid:
+                os.kill(handover.driver_pid, number)
+            elif handover.driver_is_far:
+                child.send_signal(number)
+
+    before = signal.signal(number, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def _end(child: subprocess.Popen[bytes], number: int, driver_pid: int | None, grace_s: float) -> None:
     """End the run, the driver first: then the program can clean up, and mpirun has no failure to explain."""
     if driver_pid:
         try:
             os.kill(driver_pid, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
-            child.wait(_PATIENCE_S[0])
+            child.wait(grace_s)
             return
         except (ProcessLookupError, subprocess.TimeoutExpired):
             pass
-    for harder, patience_s in zip((signal.SIGTERM, signal.SIGKILL), _PATIENCE_S[1:], strict=True):
+    for harder, patience_s in zip((signal.SIGTERM, signal.SIGKILL), _PATIENCE_S, strict=True):
         child.send_signal(harder)  # after SIGKILL, the ranks go with their parent (``die_with_parent``)
         try:
             child.wait(patience_s)

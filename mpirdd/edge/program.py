@@ -20,15 +20,17 @@ from types import CodeType, FrameType, ModuleType, TracebackType
 from mpirdd.edge import pyspark
 from mpirdd.edge.allotment import cap_threads, launched_rank, launched_size
 from mpirdd.words.errors import ClusterError
+from mpirdd.words.settings import Settings
 
-_LEAVE_WITHIN_S = 3.0
-"""After SIGTERM the program may clean up for this long."""
+_BEYOND_GRACE_S = 1.0
+"""After SIGTERM the program may clean up for the grace period that is set, and this; then it is ended from inside."""
 
 
 def main(words: Sequence[str]) -> int:
     """Be this process's rank of a run of ``job.py args`` or ``-m module args``. Returns the exit code."""
     from mpirdd.edge import handover
 
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # for the driver; launchers pass it on to all ranks
     if launched_size(os.environ) > 1:
         handover.die_with_parent(signal.SIGKILL)  # or kill -9 of mpirun would leave the ranks behind
         cap_threads(os.environ)  # before session, which imports numpy
@@ -58,6 +60,7 @@ def main(words: Sequence[str]) -> int:
 def run(words: Sequence[str]) -> int:
     """Run a program in this process as Python would; what it raises is printed. Returns its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGUSR2, _nothing_to_save)
     code = 0
     try:
         _execute(*_load(words))
@@ -177,10 +180,15 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     from threading import Timer
 
     signal.signal(number, signal.SIG_IGN)  # mpirun sends it again, into the program's cleaning up
-    timer = Timer(_LEAVE_WITHIN_S, os._exit, (128 + number,))
+    timer = Timer(Settings.read().grace_s + _BEYOND_GRACE_S, os._exit, (128 + number,))
     timer.daemon = True
     timer.start()
     raise SystemExit(128 + number)
+
+
+def _nothing_to_save(number: int, frame: FrameType | None) -> None:
+    """On SIGUSR2; a Context replaces this handler once the program has registered what is to be done."""
+    os.write(2, b"mpirdd: the walltime ends soon (SIGUSR2), but the program saves nothing then: see Context.resumable\n")
 
 
 def _print_as_python_does(error: BaseException) -> None:

@@ -98,17 +98,18 @@ def submit(
         hint = "; the value of an option of sbatch is best written with =, as in --nodes=4" if found.sbatch else ""
         raise UsageError(f"no such program: {program[0]}{hint}")
     settings = settings_of(run)
+    lead = lead_s(found.sbatch)
     srun = _srun_type(own.srun, own.setup)
     batch = Batch(
         program=program,
         python=sys.executable,
-        options=_sbatch_options(found.sbatch, name=_job_name(program, own.is_module), requeue=own.requeue),
+        options=_sbatch_options(found.sbatch, name=_job_name(program, own.is_module), requeue=own.requeue, lead_s=lead),
         run_words=found.run if srun is None else (),
         exports=tuple(sorted(settings.items())) if srun is not None else (),
         setup=own.setup,
         srun=srun,
         requeue=own.requeue,
-        lead_s=_lead_s(found.sbatch),
+        lead_s=lead,
     )
     if own.dry_run:
         print(batch.text(), end="")
@@ -163,14 +164,14 @@ def _job_name(program: Sequence[str], is_module: bool) -> str:
     return re.sub(r"[^\w.+-]", "_", name)
 
 
-def _sbatch_options(given: Sequence[str], *, name: str, requeue: bool) -> list[str]:
-    """The user's, behind those of ours that they do not give themselves: the last one counts."""
+def _sbatch_options(given: Sequence[str], *, name: str, requeue: bool, lead_s: int) -> list[str]:
+    """The user's, behind those of ours that they do not give themselves."""
     array = any(re.match(r"--array\b|-a", option) for option in given)
     ours = [
         f"--job-name={name}",
         f"--output=%x-{'%A_%a' if array else '%j'}.log",
         "--open-mode=append",  # a requeued job goes on with its log
-        f"--signal=B:USR2@{LEAD_S}",
+        f"--signal=B:USR2@{lead_s}",
         "--requeue" if requeue else "--no-requeue",
     ]
     long = {"-J": "--job-name", "-o": "--output"}
@@ -178,13 +179,34 @@ def _sbatch_options(given: Sequence[str], *, name: str, requeue: bool) -> list[s
     return [option for option in ours if option.split("=")[0] not in names] + list(given)
 
 
-def _lead_s(given: Sequence[str]) -> int:
-    """Seconds from the signal to the end of the walltime."""
+def lead_s(given: Sequence[str]) -> int:
+    """Seconds from the signal to the end of the walltime, by the options for sbatch."""
+    lead = LEAD_S
     for option in given:
-        if option.startswith("--signal="):
-            _, at, seconds = option.rpartition("@")
-            return int(seconds) if at and seconds.isdigit() else 60  # Slurm's own default
-    return LEAD_S
+        name, _, value = option.partition("=") if option.startswith("--") else (option[:2], "", option[2:].strip(" ="))
+        if name in ("--time", "-t"):
+            walltime = walltime_s(value)
+            lead = min(LEAD_S, walltime // 4) if walltime else LEAD_S
+        elif name == "--signal" and "@" in value and value.rpartition("@")[2].isdigit():
+            return int(value.rpartition("@")[2])
+    return lead
+
+
+def walltime_s(text: str) -> int:
+    """Slurm's ``minutes``, ``m:s``, ``h:m:s``, ``d-h``, ``d-h:m`` or ``d-h:m:s`` in seconds; 0 if it is none of them.
+
+    >>> walltime_s("90"), walltime_s("1:30"), walltime_s("1:00:00"), walltime_s("1-12")
+    (5400, 90, 3600, 129600)
+    """
+    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", text):
+        return 0
+    days, dash, rest = text.rpartition("-")
+    numbers = [int(number) for number in rest.split(":")]
+    if dash:
+        hours, minutes, seconds = [*numbers, 0, 0][:3]
+    else:
+        hours, minutes, seconds = {1: [0, *numbers, 0], 2: [0, *numbers], 3: numbers}[len(numbers)]
+    return int(days or 0) * 86400 + hours * 3600 + minutes * 60 + seconds
 
 
 def _srun_type(given: str | None, setup: Sequence[str]) -> str | None:

@@ -32,6 +32,8 @@ class Settings:
     """Longest sleep of a waiting rank between two looks at the network."""
     spin_s: float = 0.0001
     """A waiting rank yields its core without sleeping for this long first."""
+    grace_s: float = 2.0
+    """A program that is told to end (SIGTERM) may save and clean up for this long."""
     progress: bool = False
     """Draw a progress bar on stderr."""
     log_level: str = "WARNING"
