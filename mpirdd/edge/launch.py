@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Literal
 
-from mpirdd.edge.allotment import THREAD_VARIABLES, cap_threads, cores
+from mpirdd.edge.allotment import THREAD_VARIABLES, cap_threads, cores, slurm_tasks
 from mpirdd.edge.handover import Handover, die_with_parent
 from mpirdd.words.errors import ClusterError, UsageError
 from mpirdd.words.settings import Settings
@@ -106,10 +106,7 @@ def run(order: Order) -> int:
 
 def default_ranks(environment: Mapping[str, str]) -> int:
     """As many as Slurm has tasks; else an executor for each core, and a driver, which mostly sleeps."""
-    tasks = environment.get("SLURM_NTASKS", "")
-    if "SLURM_JOB_ID" in environment and tasks.isdigit():
-        return int(tasks)
-    return max(2, cores(environment).amount + 1)
+    return slurm_tasks(environment) or max(2, cores(environment).amount + 1)
 
 
 def require_mpi4py() -> None:
@@ -194,8 +191,7 @@ def command_for(
 def _open_mpi_words(ranks: int, environment: Mapping[str, str], extra: Sequence[str]) -> list[str]:
     words = []
     mapped = any(word in ("--map-by", "-map-by", "--oversubscribe", "-oversubscribe") for word in extra)
-    tasks = environment.get("SLURM_NTASKS", "") if "SLURM_JOB_ID" in environment else ""
-    if not mapped and not (tasks.isdigit() and ranks <= int(tasks)):
+    if not mapped and ranks > slurm_tasks(environment):
         # Without it Open MPI takes no more ranks than physical cores, not even one a hardware thread.
         words.append("--oversubscribe")
     if not any(word in ("--bind-to", "-bind-to") for word in extra):

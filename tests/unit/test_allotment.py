@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from mpirdd.edge.allotment import cap_threads, check_world, cores, launched_rank, launched_size, memory_bytes
+from mpirdd.edge.allotment import (
+    cap_threads,
+    check_world,
+    cores,
+    launched_rank,
+    launched_size,
+    memory_bytes,
+    slurm_tasks,
+)
 from mpirdd.words.errors import ClusterError
 
 GIB = 1 << 30
@@ -166,3 +174,18 @@ def test_worlds_of_one_under_the_mpirun_of_another_mpi_are_refused(
 )
 def test_a_world_that_was_meant_to_be_of_one_is_welcome(environment: dict[str, str]) -> None:
     check_world(environment, 1)
+
+
+@pytest.mark.parametrize(
+    ("variables", "tasks"),
+    [
+        ({}, 0),
+        ({"SLURM_NTASKS": "8"}, 0),
+        ({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "8", "SLURM_TASKS_PER_NODE": "1(x2)"}, 8),
+        ({"SLURM_JOB_ID": "1", "SLURM_TASKS_PER_NODE": "1(x3)"}, 3),
+        ({"SLURM_JOB_ID": "1", "SLURM_TASKS_PER_NODE": "4(x2),1,2"}, 11),
+        ({"SLURM_JOB_ID": "1"}, 0),
+    ],
+)
+def test_tasks_are_those_of_the_allocation_with_nodes_alone_too(variables: dict[str, str], tasks: int) -> None:
+    assert slurm_tasks(variables) == tasks
