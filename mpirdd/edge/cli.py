@@ -7,6 +7,7 @@ cluster gives 1.
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import REMAINDER, ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Sequence
@@ -66,7 +67,7 @@ def _run(options: Namespace) -> int:
             program=["-m", *program] if options.is_module else program,
             ranks=options.ranks,
             mpirun=options.mpirun,
-            mpi_words=launch.split_words(options.mpi_args),
+            mpi_words=launch.mpi_words(options.mpi_args, os.environ),
             settings=_settings(options),
         )
     )
@@ -123,12 +124,12 @@ def _add_doctor(commands: _Commands) -> None:
 
 def _doctor(options: Namespace) -> int:
     from mpirdd.edge import doctor
-    from mpirdd.edge.launch import split_words
+    from mpirdd.edge.launch import mpi_words
 
     return doctor.main(
         ranks=options.ranks,
         mpirun=options.mpirun,
-        mpi_words=split_words(options.mpi_args),
+        mpi_words=mpi_words(options.mpi_args, os.environ),
         as_json=options.json,
     )
 
@@ -145,7 +146,8 @@ def _add_launch_options(parser: ArgumentParser) -> None:
         "--mpirun", metavar="PATH", help="the mpirun to use (default: beside this Python, then PATH)"
     )
     parser.add_argument(
-        "--mpi-args", metavar='"..."', default="", help='more words for mpirun: --mpi-args="--host a,b"'
+        "--mpi-args", metavar='"..."', default="",
+        help='more words for mpirun: --mpi-args="--host a,b"; those in $MPIRDD_MPI_ARGS come before them',
     )
 
 

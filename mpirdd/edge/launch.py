@@ -323,6 +323,6 @@ def _end_mpirun_with_us() -> None:
     die_with_parent(signal.SIGTERM)
 
 
-def split_words(text: str) -> list[str]:
-    """The words of ``--mpi-args "..."``, as a shell would split them."""
-    return shlex.split(text)
+def mpi_words(text: str, environment: Mapping[str, str]) -> list[str]:
+    """The words of ``$MPIRDD_MPI_ARGS`` and then those of ``--mpi-args "..."``, as a shell would split them."""
+    return [*shlex.split(environment.get("MPIRDD_MPI_ARGS", "")), *shlex.split(text)]
