@@ -4,8 +4,8 @@
     python -m tests unit engine@4      some: unit, launch, jobs, slurm, hosts, contract@RANKS, engine@RANKS
 
 ``pyspark`` wants MPIRDD_PYSPARK_PYTHON, a Python that has PySpark. ``slurm`` and ``hosts`` want root and Debian packages
-(.ci/run names them), and skip their tests without; ``slurm`` also uses MPIRDD_MPICH_PYTHON, if there is one. Suites with ``@RANKS`` run under the mpirun
-of this environment. A suite that hangs is ended with all its ranks.
+(.ci/run names them), and skip their tests without; ``slurm`` also uses MPIRDD_MPICH_PYTHON, if there is one. Suites with
+``@RANKS`` run under the mpirun of this environment. A suite that hangs is ended with all its ranks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SUITES = {
     "contract@1": 120, "contract@2": 120, "contract@3": 120, "contract@5": 180,
     "engine@1": 300, "engine@2": 300, "engine@3": 400, "engine@4": 400,
     "launch": 900,
-    "jobs": 600,
+    "jobs": 900,
     "slurm": 900, "hosts": 400,
     "pyspark": 900, "pyspark@5": 900,
 }

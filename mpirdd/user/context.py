@@ -195,11 +195,14 @@ class Context(Jobs, Application, Sources, Files):
         """
         self._termination.add(callback)
 
-    def resumable(self, path: str, *, about: Mapping[str, Any] | None = None, every_s: float = 0.0) -> Resumable:
+    def resumable(
+        self, path: str | None, *, about: Mapping[str, Any] | None = None, every_s: float = 0.0
+    ) -> Resumable:
         """State in the folder ``path`` that survives the program's end, for the next run to go on from.
 
         For a ``with`` block: the folder is locked inside of it, and what it holds has been checked. Unpickles what it
-        holds, on ``get``: use folders that you trust. The driver and all executors must see it.
+        holds, on ``get``: use folders that you trust. The driver and all executors must see it. With None for the path
+        there is nothing to go on from, and ``save`` does nothing: for programs that have this as an option.
 
         Args:
             about: what makes the run what it is, such as its input and parameters: saved along, and state of another

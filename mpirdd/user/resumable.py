@@ -41,8 +41,9 @@ SAVED_AND_LEFT = 128 + signal.SIGUSR2
 class Resumable:
     """Made by ``Context.resumable``; a context manager."""
 
-    def __init__(self, context: Context, path: str, about: Mapping[str, Any], every_s: float) -> None:
-        self.path = os.path.abspath(path)
+    def __init__(self, context: Context, path: str | None, about: Mapping[str, Any], every_s: float) -> None:
+        self.path = os.path.abspath(path) if path is not None else ""
+        """Empty if nothing is to be kept."""
         self.iteration = 0
         """The last finished iteration; 0 if there is nothing to go on from."""
         self._context = context
@@ -54,6 +55,8 @@ class Resumable:
         self._leaving = False
 
     def __enter__(self) -> Resumable:
+        if not self.path:
+            return self
         try:
             os.makedirs(self.path, mode=0o700, exist_ok=True)
         except OSError as error:
@@ -70,8 +73,9 @@ class Resumable:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._context._termination.remove(self._leave_soon)
-        self._lock.release()
+        if self.path:
+            self._context._termination.remove(self._leave_soon)
+            self._lock.release()
 
     def __contains__(self, name: str) -> bool:
         """Whether the state that was found has a value of this name."""
@@ -102,7 +106,7 @@ class Resumable:
             UsageError: a value cannot be pickled, or its name is no Python name.
             SystemExit: the walltime ends soon; with exit code 140.
         """
-        if not self._leaving and time.monotonic() - self._saved_at < self._every_s:
+        if not self.path or (not self._leaving and time.monotonic() - self._saved_at < self._every_s):
             return False
         if wrong := [name for name in values if not name.isidentifier()]:
             raise UsageError(f"resumable state: {wrong[0]!r} cannot be the name of a value, as it is no Python name")

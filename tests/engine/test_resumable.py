@@ -206,3 +206,8 @@ def test_a_failing_callback_does_not_hide_sigterm(sc: Context) -> None:
     finally:
         sc._termination.close()
         signal.signal(signal.SIGTERM, before)
+
+
+def test_without_a_folder_nothing_is_kept_and_nothing_else_changes(sc: Context) -> None:
+    with sc.resumable(None) as state:
+        assert (state.iteration, state.get("x", 5), state.save(1, x=1), state.get("x")) == (0, 5, False, None)
