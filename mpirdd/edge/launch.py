@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Literal
@@ -288,11 +288,10 @@ def _stop_signals_raised() -> Iterator[None]:
 def _passing_on(number: signal.Signals, child: subprocess.Popen[bytes], handover: Handover) -> Iterator[None]:
     """Give this signal to the driver: by itself, or where it is on another host through mpirun, to all ranks."""
     def pass_on(number: int, frame: FrameType | None) -> None:
-        with suppress(ProcessLookupError):
-            if handover.driver_pid:
-                os.kill(handover.driver_pid, number)
-            elif handover.driver_is_far:
-                child.send_signal(number)
+        if handover.driver_is_far:
+            child.send_signal(number)
+        else:
+            handover.signal_driver(number)
 
     before = signal.signal(number, pass_on)
     try:

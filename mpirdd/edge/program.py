@@ -30,7 +30,7 @@ def main(words: Sequence[str]) -> int:
     """Be this process's rank of a run of ``job.py args`` or ``-m module args``. Returns the exit code."""
     from mpirdd.edge import handover
 
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # for the driver; launchers pass it on to all ranks
+    signal.signal(signal.SIGUSR2, EarlyNotice())
     if launched_size(os.environ) > 1:
         handover.die_with_parent(signal.SIGKILL)  # or kill -9 of mpirun would leave the ranks behind
         cap_threads(os.environ)  # before session, which imports numpy
@@ -49,6 +49,7 @@ def main(words: Sequence[str]) -> int:
         return _complain(f"MPI does not start here: {problem}\n  fix: `mpirdd doctor` says more")
     if transport.rank != 0:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # leave at once and without a traceback from every rank
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # for the driver; some launchers pass it on to all ranks
         session.serve()
         return 0
     handover.take_streams(os.environ)
@@ -60,7 +61,9 @@ def main(words: Sequence[str]) -> int:
 def run(words: Sequence[str]) -> int:
     """Run a program in this process as Python would; what it raises is printed. Returns its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGUSR2, _nothing_to_save)
+    early = signal.getsignal(signal.SIGUSR2)
+    if isinstance(early, EarlyNotice):
+        early.begin()
     code = 0
     try:
         _execute(*_load(words))
@@ -186,9 +189,27 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _nothing_to_save(number: int, frame: FrameType | None) -> None:
-    """On SIGUSR2; a Context replaces this handler once the program has registered what is to be done."""
-    os.write(2, b"mpirdd: the walltime ends soon (SIGUSR2), but the program saves nothing then: see Context.resumable\n")
+class EarlyNotice:
+    """The handler of SIGUSR2 until the program has registered what it saves then; remembers that one has come."""
+
+    def __init__(self) -> None:
+        self.arrived = False
+        self._begun = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.arrived = True
+        self._say()
+
+    def begin(self) -> None:
+        """This is the driver, and its program begins."""
+        self._begun = True
+        if self.arrived:
+            self._say()
+
+    def _say(self) -> None:
+        if self._begun:
+            os.write(2, b"mpirdd: the walltime ends soon (SIGUSR2), and the program has nothing to be saved so far: see "
+                        b"Context.resumable\n")
 
 
 def _print_as_python_does(error: BaseException) -> None:

@@ -30,6 +30,8 @@ class Termination:
         if not self._before and current_thread() is main_thread():  # Python lets no other thread set handlers
             for number in (signal.SIGUSR2, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._on_signal)
+            if getattr(self._before[signal.SIGUSR2], "arrived", False):  # mpirdd.edge.program remembers it
+                self._asked = signal.SIGUSR2
         self._callbacks.append(callback)
 
     def remove(self, callback: Callable[[], Any]) -> None:

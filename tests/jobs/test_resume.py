@@ -15,7 +15,7 @@ import pytest
 from running import JOBS, ROOT, Job, run
 
 CASES = {
-    "logistic_regression": ["--iterations", 25, "--partitions", 4],
+    "logistic_regression": ["--iterations", 25, "--partitions", 4, "--generate", "4MB"],
     "kmeans": ["--iterations", 12, "--generate", "2MB", "--clusters", 5, "--partitions", 4],
     "pagerank": ["--iterations", 8, "--partitions", 3],
 }
@@ -49,16 +49,19 @@ def test_killed_at_random_moments_it_gives_what_an_undisturbed_run_gives(name: s
                "--resume", str(tmp_path / "state")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
     log = ""
-    for patience_s in [moments.uniform(0.8, 2.8) for _ in range(4)] + [100.0]:
+    for steps in [moments.randrange(5) for _ in range(4)] + [0]:
+        last = log.count("---") == 4
         started = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + patience_s
-        while started.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        number = moments.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGUSR2])
-        started.send_signal(number)
+        assert started.stdout is not None
+        number, seen = moments.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGUSR2]), ""
+        while not last and seen.count("\niteration") < steps and (line := started.stdout.readline()):
+            seen += line
+        if not last:
+            time.sleep(moments.uniform(0, 0.05) if steps else moments.uniform(0, 1))
+            started.send_signal(number)
         out, err = started.communicate(timeout=50)
-        log += f"--- {number.name}, exit code {started.returncode}\n{out}{err}"
+        log += f"--- {number.name}, exit code {started.returncode}\n{seen}{out}{err}"
     assert started.returncode == 0, log
     assert "resuming after iteration" in log
     assert result(out.splitlines()) == whole, log

@@ -61,23 +61,25 @@ def test_killed_at_random_moments_it_ends_with_the_numbers_of_an_undisturbed_run
     (tmp_path / "undisturbed").mkdir()
     expected = result(finish(start(tmp_path / "undisturbed", 0))[0])
     finished, resumed, log = 0, [], ""
-    for _ in range(40):
-        run = start(tmp_path, 0.15)
-        time.sleep(random_moments.uniform(0.6, 2.2))
+    for kill_at in [*(random_moments.choice([0, 0, 1, 1, 2, 3]) for _ in range(6)), ITERATIONS]:
+        run = start(tmp_path, 0.05)
+        assert run.stdout is not None
+        out = ""
+        while out.count("finished") < kill_at and (line := run.stdout.readline()):
+            out += line
         number = random_moments.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGUSR2])
-        run.send_signal(number)
-        out, err = finish(run)
+        if kill_at < ITERATIONS:
+            time.sleep(random_moments.uniform(0, 0.1 if kill_at else 1.5))
+            run.send_signal(number)
+        rest, err = finish(run)
+        out += rest
         log += f"--- {number.name}\n{out}{err}"
         told = re.search(r"resuming after iteration (\d+)", err)
         if told:
             resumed.append(int(told[1]))
             assert int(told[1]) >= finished, log  # nothing that was said to be finished is lost
         finished = max([finished, *map(int, re.findall(r"finished (\d+)", out))])
-        if "result" in out:
-            assert result(out) == expected, log
-            break
-    else:
-        pytest.fail(f"never got to the end\n{log}")
+    assert result(out) == expected, log
     assert resumed == sorted(resumed), log
     assert any(resumed), log
 
@@ -117,4 +119,18 @@ def test_a_program_that_saves_nothing_is_told_so_and_goes_on(tmp_path: Path) -> 
     run.send_signal(signal.SIGUSR2)
     out, err = finish(run)
     assert (run.returncode, out) == (0, "end\n")
-    assert "saves nothing" in err
+    assert "nothing to be saved so far" in err
+
+
+def test_a_notice_that_comes_before_the_program_has_registered_counts(tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(
+        "import time; print('up', flush=True); time.sleep(0.5)\n" + JOB)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "mpirdd", "run", "-n", "2", "job.py", "state", "5", "0"], cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    run.stdout.readline()
+    run.send_signal(signal.SIGUSR2)
+    _, err = finish(run)
+    assert run.returncode == 140, err
+    assert "iteration 1 is saved" in err

@@ -211,4 +211,4 @@ def test_a_walltime_that_hits_is_survived_by_requeueing_and_told_otherwise(user:
     assert "started 2 times" in done.stderr
     assert user.ended(lost)["ExitCode"] != "0:0"
     assert user.record(lost)["JobState"] in ("FAILED", "TIMEOUT")
-    assert "the program saves nothing then" in user.log(lost)
+    assert "nothing to be saved so far" in user.log(lost)
