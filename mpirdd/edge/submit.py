@@ -345,7 +345,7 @@ def _described(records: Sequence[Mapping[str, str]]) -> str:
             counts[_state(record)] = counts.get(_state(record), 0) + 1
         return ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
     record, state = records[0], _state(records[0])
-    restarts = f", started {int(record['Restarts']) + 1} times" if record.get("Restarts", "0").strip("0") else ""
+    restarts = f", restart {record['Restarts']}" if record.get("Restarts", "0") != "0" else ""
     if state == "PENDING":
         reason = record.get("Reason", "None")
         return f"PENDING{restarts}" if reason == "None" else f"PENDING ({reason}){restarts}"

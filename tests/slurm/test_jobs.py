@@ -208,7 +208,7 @@ def test_a_walltime_that_hits_is_survived_by_requeueing_and_told_otherwise(user:
     finished = [int(number) for number in re.findall(r"^finished (\d+)", log, re.MULTILINE)]
     assert sorted({*finished, resumed}) == list(range(1, 61))  # none twice, none left out
     assert expected_total(60) in log.splitlines()
-    assert "started 2 times" in done.stderr
+    assert "restart 1" in done.stderr
     assert user.ended(lost)["ExitCode"] != "0:0"
     assert user.record(lost)["JobState"] in ("FAILED", "TIMEOUT")
     assert "nothing to be saved so far" in user.log(lost)

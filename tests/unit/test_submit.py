@@ -10,7 +10,7 @@ import pytest
 
 from mpirdd.edge import batch, cli
 from mpirdd.edge.batch import Batch
-from mpirdd.edge.submit import _exit_code, lead_s, walltime_s
+from mpirdd.edge.submit import _described, _exit_code, lead_s, walltime_s
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "slurm").glob("*.sh"))
 
@@ -166,3 +166,16 @@ def test_scripts_watch_the_walltime_as_generated_ones_do(name: str) -> None:
     assert all(part in text for part in parts)
     lines = Batch([], "python", ["--signal=B:USR2@120", "--open-mode=append"], requeue=name == "resume").text().splitlines()
     assert not [line for line in lines if line not in text and not line.startswith("python ")]
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"JobState": "PENDING", "Reason": "Resources"}, "PENDING (Resources)"),
+        ({"JobState": "PENDING", "Reason": "None"}, "PENDING"),
+        ({"JobState": "RUNNING", "NodeList": "n[1-2]", "Restarts": "0"}, "RUNNING on n[1-2]"),
+        ({"JobState": "RUNNING", "NodeList": "n1", "Restarts": "2"}, "RUNNING on n1, restart 2"),
+    ],
+)
+def test_the_state_of_a_job_is_told_in_a_few_words(record: dict[str, str], said: str) -> None:
+    assert _described([record]) == said
