@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from threading import Thread
 from typing import IO
 
@@ -201,3 +202,14 @@ def no_recovery() -> str:
         return reason
     launcher = find_launcher()
     return "" if can_recover(launcher) else f"{launcher.kind} {launcher.version} has no ULFM: a loss ends the run"
+
+
+MATRIX_SEED = int(os.environ.get("MPIRDD_MATRIX_SEED", time.time() // 86_400))
+MATRIX_SAMPLE = 25
+
+
+def matrix_cells(cells: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Those of the matrix that run today."""
+    if os.environ.get("MPIRDD_MATRIX") == "all":
+        return cells
+    return sorted(Random(MATRIX_SEED).sample(cells, MATRIX_SAMPLE))
