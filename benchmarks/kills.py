@@ -1,7 +1,7 @@
 """Random kills of executors while jobs of all kinds run, each held against plain Python: what was wrong, what hung.
 
-Each launch loses executors one after the other, sometimes two at once, until one is left; then the next one begins. The seed fixes
-the jobs, who is killed and the pauses between; not what the machine is just doing then.
+Each launch loses executors one after the other, sometimes two at once, until one is left; then the next launch begins. The
+seed fixes the jobs, who is killed and the pauses between; not what the machine is just doing then.
 """
 
 from __future__ import annotations

@@ -126,7 +126,9 @@ def broadcasts(sc: Context, random: Random) -> Results:
     rdd = sc.parallelize(range(20), random.randint(1, 8)).map(lambda x: table.value[may_die(x)])
     first = rdd.collect()
     table.unpersist()
-    return first + rdd.collect(), [x * x for x in range(20)] * 2
+    large = sc.broadcast(bytes(range(256)) * random.choice([100, 1000]))  # above 64 KiB it goes by a tree of executors
+    bytes_of = sc.parallelize(range(20), random.randint(1, 8)).map(lambda x: large.value[may_die(x) + 256])
+    return first + rdd.collect() + bytes_of.collect(), [x * x for x in range(20)] * 2 + list(range(20))
 
 
 def barrier(sc: Context, random: Random) -> Results:
