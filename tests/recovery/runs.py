@@ -31,6 +31,7 @@ LOST = re.compile(r"mpirdd: lost the executor on rank (\d+) \(host [^)\s]+\): .*
 
 PREAMBLE = '''
 import os, signal, sys, threading, time
+from contextlib import suppress
 from operator import add
 import numpy as np
 from mpirdd import Context, StorageLevel
@@ -57,9 +58,10 @@ def die_at(index, name, most=1):
     return function
 
 def kill(*ranks):
-    """On the driver."""
+    """On the driver. They may have left already."""
     for rank in ranks:
-        os.kill(sc._driver._pids[rank], signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(sc._driver._pids[rank], signal.SIGKILL)
 
 def kill_soon(seconds, *ranks):
     threading.Timer(seconds, kill, ranks).start()
