@@ -15,8 +15,9 @@ check: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
-test-openmpi: $(VENV)/installed
-	$(VENV)/bin/python -m tests
+# MPICH is there for srun, in the suite on Slurm.
+test-openmpi: $(VENV)/installed $(MPICH_VENV)/installed
+	MPIRDD_MPICH_PYTHON=$(abspath $(MPICH_VENV))/bin/python $(VENV)/bin/python -m tests
 
 # What depends on the MPI, once more with MPICH.
 test-mpich: $(MPICH_VENV)/installed

@@ -12,4 +12,7 @@ text is read once before the first run. Not measured: disks, networks between ho
 machine (the load average is recorded).
 """
 
-NAMES = ("startup", "tasks", "idle", "collect", "broadcast", "shuffle", "wordcount", "many_ranks", "recovery", "kills")
+NAMES = (
+    "startup", "tasks", "idle", "collect", "broadcast", "shuffle", "spill", "wordcount",
+    "lr", "kmeans", "pagerank", "terasort", "many_ranks", "recovery", "kills",
+)

@@ -22,7 +22,7 @@ def measure(options: Namespace) -> harness.Record:
     commands = {"engine": harness.on_engine("broadcast", options.ranks, *arguments),
                 "handwritten": harness.by_hand("broadcast", options.ranks, *arguments)}
     if options.spark:
-        program = harness.ROOT / "benchmarks" / "peers" / "spark_broadcast.py"
+        program = harness.ROOT / "benchmarks" / "spark_broadcast.py"
         commands["pyspark"] = [options.spark, str(program), *map(str, (*arguments, options.ranks - 1))]
     runs = harness.Pair(commands, harness.alternate(options.repeats, options.timeout, commands))
     sums = [float(arrays.make(turn, 0, items).sum()) for turn in range(options.turns)]

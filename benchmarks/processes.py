@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event, Thread
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -54,3 +55,53 @@ def marked(variable: str) -> list[int]:
         if variable.encode() in variables and int(folder.name) != os.getpid():
             found.append(int(folder.name))
     return found
+
+
+class Peaks:
+    """Watches, from a thread, the peak resident size of the MPI ranks that were started with ``variable`` set."""
+
+    def __init__(self, variable: str) -> None:
+        self.bytes_by_rank: dict[int, int] = {}
+        self._variable = variable
+        self._ended = Event()
+        self._thread = Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Peaks:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        ranks: dict[int, int] = {}
+        while not self._ended.wait(_PEAKS_EVERY_S):
+            for process in marked(self._variable):
+                if process not in ranks and (rank := rank_of(process)) is not None:
+                    ranks[process] = rank
+            for process, rank in ranks.items():
+                self.bytes_by_rank[rank] = max(self.bytes_by_rank.get(rank, 0), peak_bytes(process))
+
+
+_PEAKS_EVERY_S = 0.25
+
+
+def rank_of(process: int) -> int | None:
+    """The MPI rank that a process was started as; None if it is none."""
+    try:
+        variables = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    values = dict(variable.partition(b"=")[::2] for variable in variables)
+    rank = values.get(b"OMPI_COMM_WORLD_RANK", values.get(b"PMI_RANK"))
+    return None if rank is None else int(rank)
+
+
+def peak_bytes(process: int) -> int:
+    """The largest resident size so far (VmHWM); 0 once the process has ended."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:")), 0)

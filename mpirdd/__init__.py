@@ -22,14 +22,16 @@ _HOMES = {
     "mpirdd.user.storagelevel": ("StorageLevel",),
     "mpirdd.user.taskcontext": ("BarrierTaskContext", "TaskContext"),
     "mpirdd.words.errors": (
-        "ClusterError", "InputError", "InternalError", "InvalidType", "InvalidValue", "JobCancelled", "MpirddError",
-        "NotSupported", "RecordError", "TaskError", "UsageError",
+        "ClusterError", "CorruptSpill", "InputError", "InternalError", "InvalidType", "InvalidValue", "JobCancelled",
+        "MpirddError", "NotSupported", "RecordError", "ResultTooLarge", "ScratchError", "ScratchFull", "TaskError", "UsageError",
     ),
 }
 __all__ = [
-    "RDD", "Accumulator", "AccumulatorParam", "BarrierTaskContext", "Broadcast", "ClusterError", "Context", "InheritableThread",
+    "RDD", "Accumulator", "AccumulatorParam", "BarrierTaskContext", "Broadcast", "ClusterError", "Context", "CorruptSpill",
+    "InheritableThread",
     "InputError", "InternalError", "InvalidType", "InvalidValue", "JobCancelled", "MpirddError", "NotSupported", "RecordError",
-    "SparkFiles", "StorageLevel", "TaskContext", "TaskError", "UsageError", "__version__", "inheritable_thread_target",
+    "ResultTooLarge", "ScratchError", "ScratchFull", "SparkFiles", "StorageLevel", "TaskContext", "TaskError", "UsageError",
+    "__version__", "inheritable_thread_target",
 ]
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from mpirdd.user.taskcontext import BarrierTaskContext, TaskContext
     from mpirdd.words.errors import (
         ClusterError,
+        CorruptSpill,
         InputError,
         InternalError,
         InvalidType,
@@ -51,6 +54,9 @@ if TYPE_CHECKING:
         MpirddError,
         NotSupported,
         RecordError,
+        ResultTooLarge,
+        ScratchError,
+        ScratchFull,
         TaskError,
         UsageError,
     )

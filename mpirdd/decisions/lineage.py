@@ -87,16 +87,18 @@ class Cut(Narrow):
 
 @dataclass(frozen=True, eq=False)
 class Shuffled(Node):
-    """Partition ``i`` is ``gather(frames)``, the frames that ``scatter`` wrote for ``i`` in every partition of
-    the parent.
+    """Partition ``i`` is ``gather(buckets)``, the buckets that ``scatter`` wrote for ``i`` in every partition of the parent.
 
-    ``scatter(source partition, records) -> one encoded bucket per reduce partition``;
-    ``gather(encoded buckets in the order of their source partitions) -> records``.
+    ``scatter(source partition, records, workspace) -> packs``, an iterable: each pack holds one encoded bucket for each reduce
+    partition (None where it has nothing for it), and is stored before the next is asked for, so a generator that flushes what it
+    holds never needs memory for all of them.
+    ``gather(encoded buckets, workspace) -> records``: the buckets come one by one, in the order of their source partitions
+    and then of their packs, and may be read from disk as they come.
     """
 
     from_node: Node
-    scatter: Callable[[int, Records], Sequence[Any]]
-    gather: Callable[[Sequence[Any]], Records]
+    scatter: Callable[[int, Records, Any], Iterable[Sequence[Any]]]
+    gather: Callable[[Iterable[Any], Any], Records]
 
     @property
     def parents(self) -> tuple[Node, ...]:

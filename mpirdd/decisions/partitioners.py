@@ -58,8 +58,8 @@ class Partitioner(ABC):
         """The partition of ``key``; the first of them where a key has several. Raises RecordError."""
 
     @abstractmethod
-    def split(self, records: Iterable[Any], source: int) -> Buckets:
-        """The (key, value) records of map partition ``source``, by target partition.
+    def split(self, records: Iterable[Any], source: int, first: int = 0) -> Buckets:
+        """(key, value) records of map partition ``source``, by target partition; ``first`` others came before.
 
         The records of one key keep their order.
         """
@@ -72,7 +72,7 @@ class HashPartitioner(Partitioner):
     def __call__(self, key: Any) -> int:
         return stable_hash(key) % self.num_partitions
 
-    def split(self, records: Iterable[Any], source: int) -> Buckets:
+    def split(self, records: Iterable[Any], source: int, first: int = 0) -> Buckets:
         # ns a record on Python 3.11, 8 partitions: str 140, int 105, float 245, (int, int) 515. The branches
         # inline stable_hash for the two common types: calling it costs 90 more. Whole chunks at once through
         # map() and numpy were slower (str 160, int 125).
@@ -112,7 +112,7 @@ class FunctionPartitioner(Partitioner):
         self._check_place(key, place)
         return int(place % self.num_partitions)
 
-    def split(self, records: Iterable[Any], source: int) -> Buckets:
+    def split(self, records: Iterable[Any], source: int, first: int = 0) -> Buckets:
         buckets: Buckets = [[] for _ in range(self.num_partitions)]
         partitions, function = self.num_partitions, self.function
         record = place = nothing = _NOTHING
@@ -163,6 +163,8 @@ class RangePartitioner(Partitioner):
     ascending: bool = True
     keyfunc: Callable[[Any], Any] | None = None
     """Key -> what to sort by; None sorts by the key."""
+    counts: tuple[int, ...] = ()
+    """Records in each map partition, where they may come in several parts: tells which stretch a part is."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -183,7 +185,7 @@ class RangePartitioner(Partitioner):
         place = self._find(self._keys, sort_key)
         return place if self.ascending else len(self.bounds) - place
 
-    def split(self, records: Iterable[Any], source: int) -> Buckets:
+    def split(self, records: Iterable[Any], source: int, first: int = 0) -> Buckets:
         # ns a record on Python 3.11, 8 partitions: str 135, int 120, int, half of them one key, 150.
         buckets: Buckets = [[] for _ in range(len(self.bounds) + 1)]
         keys, keyfunc, find = self._keys, self.keyfunc, self._find
@@ -212,21 +214,34 @@ class RangePartitioner(Partitioner):
             raise
         if not self.ascending:
             buckets.reverse()
-        for _, run, equals in shared.values():
-            self._deal(equals, run, source, buckets)
+        if shared:
+            count = sum(map(len, buckets)) + sum(len(equals) for _, _, equals in shared.values())
+            begin, end = self._stretch(source, first, count)
+            for _, run, equals in shared.values():
+                self._deal(equals, run, begin, end, buckets)
         return buckets + [[] for _ in range(self.num_partitions - len(buckets))]
 
-    def _deal(self, equals: list[Any], run: range, source: int, buckets: Buckets) -> None:
-        """Add this source's records of a shared key to the partitions that end or begin within the key.
+    def _stretch(self, source: int, first: int, count: int) -> tuple[float, float]:
+        """Where ``count`` records, after the first ``first``, begin and end in the source, as ``Bound.until`` counts."""
+        expected = self.counts[source] if source < len(self.counts) else 0
+        if first == 0 and count >= expected:
+            return float(source), source + 1.0
+        return source + min(first / max(1, expected), 1.0), source + min((first + count) / max(1, expected), 1.0)
+
+    def _deal(self, equals: list[Any], run: range, begin: float, end: float, buckets: Buckets) -> None:
+        """Add records of a shared key, the source's from ``begin`` to ``end``, to the partitions that end or begin
+        within the key.
 
         What their buckets hold by now are other keys, so appending keeps the order that split promises.
         """
-        begin = 0
+        dealt = 0
         for place in run:
-            end = min(max(round((self.bounds[place].until - source) * len(equals)), begin), len(equals))
-            buckets[place].extend(equals[begin:end])
-            begin = end
-        buckets[run.stop].extend(equals[begin:])
+            bound = self.bounds[place].until
+            reached = (bound - begin) / (end - begin) if end > begin else float(bound >= end)
+            until = min(max(round(min(reached, 1.0) * len(equals)), dealt), len(equals))
+            buckets[place].extend(equals[dealt:until])
+            dealt = until
+        buckets[run.stop].extend(equals[dealt:])
 
     @property
     def _find(self) -> Callable[[list[Any], Any], int]:

@@ -12,6 +12,7 @@ numpy is imported.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from math import ceil
 from typing import NamedTuple
@@ -26,6 +27,11 @@ THREAD_VARIABLES = (
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+
+
+_BUDGET_PART = 0.6
+_IDLE_BYTES = 100 << 20
+_LEAST_BYTES = 64 << 20
 
 
 class Share(NamedTuple):
@@ -51,6 +57,31 @@ def memory_bytes(environment: Mapping[str, str] = os.environ, *, root: str = "/"
     return min(shares, key=lambda share: share.amount, default=Share(1 << 30, "a guess"))
 
 
+def ranks_here(environment: Mapping[str, str]) -> int:
+    """Ranks of this run on this host, as the launcher tells them; 0 where it does not."""
+    local = _number(environment.get("OMPI_COMM_WORLD_LOCAL_SIZE")) or _number(environment.get("MPI_LOCALNRANKS"))
+    if local or not _srun_tasks(environment):
+        return local
+    counts: list[int] = []
+    text = environment.get("SLURM_STEP_TASKS_PER_NODE", "")
+    for count, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text):  # "2(x3),1": three nodes with 2 and one with 1
+        counts += [int(count)] * int(times or 1)
+    node = _number(environment.get("SLURM_NODEID"))
+    return counts[node] if node < len(counts) else 0
+
+
+def budget(ranks: int, environment: Mapping[str, str] = os.environ, *, root: str = "/") -> Share:
+    """What a rank may use for data, in bytes, where ``ranks`` share this host's memory.
+
+    Less than its even share: the interpreter with numpy takes some 100 MB before there is any data. And of the rest 0.6,
+    as sizes are measured on samples (15 % off), pickling holds a copy of a chunk for a moment, freed memory goes back only
+    when whole pages are free, and the user's own functions need room, too. (Spark takes 0.6 of what is beyond 300 MB.)
+    """
+    memory = memory_bytes(environment, root=root)
+    share = memory.amount // max(ranks, 1)
+    return Share(max(int(_BUDGET_PART * (share - _IDLE_BYTES)), _LEAST_BYTES), f"{memory.source}, {ranks} ranks")
+
+
 def cap_threads(environment: MutableMapping[str, str]) -> None:
     """Keep numeric libraries from starting as many threads as the host has cores, in every rank.
 
@@ -62,6 +93,22 @@ def cap_threads(environment: MutableMapping[str, str]) -> None:
     threads = omp or _number(environment.get("SLURM_CPUS_PER_TASK")) or 1
     for name in THREAD_VARIABLES:
         environment.setdefault(name, str(threads))
+
+
+def slurm_tasks(environment: Mapping[str, str]) -> int:
+    """Tasks of the Slurm allocation around this process; 0 outside of one.
+
+    >>> slurm_tasks({"SLURM_JOB_ID": "1", "SLURM_TASKS_PER_NODE": "4(x2),1"})
+    9
+    """
+    if "SLURM_JOB_ID" not in environment:
+        return 0
+    tasks = _number(environment.get("SLURM_NTASKS"))
+    if not tasks:  # only nodes were asked for
+        for word in environment.get("SLURM_TASKS_PER_NODE", "").rstrip(")").replace(")", "").split(","):
+            each, _, nodes = word.partition("(x")
+            tasks += _number(each) * (_number(nodes) or 1)
+    return tasks
 
 
 def launched_size(environment: Mapping[str, str]) -> int:

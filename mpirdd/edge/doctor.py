@@ -20,7 +20,9 @@ from typing import Any
 
 from mpirdd import __version__
 from mpirdd.edge import allotment, launch
+from mpirdd.storage.scratch import scratch_parent
 from mpirdd.words.errors import ClusterError
+from mpirdd.words.settings import Settings
 
 Facts = dict[str, Any]
 
@@ -78,16 +80,22 @@ def main(
 
 def _look(environment: Mapping[str, str], ranks: int | None) -> Facts:
     cores, memory = allotment.cores(environment), allotment.memory_bytes(environment)
+    settings = Settings.read(environment)
+    scratch = scratch_parent(settings.scratch)
+    here = ranks or launch.default_ranks(environment)
     capped = dict(environment)
     allotment.cap_threads(capped)
     return {
         "mpirdd": __version__,
         "python": f"{sys.version.split()[0]} ({sys.executable})",
-        "ranks": ranks or launch.default_ranks(environment),
+        "ranks": here,
         "cores": cores.amount,
         "cores_source": cores.source,
         "memory_bytes": memory.amount,
         "memory_source": memory.source,
+        "budget_bytes": settings.memory or allotment.budget(here, environment).amount,
+        "scratch": scratch,
+        "scratch_free_bytes": _free_bytes(scratch),
         "threads": {name: capped[name] for name in allotment.THREAD_VARIABLES},
         "root": os.geteuid() == 0,
         "mpi4py": _version_of("mpi4py"),
@@ -126,6 +134,7 @@ def problems_in(facts: Facts, environment: Mapping[str, str]) -> list[Problem]:
         *_srun_problems(facts, environment),
         *_root_problems(facts, environment),
         *_load_problems(facts),
+        *_scratch_problems(facts),
     ]
     return sorted(found, key=lambda problem: not problem.fatal)
 
@@ -195,6 +204,17 @@ def _load_problems(facts: Facts) -> list[Problem]:
     return found
 
 
+def _scratch_problems(facts: Facts) -> list[Problem]:
+    free = facts["scratch_free_bytes"]
+    if free is None:
+        what = f"the scratch folder {facts['scratch']} cannot be written; what does not fit in memory goes there"
+        return [Problem(what, "export MPIRDD_SCRATCH=DIR, or mpirdd run --scratch DIR", fatal=False)]
+    if free < facts["budget_bytes"]:
+        what = f"the scratch folder {facts['scratch']} has {free / 2**30:.1f} GiB free, less than one rank's memory"
+        return [Problem(what, "choose a larger disk with --scratch DIR, if data may be larger than memory", fatal=False)]
+    return []
+
+
 def lines_of(facts: Facts, problems: Sequence[Problem]) -> list[str]:
     """The findings as text."""
     threads = " ".join(
@@ -211,6 +231,8 @@ def lines_of(facts: Facts, problems: Sequence[Problem]) -> list[str]:
         ("ULFM", _shown_ulfm(facts)),
         ("cores", f"{facts['cores']}  ({facts['cores_source']})"),
         ("memory", f"{facts['memory_bytes'] / 2**30:.1f} GiB  ({facts['memory_source']})"),
+        ("memory budget", f"{facts['budget_bytes'] / 2**30:.2f} GiB a rank, if all ranks are on this host"),
+        ("scratch", _shown_scratch(facts)),
         ("BLAS threads", threads),
         ("probe", _shown_probe(facts)),
     ]
@@ -223,6 +245,20 @@ def lines_of(facts: Facts, problems: Sequence[Problem]) -> list[str]:
     for problem in problems:
         lines += ["", f"problem: {problem.problem}", f"fix: {problem.fix}"]
     return [*lines, "", "problems found: " + (str(len(problems)) if problems else "none")]
+
+
+def _free_bytes(folder: str) -> int | None:
+    """None: there is no such folder, or no writing to it."""
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return None
+    return status.f_bavail * status.f_frsize if os.access(folder, os.W_OK | os.X_OK) else None
+
+
+def _shown_scratch(facts: Facts) -> str:
+    free = facts["scratch_free_bytes"]
+    return f"{facts['scratch']}, " + ("cannot be written" if free is None else f"{free / 2**30:.1f} GiB free")
 
 
 def _shown_launcher(facts: Facts) -> str:

@@ -48,6 +48,14 @@ CHUNK_BYTES = 64 << 20
 _CLOSE_TIMEOUT_S = 5.0
 
 
+def ranks_on_this_host() -> int:
+    """Counted by all ranks of the world together."""
+    here = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
+    count: int = here.Get_size()
+    here.Free()
+    return count
+
+
 @dataclass(slots=True)
 class _Arrival:
     """A message of which the envelope is here and some of the chunks may not be."""

@@ -14,7 +14,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from socket import gethostname
@@ -23,13 +22,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import mpirdd
 from mpirdd.edge import reports
-from mpirdd.edge.allotment import cap_threads, check_world, launched_size
+from mpirdd.edge.allotment import budget, cap_threads, check_world, launched_size, ranks_here
 from mpirdd.edge.handover import DRIVER_LOST
 from mpirdd.roles.driver import Driver
 from mpirdd.roles.executor import DriverLost, Executor
 from mpirdd.roles.interrupt import Watch
 from mpirdd.roles.waiting import Waiting
 from mpirdd.storage.codec import encode
+from mpirdd.storage.memory import reuse_freed_memory
 from mpirdd.together.inprocess import InProcessTransport, Network
 from mpirdd.user import context
 from mpirdd.user.conf import Conf
@@ -51,8 +51,7 @@ _LAUNCHERS = (
 
 
 _os_exit = os._exit
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_MOST_RESULT_BYTES, _LEAST_RESULT_BYTES = 1 << 30, 64 << 20
 
 
 class Context(context.Context):
@@ -146,7 +145,9 @@ class _Process:
         self.context: Context | None = None
         self.serving = False
         self.finished = False
-        self.transport: Transport = _open_transport()
+        self.transport: Transport
+        self.transport, ranks = _open_transport()
+        self.allotted_bytes = budget(ranks).amount
         self.hosted: Executor | None = None
         atexit.register(self.finish)
 
@@ -158,9 +159,13 @@ class _Process:
             pause, resume, transport = (lambda busy: waiting.pause(busy=busy)), waiting.reset, self.transport
         else:
             network = Network(2, self.transport.host)
-            executor, transport = Executor(network.end(1)), network.end(0)
+            executor = Executor(network.end(1), allotted_bytes=self.allotted_bytes)
+            transport = network.end(0)
             pause, resume = _stepper(executor), _do_nothing
             self.hosted = executor
+        if settings.max_result_bytes < 0:
+            quarter = (settings.memory or self.allotted_bytes) // 4
+            settings = replace(settings, max_result_bytes=max(min(quarter, _MOST_RESULT_BYTES), _LEAST_RESULT_BYTES))
         driver = Driver(transport, settings, folder=folder, pause=pause, resume=resume)
         if not driver.everybody_sees_folder:
             ship_modules_of(folder)
@@ -175,7 +180,8 @@ class _Process:
         """Be an executor until the driver's program has ended."""
         settings = Settings.read()
         waiting = Waiting(spin_s=settings.spin_s, poll_sleep_s=settings.poll_sleep_s)
-        executor = Executor(self.transport, Watch(self.transport, _leave_lost_run))
+        watch = Watch(self.transport, _leave_lost_run)
+        executor = Executor(self.transport, watch, allotted_bytes=self.allotted_bytes)
         self.serving = True
         if self.transport.recovers:
             on_abrupt_exit()
@@ -267,22 +273,26 @@ def ship_modules_of(folder: str) -> None:
             cloudpickle.register_pickle_by_value(module)
 
 
-def _open_transport() -> Transport:
-    """MPI's, if there is any sign that a launcher has started this process; else a world of one without MPI.
+def _open_transport() -> tuple[Transport, int]:
+    """This process's end of the network, and the ranks of this run on this host.
+
+    MPI's, if there is any sign that a launcher has started this process; else a world of one without MPI.
 
     Starting MPI takes up to a second, which plain ``python job.py`` should not pay. The signs are broad, as a
     launcher that was not noticed would give as many worlds of one as it has started processes.
     """
     if not any(name.startswith(_LAUNCHERS) for name in os.environ):
-        return _world_of_one(gethostname())
+        return _world_of_one(gethostname()), 1
     if launched_size(os.environ) > 1:
         cap_threads(os.environ)
-    from mpirdd.edge.mpi import MpiTransport
+    from mpirdd.edge.mpi import MpiTransport, ranks_on_this_host
 
-    _reuse_freed_memory()
+    reuse_freed_memory(1 << 40)
     opened = MpiTransport()
     check_world(os.environ, opened.size)
-    return opened if opened.size > 1 else _world_of_one(opened.host)
+    if opened.size == 1:
+        return _world_of_one(opened.host), 1
+    return opened, ranks_here(os.environ) or ranks_on_this_host()
 
 
 def _world_of_one(host: str) -> Transport:
@@ -318,20 +328,6 @@ def on_abrupt_exit(told: Callable[[int], object] = lambda code: None) -> None:
         _os_exit(status)
 
     os._exit = leave
-
-
-def _reuse_freed_memory() -> None:
-    """Let glibc keep large buffers that are freed, up to 256 MiB a rank, instead of giving their pages back each time.
-
-    Touching fresh pages costs as much as the exchange itself: a shuffle of 400 MB of arrays takes 104 ms without this,
-    68 ms with it, a collect of 100 MB 21 and 13 ms. Other C libraries have no such switch, and need none.
-    """
-    import ctypes
-
-    with suppress(AttributeError, OSError):
-        set_option = ctypes.CDLL(None).mallopt
-        set_option(_M_MMAP_THRESHOLD, 128 << 20)
-        set_option(_M_TRIM_THRESHOLD, 256 << 20)
 
 
 def _stepper(executor: Executor) -> Callable[[bool], None]:

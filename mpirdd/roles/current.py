@@ -12,6 +12,8 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import Any
 
+from mpirdd.storage.workspace import Workspace
+
 
 @dataclass(slots=True)
 class CurrentTask:
@@ -29,6 +31,8 @@ class CurrentTask:
     """Barrier stages only: where each task runs."""
     broadcast: Callable[[int], Any]
     """The value of a broadcast variable, by its id."""
+    workspace: Workspace = field(default_factory=Workspace.unbounded)
+    """Memory and spill files for the task's steps."""
     updates: dict[int, Any] = field(default_factory=dict)
     """What the task has added to accumulators, by their id."""
     _token: Token[CurrentTask | None] | None = None

@@ -31,14 +31,15 @@ from mpirdd.decisions.scheduler import Scheduler
 from mpirdd.roles.current import collecting_broadcasts
 from mpirdd.roles.heartbeats import Heartbeats
 from mpirdd.roles.history import History
+from mpirdd.roles.memories import MemoryOfRanks
 from mpirdd.roles.progress import Progress
 from mpirdd.storage.codec import decode, encode, pickle_function
 from mpirdd.together.broadcast import BroadcastSender
 from mpirdd.words import messages
-from mpirdd.words.errors import ClusterError, Failure, JobCancelled, TaskError
-from mpirdd.words.ids import JobId, NodeId, Rank, StageId
-from mpirdd.words.settings import Settings
-from mpirdd.words.stage import ClosureId
+from mpirdd.words.errors import ClusterError, Failure, JobCancelled, ResultTooLarge, TaskError
+from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
+from mpirdd.words.settings import MIB, Settings
+from mpirdd.words.stage import ClosureId, Level
 from mpirdd.words.transport import Frames, Transport
 
 _log = logging.getLogger("mpirdd")
@@ -46,6 +47,8 @@ _SETTLE_S = 10.0
 """Broadcast values that are on their way get this long to arrive when the Context stops: an executor that leaves with the
 program must not leave another one behind that is still sending to it."""
 _UNSET = object()
+_EXCHANGE_PART = 16
+"""The two buffers of an exchange take at most two of these parts of the smallest budget (but 1 MiB each in any case)."""
 _NONE: frozenset[int] = frozenset()
 
 
@@ -70,6 +73,8 @@ class _Job:
         self.results: dict[int, Any] = dict.fromkeys(partitions, _UNSET)
         self.failure: Failure | None = None
         self.cancelled = False
+        self.error: ResultTooLarge | None = None
+        self.result_bytes = 0
         self.ended = False
 
 
@@ -94,6 +99,7 @@ class Driver:
     ) -> None:
         self.settings = settings
         self.hosts: dict[Rank, str] = {}
+        self.memory = MemoryOfRanks()
         self.history = History()
         self._transport = transport
         self._pause, self._resume = pause, resume
@@ -107,6 +113,7 @@ class Driver:
             self._scheduler.executors, ping_s=settings.ping_s, timeout_s=settings.executor_timeout_s, now=monotonic())
         self._jobs: dict[JobId, _Job] = {}
         self._job_ids = count(1)
+        self._levels: dict[NodeId, Level] = {}
         self._pickled: dict[ClosureId, bytes] = {}
         self._uses: dict[ClosureId, set[int]] = {}
         self._broadcasts = BroadcastSender(
@@ -116,6 +123,7 @@ class Driver:
         self._barriers: dict[StageId, dict[int, tuple[Rank, str]]] = {}
         self._attempts = 0
         self._take_updates: Callable[[dict[int, Any]], None] = lambda updates: None
+        self._between_turns: Callable[[], None] = lambda: None
         self._counted: set[tuple[NodeId, int]] = set()
         self._unreferenced: deque[NodeId] = deque()
         self._regrouped: deque[int] = deque()
@@ -167,6 +175,7 @@ class Driver:
                 self.history.job_started(job_id, request.group)
                 self._act(self._scheduler.handle(events.JobSubmitted(job_id, node, list(partitions), label)))
             while not job.ended:
+                self._between_turns()
                 with self._lock:
                     worked = job.ended or self._turn()
                     if worked:
@@ -179,16 +188,21 @@ class Driver:
                 self._act(self._scheduler.handle(events.JobCancelled(job_id)))
             raise
         finally:
-            self.history.job_ended(job_id, succeeded=job.ended and not job.cancelled and job.failure is None)
+            self.history.job_ended(job_id, succeeded=job.ended and not job.cancelled and not job.error and job.failure is None)
             self._end(job_id)
         _log.info("job %d ended after %.3f s", job_id, monotonic() - began)
+        if job.error is not None:
+            raise job.error
         if job.cancelled:
             raise JobCancelled(f"{label} was cancelled")
         if job.failure is not None and not self._scheduler.executors:
             raise ClusterError(
                 f"{label}: all executors are lost, so nothing can run any more. The lines above say which, and why.")
         if job.failure is not None:
-            raise TaskError(job.failure) from _exception(job.failure)
+            exception = _exception(job.failure)
+            if isinstance(exception, ResultTooLarge):
+                raise exception
+            raise TaskError(job.failure) from exception
         return list(job.results.values())
 
     def cancel(self, wanted: Callable[[Request], bool]) -> None:
@@ -242,8 +256,13 @@ class Driver:
         """``take`` gets what tasks add to accumulators, exactly once for each partition of a job or shuffle."""
         self._take_updates = take
 
-    def keep(self, node: NodeId, copies: int = 1) -> None:
+    def on_turn(self, call: Callable[[], None]) -> None:
+        """``call`` is called all the time while a job runs, where it may run jobs itself or raise to end this one."""
+        self._between_turns = call
+
+    def keep(self, node: NodeId, copies: int = 1, level: Level = Level()) -> None:  # noqa: B008  (a frozen value)
         """Keep the node's partitions where they are computed from now on, and copies of them on other executors."""
+        self._levels[node] = level
         self._scheduler.kept[node] = copies
 
     def unkeep(self, node: NodeId) -> None:
@@ -251,6 +270,8 @@ class Driver:
         with self._lock:
             self._scheduler.kept.pop(node, None)
             self._scheduler.have.forget_kept(node)
+            self._levels.pop(node, None)
+            self.memory.forget(node)
             self._broadcast(messages.Drop(kept=(node,)))
 
     def load(self) -> dict[Rank, int]:
@@ -308,8 +329,12 @@ class Driver:
         self._heartbeats.heard(sender, monotonic())
         message = decode(frames)
         if isinstance(message, messages.Report):
+            sizes = {block: size for block, size in message.sizes.items() if block.of in self._levels}
+            self.memory.reported(sender, sizes, message.used_bytes)
             for done in message.done:
                 self._finish_task(sender, done)
+            if message.gone:
+                self._take_gone(sender, message.gone)
         elif isinstance(message, messages.Exchanged):
             self._act(self._scheduler.handle(events.ExchangeFinished(sender, message.exchange)))
         elif isinstance(message, messages.Failed):
@@ -320,7 +345,7 @@ class Driver:
             self._act(self._scheduler.handle(
                 events.BlocksGone(sender, message.blocks, message.stage, (message.partition,))))
         elif isinstance(message, messages.Gone):
-            self._act(self._scheduler.handle(events.BlocksGone(sender, message.blocks)))
+            self._take_gone(sender, message.blocks)
         elif isinstance(message, messages.AtBarrier):
             self._meet(sender, message)
         elif isinstance(message, messages.Alive):
@@ -334,6 +359,7 @@ class Driver:
         elif isinstance(message, messages.Started):
             self.hosts[sender] = message.host
             self._pids[sender] = message.pid
+            self.memory.limit_bytes[sender] = message.memory_bytes
             self._sees_folder.append(message.sees_folder)
 
     def _finish_task(self, sender: Rank, done: messages.Done) -> None:
@@ -346,11 +372,27 @@ class Driver:
                 self._counted.add((output.of, done.partition))
                 self._take_updates(decode(done.updates))
         elif (results := self._jobs[output.of].results)[done.partition] is _UNSET:
+            job = self._jobs[output.of]
+            job.result_bytes += sum(map(len, done.result))
+            if 0 < self.settings.max_result_bytes < job.result_bytes:
+                self._refuse_results(output.of, job)
+                return
             results[done.partition] = decode(done.result)
             if done.updates:
                 self._take_updates(decode(done.updates))
         self._act(self._scheduler.handle(
             events.TaskFinished(sender, done.stage, done.partition, done.made, done.seconds)))
+
+    def _take_gone(self, sender: Rank, blocks: tuple[BlockId, ...]) -> None:
+        self.memory.gone(sender, blocks)
+        self._act(self._scheduler.handle(events.BlocksGone(sender, blocks)))
+
+    def _refuse_results(self, job_id: JobId, job: _Job) -> None:
+        """End a job whose results are more than the driver takes."""
+        job.error = ResultTooLarge.of_a_job(job.result_bytes, self.settings.max_result_bytes, job.label)
+        job.ended = True
+        job.results.clear()
+        self._act(self._scheduler.handle(events.JobCancelled(job_id)))
 
     def _meet(self, sender: Rank, message: messages.AtBarrier) -> None:
         """Let the tasks of a barrier stage go on once all of them are there."""
@@ -411,6 +453,7 @@ class Driver:
         self._heartbeats.forget(rank)
         self._sent.pop(rank, None)
         self._broadcasts.executor_lost(rank)
+        self.memory.lose(rank)
         for there in self._barriers.values():
             for partition in [partition for partition, (waiting, _) in there.items() if waiting == rank]:
                 del there[partition]
@@ -488,7 +531,8 @@ class Driver:
             sent.update(new)
         if stage.id not in sent:
             properties = self._jobs[wanting[0]].request.properties if wanting else {}
-            self._send(command.executor, messages.OpenStage(stage, properties, broadcasts))
+            levels = {node: self._levels[node] for node, pipe in stage.pipes.items() if pipe.keep and node in self._levels}
+            self._send(command.executor, messages.OpenStage(stage, properties, broadcasts, levels))
             sent.add(stage.id)
         splits = {}
         for task in command.tasks:
@@ -510,10 +554,13 @@ class Driver:
         return self._broadcasts.provide(used, stage.id, command.executor)
 
     def _start_exchange(self, command: events.StartExchange) -> None:
+        buffer_bytes = min(self.settings.exchange_bytes, self.memory.least_bytes() // _EXCHANGE_PART)
+        buffer_bytes = max(buffer_bytes, min(self.settings.exchange_bytes, MIB))
         _log.debug("exchange %d among %d executors", command.exchange, len(command.executors))
         for rank in command.executors:
             self._send(rank, messages.Exchange(
-                command.exchange, command.shuffle, command.maps.get(rank, ()), command.owners, command.copies.get(rank, ())))
+                command.exchange, command.shuffle, command.maps.get(rank, ()), command.owners, command.copies.get(rank, ()),
+                buffer_bytes))
 
     def _close_stage(self, stage: StageId) -> None:
         self._barriers.pop(stage, None)
@@ -575,6 +622,8 @@ class Driver:
             self._counted = {counted for counted in self._counted if counted[0] not in gone}
         for node in nodes:
             self._scheduler.forget(node)
+            self._levels.pop(node, None)
+            self.memory.forget(node)
             for closure in (ClosureId("step", node), ClosureId("scatter", node)):
                 self._pickled.pop(closure, None)
                 self._uses.pop(closure, None)

@@ -23,18 +23,24 @@ from mpirdd.roles.current import CurrentTask
 from mpirdd.roles.interrupt import Interrupted, Interrupts
 from mpirdd.roles.task import BlocksMissing, run_task
 from mpirdd.roles.waiting import Waiting
-from mpirdd.storage.blocks import BlockStore
+from mpirdd.storage.blocks import BlockStore, Bucket
 from mpirdd.storage.codec import decode, encode, inside
+from mpirdd.storage.memory import Memory, resident_bytes, reuse_freed_memory
+from mpirdd.storage.scratch import Scratch
+from mpirdd.storage.workspace import Workspace
 from mpirdd.together.broadcast import BroadcastReceiver
 from mpirdd.together.exchange import Parcel, exchange
 from mpirdd.words import messages
-from mpirdd.words.errors import ClusterError, Failure, InternalError, UsageError
+from mpirdd.words.errors import ClusterError, Failure, InternalError, ResultTooLarge, UsageError
 from mpirdd.words.ids import BlockId, NodeId, Rank, StageId
 from mpirdd.words.settings import Settings
 from mpirdd.words.stage import ClosureId
 from mpirdd.words.transport import EpochOver, Frames, Transport
 
 _DRIVER: Rank = 0
+_EMPTY = -1
+"""The source of a parcel that only says that its block is empty."""
+_BUDGET_BYTES = 1 << 30
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -45,21 +51,25 @@ class DriverLost(Exception):
 class Executor:
     """One rank's executor. Call ``step`` until ``stopped``; pause when it returns False."""
 
-    def __init__(self, transport: Transport, interrupts: Interrupts | None = None) -> None:
+    def __init__(
+        self, transport: Transport, interrupts: Interrupts | None = None, *, allotted_bytes: int = _BUDGET_BYTES
+    ) -> None:
         self.stopped = False
         self._transport = transport
         self._interrupts = interrupts or Interrupts(transport)
         self._settings = Settings()
-        self._store = BlockStore()
+        self._allotted_bytes = allotted_bytes
+        self._scratch = Scratch()
+        self._store = BlockStore(Memory(allotted_bytes), self._scratch)
+        self._workspace = Workspace(self._store.memory, self._scratch)
         self._stages: dict[StageId, messages.OpenStage] = {}
-        self._broadcasts = BroadcastReceiver(transport.rank, self._send)
+        self._broadcasts = BroadcastReceiver(transport.rank, self._send, lambda nbytes: self._store.memory.reserve(nbytes))
         self._closures: dict[ClosureId, Callable[..., Any]] = {}
         self._tasks: deque[_Task] = deque()
         self._waiting_messages: deque[tuple[int, Frames]] = deque()
         self._exchanges: deque[tuple[messages.Exchange, dict[Rank, list[Parcel]] | None]] = deque()
         self._exchange: Generator[int, None, None] | None = None
         self._round = 0
-        self._arrived: dict[BlockId, list[tuple[int, Frames]]] = {}
         self._done: list[messages.Done] = []
         self._printed: list[str] = []
         self._last_report = 0.0
@@ -117,11 +127,27 @@ class Executor:
 
     def _start(self, message: messages.Start) -> None:
         self._settings = message.settings
+        self._set_up_storage()
         sys.argv = list(message.argv)
         sees_folder = os.path.isdir(message.folder)
         if sees_folder and message.folder not in sys.path:
             sys.path.insert(0, message.folder)
-        self._tell(messages.Started(self._transport.host, sees_folder, os.getpid()))
+        self._tell(messages.Started(self._transport.host, sees_folder, os.getpid(), self._store.memory.limit_bytes))
+
+    def _set_up_storage(self) -> None:
+        """Make an empty store in the budget that the settings give. Only a process of its own watches its resident size:
+        that of the program's holds what the program holds."""
+        self._clear_storage()
+        budget = self._settings.memory or self._allotted_bytes
+        if not self._hosted:
+            reuse_freed_memory(budget)
+        self._scratch = Scratch(self._settings.scratch)
+        self._store = BlockStore(Memory(budget, None if self._hosted else resident_bytes), self._scratch)
+        self._workspace = Workspace(self._store.memory, self._scratch)
+
+    def _clear_storage(self) -> None:
+        self._store.clear()
+        self._scratch.remove()
 
     def _keep_closures(self, message: messages.Closures) -> None:
         for closure, pickled in message.pickled:
@@ -174,7 +200,7 @@ class Executor:
         self._broadcasts.drop(message.broadcasts)
 
     def _reset(self, message: messages.Reset) -> None:
-        self._store.clear()
+        self._clear_storage()
         self._stages.clear()
         self._closures.clear()
         self._broadcasts.clear()
@@ -182,6 +208,7 @@ class Executor:
         self._done.clear()
 
     def _stop(self, message: messages.Stop) -> None:
+        self._clear_storage()
         self.stopped = True
 
     def _answer(self, message: messages.Ping) -> None:
@@ -206,7 +233,7 @@ class Executor:
         opened = self._stages[stage_id]
         stage = opened.stage
         broadcast = partial(self._broadcast_value, opened.broadcasts)
-        task = CurrentTask(stage_id, partition, attempt, opened.properties, None, barrier, broadcast)
+        task = CurrentTask(stage_id, partition, attempt, opened.properties, None, barrier, broadcast, workspace=self._workspace)
         began = perf_counter()
         if barrier:
             task.barrier = partial(self._wait_at_barrier, stage_id, partition, len(barrier))
@@ -214,26 +241,39 @@ class Executor:
             with self._lines, task:
                 self._interrupts.begin(stage_id, partition)
                 try:
-                    outcome = run_task(stage, partition, store=self._store, closures=self._closures, splits=splits)
-                    result = [] if stage.output.kind == "map" else inside(encode(outcome.result))
+                    outcome = run_task(stage, partition, store=self._store, closures=self._closures, splits=splits,
+                                       workspace=task.workspace, levels=opened.levels)
+                    result = [] if stage.output.kind == "map" else self._result(outcome.result, stage.label)
                     updates = inside(encode(task.updates)) if task.updates else []
                 finally:
                     self._interrupts.end()
+                    task.workspace.close()
+                    self._store.end_task()
             seconds = perf_counter() - began
             self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), seconds, result, updates))
-        except Interrupted:
-            pass  # the driver does not wait for it any more
         except DriverLost:
             raise
+        except Interrupted:  # the driver does not wait for it any more
+            self._store.memory.recount()
         except BlocksMissing as missing:
             self._tell(messages.Lacking(stage_id, partition, missing.blocks))
         except BaseException as error:
             if self._hosted and isinstance(error, KeyboardInterrupt):
                 raise  # Ctrl-C at the program, which happens to run this task
+            self._store.drop_failed()
             self._report()
             self._tell(messages.Failed(stage_id, partition, self._failure(error, stage.label, partition)))
         if not self._tasks or perf_counter() - self._last_report > self._settings.report_interval_s:
             self._report()
+
+    def _result(self, value: Any, label: str) -> list[Any]:
+        """Encoded; UsageError when it is more than the driver is to get."""
+        frames = encode(value)
+        limit = self._settings.max_result_bytes
+        size = sum(map(len, frames))
+        if 0 < limit < size:
+            raise ResultTooLarge.of_a_task(size, limit, label)
+        return inside(frames)
 
     def _wait_at_barrier(self, stage: StageId, partition: int, tasks: int, message: str) -> tuple[str, ...]:
         """Called by a task. Other messages wait until the task is done; a cancellation ends it."""
@@ -278,14 +318,15 @@ class Executor:
         if self._printed:
             self._tell(messages.Printed(tuple(self._printed)))
             self._printed.clear()
-        if self._done:
-            self._tell(messages.Report(tuple(self._done)))
+        sizes, gone = self._store.take_changes()
+        if self._done or sizes or gone:
+            self._tell(messages.Report(tuple(self._done), sizes, self._store.memory.used_bytes, gone))
             self._done.clear()
 
     def _failure(self, error: BaseException, stage: str, partition: int) -> Failure:
         summary = "".join(traceback.format_exception_only(error)).strip()
         # An error of ours about the user's call says all there is to say; frames of the engine would bury it.
-        lines = "" if isinstance(error, UsageError) else _users_traceback(error)
+        lines = "" if isinstance(error, UsageError | ClusterError) else _users_traceback(error)
         return Failure(
             summary, lines, self._transport.rank, self._transport.host, stage, partition, _pickled_exception(error)
         )
@@ -315,7 +356,7 @@ class Executor:
             self._exchange.close()
         self._exchange, self._round = None, 0
         self._exchanges.clear()
-        self._arrived.clear()
+        self._store.abandon_arrivals()
 
     def _regroup(self, message: messages.Regroup) -> None:
         for rank in message.lost:
@@ -332,12 +373,14 @@ class Executor:
             raise InternalError("an exchange on a rank that is no executor")
         for partition in message.owners.get(self._transport.rank, ()):
             assert message.shuffle is not None
-            self._arrived[BlockId("in", message.shuffle, partition)] = []
-        whole = yield from exchange(group, parcels, self._deliver, self._settings.exchange_bytes)
-        for block, pieces in self._arrived.items() if whole else ():
-            pieces.sort(key=lambda piece: piece[0])
-            self._store.put(block, [frames for _, frames in pieces])
-        self._arrived.clear()
+            self._store.expect(BlockId("in", message.shuffle, partition))
+        whole = yield from exchange(
+            group, parcels, self._deliver, message.buffer_bytes, self._store.memory.take)
+        if whole:
+            self._store.complete_arrivals()
+        else:
+            self._store.abandon_arrivals()
+        self._report()
         self._tell(messages.Exchanged(message.exchange))
 
     def _queue_exchange(self, message: messages.Exchange) -> None:
@@ -345,18 +388,19 @@ class Executor:
         parcels: defaultdict[Rank, list[Parcel]] = defaultdict(list)
         gone: list[BlockId] = []
         maps = [BlockId("map", message.shuffle, task) for task in message.maps if message.shuffle is not None]
+        wanted = {rank: [BlockId("in", block.of, partition) for partition in partitions]
+                  for block in maps[:1] for rank, partitions in message.owners.items()}
         for block in maps:
             if block not in self._store:
                 gone.append(block)
                 continue
-            buckets = self._store.get(block)
-            for rank, partitions in message.owners.items():
-                for partition in partitions:
-                    if buckets[partition] is not None:
-                        parcels[rank].append(Parcel(block._replace(kind="in", part=partition), block.part, buckets[partition]))
+            for pack in self._store.packs(block):
+                for rank, ins in wanted.items():
+                    parcels[rank] += [Parcel(to, block.part, Bucket(pack, to.part)) for to in ins if pack.has(to.part)]
         for block, rank in message.copies:
             if block in self._store:
-                parcels[rank] += _copy(block, self._store.get(block))
+                pieces = [Parcel(block, source, frames) for source, frames in self._store.parcels(block)]
+                parcels[rank] += pieces or [Parcel(block, _EMPTY, [b""])]
             else:
                 gone.append(block)
         if gone:
@@ -365,25 +409,16 @@ class Executor:
         self._exchanges.append((message, None if lacking else parcels))
 
     def _deliver(self, parcel: Parcel) -> None:
-        if parcel.block.kind == "rdd":
-            self._store.put(parcel.block, decode(parcel.frames))
-        elif parcel.source < 0:
-            self._arrived.setdefault(parcel.block, [])
+        if parcel.source == _EMPTY:
+            self._store.expect(parcel.block)
         else:
-            self._arrived.setdefault(parcel.block, []).append((parcel.source, parcel.frames))
+            self._store.arrive(parcel.block, parcel.source, parcel.frames)  # type: ignore[arg-type]  # ours, or in memory
 
     def _tell(self, message: Any) -> None:
         self._send(_DRIVER, message)
 
     def _send(self, rank: Rank, message: Any) -> None:
         self._transport.send(rank, encode(message))
-
-
-def _copy(block: BlockId, value: Any) -> list[Parcel]:
-    """A whole block as parcels; an ``in`` block without any bucket still makes one, so that it arrives."""
-    if block.kind == "rdd":
-        return [Parcel(block, 0, encode(value))]
-    return [Parcel(block, place, frames) for place, frames in enumerate(value)] or [Parcel(block, -1, [b""])]
 
 
 class _Task(NamedTuple):

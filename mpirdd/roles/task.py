@@ -13,12 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mpirdd.storage.blocks import BlockStore
+from mpirdd.storage.spilledlist import keep
+from mpirdd.storage.workspace import Workspace
 from mpirdd.words.ids import BlockId, NodeId
-from mpirdd.words.stage import ClosureId, Pipe, Stage
+from mpirdd.words.stage import ClosureId, Level, Pipe, Stage
 
 LONGEST_CHAIN = 100
 """Iterators that may feed each other without a list between them; each level takes C stack, and Python's limit
 is 1,000 frames."""
+
+_IN_MEMORY: Mapping[NodeId, Level] = {}
 
 Closures = Mapping[ClosureId, Callable[..., Any]]
 
@@ -48,16 +52,18 @@ class _Visit:
     partition: int
     kept: bool = False
     """A block of it is here, or will be when an earlier visit has been evaluated."""
+    shared: bool = False
+    """Its block is read by a later visit, so that it must be kept whatever the level."""
     inputs: list[_Visit] = field(default_factory=list)
     """The visits that it reads."""
     records: Any = None
     depth: int = 0
     """Iterators that feed each other to give the records."""
 
-    def shorten(self) -> None:
+    def shorten(self, workspace: Workspace) -> None:
         """Cut a chain of iterators that has become too long."""
         if self.depth >= LONGEST_CHAIN:
-            self.records, self.depth = iter(list(self.records)), 0
+            self.records, self.depth = iter(keep(self.records, workspace)), 0
 
 
 def run_task(
@@ -67,6 +73,8 @@ def run_task(
     store: BlockStore,
     closures: Closures,
     splits: Mapping[tuple[NodeId, int], Any],
+    workspace: Workspace,
+    levels: Mapping[NodeId, Level] = _IN_MEMORY,
 ) -> Outcome:
     """Compute one partition of the stage's target and hand it to the stage's output.
 
@@ -75,14 +83,16 @@ def run_task(
         Exception: whatever the user's functions raise.
     """
     outcome = Outcome()
-    records = _records(stage, partition, store=store, closures=closures, splits=splits, made=outcome.made)
-    output = closures[stage.output.closure()](partition, records)
+    records = _records(
+        stage, partition, store=store, closures=closures, splits=splits, workspace=workspace, levels=levels,
+        made=outcome.made)
+    output = closures[stage.output.closure()]
     if stage.output.kind == "map":
         block = BlockId("map", stage.output.of, partition)
-        store.put(block, output)
+        store.write_map(block, output(partition, records, workspace))
         outcome.made.append(block)
     else:
-        outcome.result = output
+        outcome.result = output(partition, records)
     return outcome
 
 
@@ -93,11 +103,13 @@ def _records(
     store: BlockStore,
     closures: Closures,
     splits: Mapping[tuple[NodeId, int], Any],
+    workspace: Workspace,
+    levels: Mapping[NodeId, Level],
     made: list[BlockId],
 ) -> Any:
     visits = _visits(stage, partition, store, splits)
     for visit in visits:
-        _evaluate(visit, store, closures, splits, made)
+        _evaluate(visit, store, closures, splits, workspace, levels, made)
     return visits[-1].records
 
 
@@ -106,33 +118,38 @@ def _evaluate(
     store: BlockStore,
     closures: Closures,
     splits: Mapping[tuple[NodeId, int], Any],
+    workspace: Workspace,
+    levels: Mapping[NodeId, Level],
     made: list[BlockId],
 ) -> None:
     """Set the visit's records; its inputs have theirs."""
     pipe, index = visit.pipe, visit.partition
     block = BlockId("rdd", pipe.node, index)
     if visit.kept:
-        visit.records = iter(store.get(block))
+        visit.records = store.records(block)
         return
     head = closures[ClosureId("step", pipe.head)]
     if pipe.kind == "source":
         visit.records = head(splits[pipe.head, index])
     elif pipe.kind == "shuffle":
-        visit.records = head(store.get(BlockId("in", pipe.head, index)))
+        visit.records = head(store.gathered(BlockId("in", pipe.head, index)), workspace)
     else:
         for read in visit.inputs:
-            read.shorten()
+            read.shorten(workspace)
         visit.records = head(index, *[read.records for read in visit.inputs])
     visit.depth = 1 + max((read.depth for read in visit.inputs), default=0)
     for step in pipe.steps:
-        visit.shorten()
+        visit.shorten(workspace)
         visit.records = closures[ClosureId("step", step)](index, visit.records)
         visit.depth += 1
     if pipe.keep:
-        value = list(visit.records)
-        store.put(block, value)
-        made.append(block)
-        visit.records, visit.depth = iter(value), 0
+        level = levels.get(pipe.node, Level())
+        if visit.shared:
+            level = level._replace(disk=True)
+        visit.records, kept = store.keep(block, level, visit.records)
+        if kept:
+            made.append(block)
+            visit.depth = 0
 
 
 def _visits(
@@ -142,7 +159,7 @@ def _visits(
     others read is computed once."""
     visits: list[_Visit] = []
     absent: list[BlockId] = []
-    computed: set[BlockId] = set()
+    computed: dict[BlockId, _Visit] = {}
     complete = True
     stack = [(_Visit(stage.pipes[stage.target], partition), False)]
     while stack:
@@ -153,11 +170,15 @@ def _visits(
         pipe, index = visit.pipe, visit.partition
         if pipe.keep:
             block = BlockId("rdd", pipe.node, index)
-            visit.kept = block in store or block in computed
+            if block in store:
+                store.pin(block)  # or what is evaluated before it might push it out
+                visit.kept = True
+            elif block in computed:
+                computed[block].shared = visit.kept = True
             if visit.kept:
                 visits.append(visit)
                 continue
-            computed.add(block)
+            computed[block] = visit
             absent.append(block)
         stack.append((visit, True))
         if pipe.kind == "source":

@@ -11,6 +11,7 @@ import fcntl
 import os
 import tempfile
 import time
+import weakref
 from contextlib import suppress
 from shutil import rmtree
 
@@ -20,15 +21,20 @@ _YOUNG_S = 60.0
 """A folder may be this new and not be locked yet."""
 
 
+def scratch_parent(given: str = "") -> str:
+    """The folder to make scratch folders in: the one given, else ``SLURM_TMPDIR``, ``TMPDIR``, or the system's."""
+    return given or os.environ.get("SLURM_TMPDIR") or tempfile.gettempdir()
+
+
 class ScratchFolder:
-    """Where ``SLURM_TMPDIR``, ``TMPDIR`` or the system says.
+    """Made in ``parent``, or where ``SLURM_TMPDIR``, ``TMPDIR`` or the system says.
 
     Raises:
         ClusterError: no folder can be made there.
     """
 
-    def __init__(self, purpose: str) -> None:
-        parent = os.environ.get("SLURM_TMPDIR") or tempfile.gettempdir()
+    def __init__(self, purpose: str, parent: str = "") -> None:
+        parent = scratch_parent(parent)
         prefix = f"mpirdd-{purpose}-"
         _remove_orphans(parent, prefix)
         try:
@@ -37,17 +43,46 @@ class ScratchFolder:
         except OSError as error:
             raise ClusterError(
                 f"cannot make a scratch folder in {parent} on {os.uname().nodename}: {error.strerror}; "
-                "set TMPDIR to a folder on a local disk"
+                "choose a folder on a local disk with --scratch (for tasks) or TMPDIR"
             ) from error
         with suppress(OSError):  # some network file systems lock no folders; then nobody takes it for an orphan either
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def remove(self) -> None:
         """Take the folder away, with all that is in it; never raises."""
+        if self._lock == -1:
+            return
         rmtree(self.path, ignore_errors=True)
         with suppress(OSError):
             os.close(self._lock)
-            self._lock = -1
+        self._lock = -1
+
+
+class Scratch:
+    """A rank's scratch folder, made when it is first needed; removed at the end of the process, at the latest."""
+
+    def __init__(self, parent: str = "") -> None:
+        self.parent = scratch_parent(parent)
+        self._folder: ScratchFolder | None = None
+
+    def path(self) -> str:
+        """The folder. Raises ClusterError where none can be made."""
+        if self._folder is None:
+            self._folder = ScratchFolder("spill", self.parent)
+            weakref.finalize(self, _remove_as, os.getpid(), self._folder)
+        return self._folder.path
+
+    def remove(self) -> None:
+        """Take the folder away, if there is one. Spill files that are open stay readable."""
+        if self._folder is not None:
+            self._folder.remove()
+            self._folder = None
+
+
+def _remove_as(process: int, folder: ScratchFolder) -> None:
+    """At the end of ``process``, but not of those that it forked."""
+    if os.getpid() == process:
+        folder.remove()
 
 
 def _remove_orphans(parent: str, prefix: str) -> None:

@@ -33,7 +33,7 @@ from secrets import token_bytes
 from struct import Struct
 from typing import Any, Literal, NoReturn
 
-from mpirdd.storage.merge import blame
+from mpirdd.storage.combine import blame
 from mpirdd.storage.text import BLOCK_BYTES, InputFile, TextSplit
 from mpirdd.storage.writables import Writable, class_of, read_vint, vint, vint_size, writable
 from mpirdd.words.errors import InputError, RecordError, UsageError

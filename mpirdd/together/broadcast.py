@@ -258,9 +258,14 @@ class _Arriving:
 
 
 class BroadcastReceiver:
-    """The copies that one executor has. ``handlers`` take the messages about them, which never wait."""
+    """The copies that one executor has. ``handlers`` take the messages about them, which never wait.
 
-    def __init__(self, rank: Rank, send: Send) -> None:
+    Args:
+        charge: told how much memory that counts as this executor's is taken, and minus that when it is free again.
+    """
+
+    def __init__(self, rank: Rank, send: Send, charge: Callable[[int], None] = lambda nbytes: None) -> None:
+        self._tell_charge = charge
         self.charged_bytes = 0
         """Memory that counts as this executor's: of a host's shared memory, what it has filled."""
         self._rank, self._send = rank, send
@@ -352,6 +357,7 @@ class BroadcastReceiver:
     def _charge(self, size: int) -> None:
         """The one place where the memory that broadcasts take here changes."""
         self.charged_bytes += size
+        self._tell_charge(size)
 
 
 # --- what both ends send ----------------------------------------------------------------------------------------------

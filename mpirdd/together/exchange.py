@@ -16,9 +16,10 @@ some MPIs move bytes only while they are being called), and 0 while it waits for
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from mpirdd.words.ids import BlockId, Rank
 from mpirdd.words.transport import Buffer, Frames, Group, Pending
@@ -26,6 +27,16 @@ from mpirdd.words.transport import Buffer, Frames, Group, Pending
 _HEADER = struct.Struct("<4sqqqI")
 _KINDS = {"rdd": b"rdd ", "map": b"map ", "in": b"in  "}
 _KIND_NAMES = {code: kind for kind, code in _KINDS.items()}
+
+
+class Elsewhere(Protocol):
+    """Frames that are read when they are to be sent, such as those on disk."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Bytes of each frame."""
+
+    def read(self) -> Frames: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,8 @@ class Parcel:
     """The block it belongs to at the receiver."""
     source: int
     """For ``in`` blocks: the map task it comes from."""
-    frames: Frames
+    frames: Frames | Elsewhere
+    """What arrives is in memory always."""
 
 
 Deliver = Callable[[Parcel], None]
@@ -44,7 +56,11 @@ _VOID = -1
 
 
 def exchange(
-    group: Group, outgoing: Mapping[Rank, Sequence[Parcel]] | None, deliver: Deliver, exchange_bytes: int
+    group: Group,
+    outgoing: Mapping[Rank, Sequence[Parcel]] | None,
+    deliver: Deliver,
+    exchange_bytes: int,
+    claim: Callable[[int], None] = lambda nbytes: None,
 ) -> Generator[int, None, bool]:
     """Give ``outgoing`` to the ranks it names, and everything that comes in to ``deliver``.
 
@@ -54,6 +70,8 @@ def exchange(
     ``outgoing`` is None on a rank that has not got what it should give: then the exchange is void on all ranks. Nothing
     is delivered anywhere, as a block with a part missing would be taken for the whole one, and the generator returns
     False (else True).
+
+    ``claim`` is told how much the buffers take, and minus that when they are free again.
     """
     me = group.members[group.index]
     given = outgoing or {}
@@ -69,8 +87,26 @@ def exchange(
     if not rounds:
         return True
     assemblers = [_Assembler(deliver) for _ in streams]
-    send = _buffer(sum(min(quota, stream.size) for stream in streams))
-    receive = _buffer(sum(min(quota, size) for size in incoming))
+    send_bytes = sum(min(quota, stream.size) for stream in streams)
+    receive_bytes = sum(min(quota, size) for size in incoming)
+    claim(send_bytes + receive_bytes)
+    try:
+        yield from _rounds(group, streams, incoming, assemblers, rounds, quota, _buffer(send_bytes), _buffer(receive_bytes))
+    finally:
+        claim(-send_bytes - receive_bytes)
+    return True
+
+
+def _rounds(
+    group: Group,
+    streams: Sequence[_Stream],
+    incoming: Sequence[int],
+    assemblers: Sequence[_Assembler],
+    rounds: int,
+    quota: int,
+    send: memoryview,
+    receive: memoryview,
+) -> Generator[int, None, None]:
     for number in range(rounds):
         done = number * quota
         send_counts = [min(quota, max(0, stream.size - done)) for stream in streams]
@@ -84,7 +120,6 @@ def exchange(
         for assembler, count in zip(assemblers, receive_counts, strict=True):
             assembler.feed(receive[at : at + count])
             at += count
-    return True
 
 
 def _agree(group: Group, sizes: list[int], longest: int) -> Generator[int, None, tuple[list[int], list[int]]]:
@@ -114,27 +149,31 @@ class _Stream:
     """The parcels for one peer as one run of bytes, handed out piece by piece; copies once, into the send buffer."""
 
     def __init__(self, parcels: Sequence[Parcel]) -> None:
-        self._buffers: list[Buffer] = []
-        for parcel in parcels:
-            self._buffers.append(_header(parcel))
-            self._buffers.extend(parcel.frames)
-        self._sizes = [memoryview(buffer).nbytes for buffer in self._buffers]
-        self.size = sum(self._sizes)
-        self._next, self._offset = 0, 0
+        self._parcels = iter(parcels)
+        self._headers = [_header(parcel) for parcel in parcels]
+        self.size = sum(size for size, _ in self._headers)
+        self._next_header = iter(self._headers)
+        self._buffers: deque[memoryview] = deque()
+        """What is left of the parcel under way. Of those behind it nothing is read yet."""
 
     def take(self, into: memoryview) -> None:
         """Fill ``into`` with the next bytes; there are enough."""
+        buffers = self._buffers
         at, wanted = 0, into.nbytes
         while at < wanted:
-            left = self._sizes[self._next] - self._offset
-            count = min(left, wanted - at)
-            if count:
-                view = memoryview(self._buffers[self._next]).cast("B")
-                into[at : at + count] = view[self._offset : self._offset + count]
+            if not buffers:
+                _, header = next(self._next_header)
+                frames = next(self._parcels).frames
+                buffers.append(memoryview(header))
+                buffers.extend(map(_bytes_of, frames if isinstance(frames, list) else frames.read()))
+            first = buffers[0]
+            count = min(first.nbytes, wanted - at)
+            into[at : at + count] = first[:count]
             at += count
-            self._offset += count
-            if count == left:
-                self._next, self._offset = self._next + 1, 0
+            if count == first.nbytes:
+                buffers.popleft()
+            else:
+                buffers[0] = first[count:]
 
 
 class _Assembler:
@@ -192,11 +231,18 @@ class _Assembler:
                 self._deliver(Parcel(block, source, self._frames))
 
 
-def _header(parcel: Parcel) -> bytes:
-    sizes = [memoryview(frame).nbytes for frame in parcel.frames]
-    block = parcel.block
+def _header(parcel: Parcel) -> tuple[int, bytes]:
+    """The parcel's length, header included, and its header."""
+    frames, block = parcel.frames, parcel.block
+    sizes = tuple(memoryview(frame).nbytes for frame in frames) if isinstance(frames, list) else frames.sizes
     head = _HEADER.pack(_KINDS[block.kind], block.of, block.part, parcel.source, len(sizes))
-    return head + struct.pack(f"<{len(sizes)}Q", *sizes)
+    head += struct.pack(f"<{len(sizes)}Q", *sizes)
+    return len(head) + sum(sizes), head
+
+
+def _bytes_of(frame: Buffer) -> memoryview:
+    view = memoryview(frame)
+    return view.cast("B") if view.nbytes else memoryview(b"")
 
 
 def _buffer(size: int) -> memoryview:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from mpirdd.decisions.hashing import stable_hash
 from mpirdd.decisions.lineage import ONE_TO_ONE, Narrow, Node, Shuffled
 from mpirdd.decisions.partitioners import FunctionPartitioner, HashPartitioner, Partitioner
-from mpirdd.storage.merge import Combiner, Splitter, gather, scatter
+from mpirdd.storage.combine import Combiner
+from mpirdd.storage.scatter import Splitter, gather, scatter
 from mpirdd.user.callsite import label
 from mpirdd.words.errors import InvalidValue, UsageError
 from mpirdd.words.stage import Inputs

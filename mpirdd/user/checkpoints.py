@@ -62,10 +62,12 @@ class Checkpoints:
 
     def mark_local(self, rdd: Handle) -> None:
         if not self.is_marked(rdd._node):
-            level = rdd._context._levels.get(rdd._node, StorageLevel.MEMORY_AND_DISK)
+            asked = rdd._context._levels.get(rdd._node, StorageLevel.MEMORY_AND_DISK)
+            # With disk, as what is dropped could not be computed again.
+            level = StorageLevel(True, asked.useMemory, asked.useOffHeap, asked.deserialized, asked.replication)
             self._cut(rdd, _Mark(local=True))
             self._context._levels[rdd._node] = level
-            self._context._driver.keep(rdd._node.id, level.replication)
+            self._context._driver.keep(rdd._node.id, level.replication, level._for_executors())
 
     def is_marked(self, node: Node) -> bool:
         return node in self._marks
@@ -101,7 +103,7 @@ class Checkpoints:
         rdd._node = made._node
         if before in self._context._levels:
             level = self._context._levels[rdd._node] = self._context._levels[before]
-            self._context._driver.keep(rdd._node.id, level.replication)
+            self._context._driver.keep(rdd._node.id, level.replication, level._for_executors())
         self._marks[rdd._node] = mark
 
     def _save(self, node: Cut, mark: _Mark) -> None:

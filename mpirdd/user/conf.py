@@ -18,6 +18,9 @@ _SETTINGS = {
     "spark.default.parallelism": "parallelism",
     "spark.ui.showConsoleProgress": "progress",
     "spark.python.profile": "profile",
+    "spark.executor.memory": "memory",
+    "spark.local.dir": "scratch",
+    "spark.driver.maxResultSize": "max_result_bytes",
 }
 """Keys that mean a setting. Besides, ``mpirdd.NAME`` means the setting NAME."""
 _OWN = "mpirdd."

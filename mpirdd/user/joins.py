@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import product
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from mpirdd.decisions.lineage import OneToOne
 from mpirdd.decisions.partitioners import Partitioner
-from mpirdd.storage.merge import Combiner
+from mpirdd.storage.combine import Combiner
+from mpirdd.storage.grouping import Values, combinations, select
 from mpirdd.user import steps
 from mpirdd.user.base import Handle, hash_partitioner
 from mpirdd.user.results import ResultIterable
@@ -91,7 +90,7 @@ class Joins(Handle):
         >>> sorted(x.subtractByKey(y).collect())
         [('b', 4), ('b', 5)]
         """
-        return self._meet("subtractByKey", [other], numPartitions, _without_keys)
+        return self._meet("subtractByKey", [other], numPartitions, partial(_select, False, "subtractByKey"))
 
     def subtract(self, other: Joins, numPartitions: int | None = None) -> RDD:
         """The records that are not in ``other``; those that occur several times stay so. Records must be
@@ -102,7 +101,7 @@ class Joins(Handle):
         [1, 2, 2]
         """
         both = self._as_keys("subtract", [self, other])
-        return both[0]._meet("subtract", both[1:], numPartitions, _without_keys).keys()
+        return both[0]._meet("subtract", both[1:], numPartitions, partial(_select, False, "subtract")).keys()
 
     def intersection(self, other: Joins) -> RDD:
         """The values that are in both, each once. Values must be hashable. Shuffles.
@@ -113,7 +112,7 @@ class Joins(Handle):
         """
         both = self._as_keys("intersection", [self, other])
         once = Combiner(None, steps.keep_first, steps.keep_first, "intersection")
-        return both[0]._meet("intersection", both[1:], None, _with_keys, once).keys()
+        return both[0]._meet("intersection", both[1:], None, partial(_select, True, "intersection"), once).keys()
 
     def _cogroup(self, operation: str, others: Sequence[Joins], num_partitions: int | None) -> RDD:
         return self._meet(operation, others, num_partitions, partial(steps.cogroup_parts, operation))
@@ -156,8 +155,8 @@ def _check_rdds(operation: str, others: Iterable[Any]) -> None:
 
 # --- on the executors -------------------------------------------------------------------------------------------------
 
-Groups = tuple[list[Any], ...]
-_NONE = (None,)
+Groups = tuple[Values, ...]
+_NONE = [None]
 
 
 def _iterables(groups: Groups) -> tuple[ResultIterable, ...]:
@@ -165,26 +164,20 @@ def _iterables(groups: Groups) -> tuple[ResultIterable, ...]:
 
 
 def _combinations(groups: Groups) -> Iterable[tuple[Any, ...]]:
-    return product(*groups)
+    return combinations(groups[0], groups[1])
 
 
 def _all_of_left(groups: Groups) -> Iterable[tuple[Any, ...]]:
-    return product(groups[0], groups[1] or _NONE)
+    return combinations(groups[0], groups[1] or _NONE)
 
 
 def _all_of_right(groups: Groups) -> Iterable[tuple[Any, ...]]:
-    return product(groups[0] or _NONE, groups[1])
+    return combinations(groups[0] or _NONE, groups[1])
 
 
 def _all_of_both(groups: Groups) -> Iterable[tuple[Any, ...]]:
-    return product(groups[0] or _NONE, groups[1] or _NONE)
+    return combinations(groups[0] or _NONE, groups[1] or _NONE)
 
 
-def _without_keys(partition: int, records: Iterable[Any], others: Iterable[Any]) -> Iterator[Any]:
-    excluded = set(map(itemgetter(0), others))
-    return (record for record in records if record[0] not in excluded)
-
-
-def _with_keys(partition: int, records: Iterable[Any], others: Iterable[Any]) -> Iterator[Any]:
-    wanted = set(map(itemgetter(0), others))
-    return (record for record in records if record[0] in wanted)
+def _select(wanted: bool, operation: str, partition: int, records: Iterable[Any], others: Iterable[Any]) -> Iterator[Any]:
+    return select(wanted, operation, records, others, steps.workspace())

@@ -94,9 +94,9 @@ class SampledRange:
         self.num_partitions = num_partitions
         self.range: RangePartitioner | None = None
 
-    def split(self, records: Iterable[Any], source: int) -> list[list[Any]]:
+    def split(self, records: Iterable[Any], source: int, first: int = 0) -> list[list[Any]]:
         assert self.range is not None
-        return self.range.split(records, source)
+        return self.range.split(records, source, first)
 
 
 def _sample(
@@ -108,4 +108,5 @@ def _sample(
     size = -(-wanted // max(1, sources))
     samples = parent._run("sample for sortByKey", partial(steps.sample_sort_keys, keyfunc, size))
     bounds = range_bounds(samples, splitter.num_partitions, ascending=ascending)
-    splitter.range = RangePartitioner(splitter.num_partitions, bounds, ascending, keyfunc)
+    counts = tuple(count for count, _ in samples)
+    splitter.range = RangePartitioner(splitter.num_partitions, bounds, ascending, keyfunc, counts)

@@ -12,7 +12,8 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from mpirdd.storage.merge import Combiner, combine, merge
+from mpirdd.storage.combine import Combiner, aggregated_pairs, merge
+from mpirdd.storage.grouping import group_pairs
 from mpirdd.user import steps
 from mpirdd.user.base import Handle, check_function, hash_partitioner
 from mpirdd.user.results import ResultIterable
@@ -146,6 +147,7 @@ class Pairs(Handle):
     def groupByKey(self, numPartitions: int | None = None, partitionFunc: PartitionFunction | None = None) -> RDD:
         """(key, its values), where the values have a length and can be iterated again and again. Shuffles all values.
 
+        The values of one key may be more than memory holds: they are then read from disk as they are iterated.
         To sum or count, ``reduceByKey`` moves much less.
 
         >>> pairs = sc.parallelize([("a", 1), ("b", 1), ("a", 1)])
@@ -198,7 +200,7 @@ class Pairs(Handle):
         return [value for part in checked._run("lookup", partial(steps.values_of, key), partitions) for value in part]
 
     def _group(self, operation: str, num_partitions: int | None, function: PartitionFunction | None) -> RDD:
-        combiner = Combiner(steps.new_list, steps.append, steps.extend, operation)
+        combiner = Combiner(steps.new_list, steps.append, steps.extend, operation, groups=True)
         return self._combine(combiner, num_partitions, function).mapValues(ResultIterable)
 
     def _combine(
@@ -211,4 +213,6 @@ class Pairs(Handle):
 
 
 def _combine_here(combiner: Combiner, partition: int, records: Iterable[Any]) -> Iterable[Any]:
-    return combine(combiner, records).items()
+    if combiner.groups:
+        return group_pairs(combiner.operation, iter(records), steps.workspace())
+    return aggregated_pairs(combiner, iter(records), steps.workspace())

@@ -16,8 +16,12 @@ class Persistence(Handle):
     def persist(self, storageLevel: StorageLevel = StorageLevel.MEMORY_ONLY) -> RDD:
         """Keep each partition on its executor once it has been computed. Runs nothing by itself; returns self.
 
-        Records are kept as they are, not as copies: a function that changes a record it is given changes the kept one.
-        All levels keep in memory, for now.
+        In memory, records are kept as they are, not as copies: a function that changes a record it is given changes the kept
+        one. (Levels that keep bytes, and what lies on disk, give fresh records each time; arrays read-only where they are in
+        memory.) What counts against the memory budget is measured. When memory is short, what was used least recently leaves
+        it; a partition never pushes out partitions of its own RDD, so that of data larger than memory a part stays.
+        At ``MEMORY_ONLY`` what does not fit is computed again when it is needed. See ``StorageLevel`` for the levels, and
+        ``Context.storageInfo`` for what is kept where.
 
         Raises:
             UsageError: it is persisted already, at another level.
@@ -31,7 +35,8 @@ class Persistence(Handle):
         if current not in (StorageLevel.NONE, storageLevel):
             raise UsageError(f"the RDD is persisted as {current!r} already; unpersist it before choosing {storageLevel!r}")
         self._context._levels[self._node] = storageLevel
-        self._context._driver.keep(self._node.id, storageLevel.replication)
+        self._context._driver.keep(
+            self._node.id, storageLevel.replication, storageLevel._for_executors())
         return self._same()
 
     def cache(self) -> RDD:

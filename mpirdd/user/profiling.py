@@ -11,7 +11,7 @@ import atexit
 import cProfile
 import os
 import pstats
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -140,4 +140,9 @@ class Profiles:
 
 
 def _watched(profiler: Profiler, function: Callable[..., Any], *args: Any) -> Any:
-    return profiler.profile(function, *args)
+    return profiler.profile(_to_its_end, function, *args)
+
+
+def _to_its_end(function: Callable[..., Any], *args: Any) -> Any:
+    result = function(*args)
+    return list(result) if isinstance(result, Iterator) else result  # a generator would work outside the profile

@@ -12,7 +12,7 @@ from types import GenericAlias
 from typing import Any
 
 from mpirdd.decisions.lineage import Grouped
-from mpirdd.storage.merge import Combiner
+from mpirdd.storage.combine import Combiner
 from mpirdd.user import steps
 from mpirdd.user.actions import Actions
 from mpirdd.user.approximate import Approximate
@@ -229,6 +229,6 @@ class RoundRobin:
     def __init__(self, num_partitions: int) -> None:
         self.num_partitions = num_partitions
 
-    def split(self, records: Iterable[Any], source: int) -> list[list[Any]]:
-        everything, count = list(records), self.num_partitions
-        return [everything[(place - source) % count :: count] for place in range(count)]
+    def split(self, records: Iterable[Any], source: int, first: int = 0) -> list[list[Any]]:
+        everything, count = records if isinstance(records, list) else list(records), self.num_partitions
+        return [everything[(place - source - first) % count :: count] for place in range(count)]

@@ -29,6 +29,7 @@ class SparkExecutorInfo(NamedTuple):
     port: int
     """Always 0: executors listen on no port."""
     cacheSize: int
+    """Bytes of persisted RDDs, in memory and on disk."""
     numRunningTasks: int
     usedOnHeapStorageMemory: int
     usedOffHeapStorageMemory: int
@@ -73,6 +74,10 @@ class StatusTracker:
         return SparkStageInfo(stage.id, 0, stage.name, stage.tasks, stage.active, stage.completed, stage.failed)
 
     def getExecutorInfos(self) -> list[SparkExecutorInfo]:
-        """The executors and how many tasks each has. Their memory is not reported yet: 0."""
-        load = self._driver.load()
-        return [SparkExecutorInfo(host, 0, 0, load.get(rank, 0), 0, 0, 0, 0) for rank, host in self._driver.hosts.items()]
+        """The executors, how many tasks each has, what it keeps of persisted RDDs, how much of its memory budget was taken
+        when it last reported, and the budget."""
+        load, memory = self._driver.load(), self._driver.memory
+        return [
+            SparkExecutorInfo(host, 0, memory.kept_bytes(rank), load.get(rank, 0), memory.used_bytes.get(rank, 0), 0,
+                              memory.limit_bytes.get(rank, 0), 0)
+            for rank, host in self._driver.hosts.items()]

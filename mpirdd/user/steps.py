@@ -16,9 +16,13 @@ from typing import Any
 from uuid import uuid4
 
 from mpirdd.decisions.partitioners import sample_keys
+from mpirdd.roles.current import current_task
 from mpirdd.storage import outputs, picklefile, sequencefile
+from mpirdd.storage.combine import NOTHING, Combiner, blame, combine
 from mpirdd.storage.commands import pipe_lines
-from mpirdd.storage.merge import NOTHING, Combiner, blame, combine
+from mpirdd.storage.grouping import Values, cogroup
+from mpirdd.storage.sorting import sort
+from mpirdd.storage.workspace import Workspace
 
 Function = Callable[..., Any]
 
@@ -84,6 +88,7 @@ def pick(place: int, operation: str, partition: int, records: Iterable[Any]) -> 
 
 
 def as_list(partition: int, records: Iterable[Any]) -> Iterator[list[Any]]:
+    """The whole partition in memory, as that is what was asked for."""
     yield list(records)
 
 
@@ -98,30 +103,23 @@ def concatenate(partition: int, *parts: Iterable[Any]) -> Iterator[Any]:
 
 
 def sort_records(key: Function, reverse: bool, partition: int, records: Iterable[Any]) -> Iterator[Any]:
-    return iter(sorted(records, key=key, reverse=reverse))
+    return sort(records, key, reverse, workspace())
 
 
-def cogroup_parts(operation: str, partition: int, *parts: Iterable[Any]) -> Iterator[tuple[Any, tuple[list[Any], ...]]]:
-    """(key, (values in the first part, values in the second, ...)), keys in the order in which they come up."""
-    groups: dict[Any, tuple[list[Any], ...]] = {}
-    for place, records in enumerate(parts):
-        record = NOTHING
-        try:
-            for record in records:
-                key, value = record
-                if key in groups:
-                    groups[key][place].append(value)
-                else:
-                    groups[key] = tuple([] for _ in parts)
-                    groups[key][place].append(value)
-        except (TypeError, ValueError) as error:
-            blame(record, operation, error)
-            raise
-    return iter(groups.items())
+def cogroup_parts(operation: str, partition: int, *parts: Iterable[Any]) -> Iterator[tuple[Any, tuple[Values, ...]]]:
+    """(key, (values in the first part, values in the second, ...)), keys in the order in which they come up while
+    memory lasts."""
+    return cogroup(operation, parts, workspace())
 
 
 def check_pairs(operation: str, partition: int, records: Iterable[Any]) -> Iterator[Any]:
     return (pair(record, operation) for record in records)
+
+
+def workspace() -> Workspace:
+    """Of the running task."""
+    task = current_task()
+    return Workspace.unbounded() if task is None else task.workspace
 
 
 def identity(value: Any) -> Any:

@@ -9,7 +9,7 @@ from copy import deepcopy
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
-from mpirdd.storage.merge import Combiner
+from mpirdd.storage.combine import Combiner
 from mpirdd.user import steps
 from mpirdd.user.base import Handle, check_function, hash_partitioner
 from mpirdd.words.errors import InvalidValue

@@ -8,6 +8,9 @@ from itertools import accumulate, chain, count, repeat
 from typing import TYPE_CHECKING, Any
 
 from mpirdd.decisions.lineage import Crossed, OneToOne
+from mpirdd.storage.gauge import fill
+from mpirdd.storage.grouping import combinations
+from mpirdd.storage.spilledlist import SpilledList, keep
 from mpirdd.user import steps
 from mpirdd.user.base import Handle
 from mpirdd.words.errors import InvalidType, InvalidValue
@@ -64,7 +67,8 @@ class Zipping(Handle):
         """(record here, record in ``other``) for every combination; n * m partitions. No shuffle.
 
         Each partition is read once for every partition of the other side: cache what is costly to make. A
-        task holds one partition of ``other`` in memory.
+        task holds one partition of ``other`` in memory, or on disk if it is too large; it then reads that for each part of
+        its own partition that fits into memory.
 
         >>> rdd = sc.parallelize([1, 2])
         >>> sorted(rdd.cartesian(rdd).collect())
@@ -115,5 +119,8 @@ def _number(step: int, partition: int, records: Iterable[Any]) -> Iterator[Any]:
 
 
 def _cross(partition: int, left: Iterable[Any], right: Iterable[Any]) -> Iterator[Any]:
-    again = list(right)
+    again = keep(right, steps.workspace())
+    if isinstance(again, SpilledList):
+        blocks = fill(iter(left), steps.workspace())
+        return chain.from_iterable(combinations(block, again) for block, _, _ in blocks)
     return chain.from_iterable(zip(repeat(record), again) for record in left)

@@ -7,8 +7,11 @@
     │   ├── InputError   the user's data: a missing file, a byte that is not UTF-8
     │   ├── RecordError  a record that an operation cannot take: not a pair, a key that cannot be hashed
     │   ├── InvalidValue, InvalidType    an argument, where PySpark raises ValueError and TypeError
+    │   ├── ResultTooLarge    more than the driver is to hold
     │   └── NotSupported what only a JVM can do
     ├── ClusterError     the machines: a lost executor, a world that does not fit the allocation
+    │   ├── ScratchError a scratch disk that cannot be written or read; ScratchFull: one without space
+    │   └── CorruptSpill a spill file that does not hold what was written to it
     └── InternalError    ourselves: please report it
 
 Every message says what happened, where, and what to do about it.
@@ -47,12 +50,44 @@ class NotSupported(UsageError, NotImplementedError):
     """A member of PySpark's API that needs a JVM; the message names what to use instead."""
 
 
+class ResultTooLarge(UsageError):
+    """What an action would bring to the driver is over ``max_result_bytes``."""
+
+    @classmethod
+    def of_a_task(cls, size: int, limit: int, label: str) -> ResultTooLarge:
+        return cls(_too_large("one partition's result", size, limit, label))
+
+    @classmethod
+    def of_a_job(cls, size: int, limit: int, label: str) -> ResultTooLarge:
+        return cls(_too_large("the results that have come so far", size, limit, label))
+
+
+def _too_large(what: str, size: int, limit: int, label: str) -> str:
+    return (
+        f"{label}: {what} is {size:,} bytes, and the driver takes {limit:,} in a job. Write it to files (saveAsTextFile, "
+        "saveAsPickleFile), take part of it (take, takeSample), go through it with toLocalIterator, or allow more: "
+        "--max-result 4g, Context(max_result_bytes=...); 0 means no limit."
+    )
+
+
 class JobCancelled(MpirddError):
     """The job was cancelled, by ``cancelJobGroup`` or one of its kin."""
 
 
 class ClusterError(MpirddError):
     """Ranks, hosts or MPI let the job down."""
+
+
+class ScratchError(ClusterError):
+    """The scratch folder's disk fails."""
+
+
+class ScratchFull(ScratchError):
+    """The scratch folder's disk has no space left, or the user's quota is used up."""
+
+
+class CorruptSpill(ClusterError):
+    """What is read from a spill file is not what was written."""
 
 
 class InternalError(MpirddError):

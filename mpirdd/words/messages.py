@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from mpirdd.words.errors import Failure
 from mpirdd.words.ids import BlockId, NodeId, Rank, StageId
 from mpirdd.words.settings import Settings
-from mpirdd.words.stage import ClosureId, Stage
+from mpirdd.words.stage import ClosureId, Level, Stage
 from mpirdd.words.transport import Frames
 
 
@@ -39,6 +39,8 @@ class Started:
     sees_folder: bool
     """The job's folder exists here, so its modules need not be shipped."""
     pid: int
+    memory_bytes: int
+    """This rank's budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class OpenStage:
     """Local properties of the thread that asked for the job."""
     broadcasts: dict[int, int] = field(default_factory=dict)
     """The broadcast variables that its functions use, and which copy of each: its tasks wait until these are there."""
+    levels: dict[NodeId, Level] = field(default_factory=dict)
+    """How the stage's persisted nodes are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,8 @@ class Exchange:
     """Which reduce partitions each executor gets."""
     copies: tuple[tuple[BlockId, Rank], ...]
     """Blocks that this executor sends as they are, and to whom."""
+    buffer_bytes: int
+    """What a rank sends in one round, the same for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +256,12 @@ class Report:
     """Finished tasks, several at once."""
 
     done: tuple[Done, ...]
+    sizes: dict[BlockId, tuple[int, int]] = field(default_factory=dict)
+    """Bytes in memory and on disk of the kept partitions that are new here or whose size has changed."""
+    used_bytes: int = 0
+    """What counts against this rank's budget."""
+    gone: tuple[BlockId, ...] = ()
+    """Blocks that have been dropped since they were made, for want of memory; possibly by a task of this very report."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ A setting comes from, in order: an argument of ``Context``, an environment varia
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from mpirdd.words.errors import UsageError
 
 MIB = 1 << 20
+Size = int
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -28,6 +30,14 @@ class Settings:
     """Send buffer of a rank in one round of an exchange, shared by all destinations; as much again to receive."""
     broadcast_bytes: int = 64 << 10
     """Broadcast values of this size (encoded) and more lie in shared memory, once on each host."""
+    memory: Size = 0
+    """The memory budget of a rank, in bytes (``512m``, ``2g`` and the like are understood); 0: what the machine, the cgroup or
+    Slurm gives this host, shared by its ranks."""
+    scratch: str = ""
+    """Folder to make scratch folders in; empty: ``SLURM_TMPDIR``, ``TMPDIR``, or the system's."""
+    max_result_bytes: Size = -1
+    """What a job may bring to the driver; 0: no limit; -1: 1 GiB, or a quarter of the driver's budget where that is less
+    (but never below 64 MiB)."""
     report_interval_s: float = 0.005
     """An executor with more tasks queued reports the finished ones this often."""
     poll_sleep_s: float = 0.01
@@ -43,6 +53,8 @@ class Settings:
     executor_timeout_s: float = 25.0
     """An executor that has not answered for so long is taken for lost. One on the driver's host that uses its core is not:
     a single long call of C code keeps it from answering."""
+    grace_s: float = 2.0
+    """A program that is told to end (SIGTERM) may save and clean up for this long."""
     progress: bool = False
     """Draw a progress bar on stderr."""
     log_level: str = "WARNING"
@@ -59,6 +71,10 @@ class Settings:
                 f"executor_timeout_s ({self.executor_timeout_s}) must be at least ping_s ({self.ping_s}), and both above 0")
         if self.log_level.upper() not in _LOG_LEVELS:
             raise UsageError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, not {self.log_level!r}")
+        if self.memory and self.memory < MIB:
+            raise UsageError(f"memory must be 0 (automatic) or at least 1 MiB for each rank, not {self.memory} bytes")
+        if self.max_result_bytes < -1:
+            raise UsageError(f"max_result_bytes must be 0 (no limit) or more, not {self.max_result_bytes}")
         if not 4096 <= self.exchange_bytes < 1 << 30:
             raise UsageError(f"exchange_bytes must lie between 4 KiB and 1 GiB, not {self.exchange_bytes}")
 
@@ -71,8 +87,22 @@ class Settings:
             raise UsageError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
         values = {name: _parse(name, str(kind), environment[_variable(name)])
                   for name, kind in known.items() if _variable(name) in environment}
-        values.update({name: value for name, value in given.items() if value is not None})
+        values.update({
+            name: parse_size(value, name) if isinstance(value, str) and known[name] == "Size" else value
+            for name, value in given.items() if value is not None})
         return replace(cls(), **values)
+
+
+def parse_size(text: str, name: str) -> int:
+    """Bytes: a number with a unit, as people write it (``512m``, ``1.5gib``, ``2 GB``); units are powers of 1,024.
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
+    if match is None:
+        raise UsageError(f"{name}={text!r} is not a size; write it as 512m, 2g, 1.5gib, or as plain bytes")
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
 
 
 def _variable(name: str) -> str:
@@ -83,6 +113,8 @@ def _parse(name: str, kind: str, text: str) -> Any:
     try:
         if kind == "bool":
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}[text.lower()]
+        if kind == "Size":
+            return -1 if text == "-1" else parse_size(text, _variable(name))
         return {"int": int, "float": float, "str": str}[kind](text)
     except (KeyError, ValueError):
         raise UsageError(f"{_variable(name)}={text!r} is not a valid {kind}") from None

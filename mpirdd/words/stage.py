@@ -16,6 +16,16 @@ class ClosureId(NamedTuple):
     of: int
 
 
+class Level(NamedTuple):
+    """Where the partitions of a persisted node are kept."""
+
+    memory: bool = True
+    disk: bool = False
+    """Beside ``memory``: what does not fit there, or is pushed out of it. Alone: everything."""
+    encoded: bool = False
+    """In memory as bytes, not as objects."""
+
+
 class Output(NamedTuple):
     """Where a stage's records go: into the buckets of shuffle ``of``, or through the action of job ``of``."""
 

@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from mpirdd.edge.allotment import cap_threads, check_world, cores, launched_rank, launched_size, memory_bytes
+from mpirdd.edge.allotment import (
+    budget,
+    cap_threads,
+    check_world,
+    cores,
+    launched_rank,
+    launched_size,
+    memory_bytes,
+    ranks_here,
+    slurm_tasks,
+)
 from mpirdd.words.errors import ClusterError
 
 GIB = 1 << 30
@@ -166,3 +176,48 @@ def test_worlds_of_one_under_the_mpirun_of_another_mpi_are_refused(
 )
 def test_a_world_that_was_meant_to_be_of_one_is_welcome(environment: dict[str, str]) -> None:
     check_world(environment, 1)
+
+
+# --- a rank's budget --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environment", "ranks"),
+    [
+        ({}, 0),
+        ({"OMPI_COMM_WORLD_LOCAL_SIZE": "4"}, 4),
+        ({"MPI_LOCALNRANKS": "3"}, 3),
+        ({"SLURM_PROCID": "0", "SLURM_TASKS_PER_NODE": "8"}, 0),  # a batch script is no step
+        ({"SLURM_PROCID": "5", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "7", "SLURM_NODEID": "2",
+          "SLURM_STEP_TASKS_PER_NODE": "2(x3),1"}, 2),
+        ({"SLURM_PROCID": "6", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "7", "SLURM_NODEID": "3",
+          "SLURM_STEP_TASKS_PER_NODE": "2(x3),1"}, 1),
+    ],
+)
+def test_launchers_tell_the_ranks_of_this_host(environment: dict[str, str], ranks: int) -> None:
+    assert ranks_here(environment) == ranks
+
+
+def test_a_rank_s_budget_is_a_part_of_its_share_of_the_host() -> None:
+    environment = {"SLURM_MEM_PER_NODE": "8192"}
+    alone, with_others = (budget(ranks, environment, root="/nowhere") for ranks in (1, 4))
+    assert alone.amount == int(0.6 * ((8 << 30) - (100 << 20)))
+    assert with_others.amount == int(0.6 * ((2 << 30) - (100 << 20)))
+    assert "SLURM_MEM_PER_NODE" in with_others.source
+
+
+def test_on_a_crowded_host_a_rank_still_gets_something() -> None:
+    assert budget(1_000, {"SLURM_MEM_PER_NODE": "1024"}, root="/nowhere").amount == 64 << 20
+@pytest.mark.parametrize(
+    ("variables", "tasks"),
+    [
+        ({}, 0),
+        ({"SLURM_NTASKS": "8"}, 0),
+        ({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "8", "SLURM_TASKS_PER_NODE": "1(x2)"}, 8),
+        ({"SLURM_JOB_ID": "1", "SLURM_TASKS_PER_NODE": "1(x3)"}, 3),
+        ({"SLURM_JOB_ID": "1", "SLURM_TASKS_PER_NODE": "4(x2),1,2"}, 11),
+        ({"SLURM_JOB_ID": "1"}, 0),
+    ],
+)
+def test_tasks_are_those_of_the_allocation_with_nodes_alone_too(variables: dict[str, str], tasks: int) -> None:
+    assert slurm_tasks(variables) == tasks

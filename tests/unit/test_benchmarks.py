@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -211,3 +212,20 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit, match="2"):
         benchmarks_main.main(["wordcuont"])
     assert "wordcuont" in capsys.readouterr().err
+
+
+def test_the_peak_memory_of_each_rank_is_seen_from_outside() -> None:
+    mark = "MPIRDD_TEST_PEAKS=yes"
+    body = "import sys; held = bytearray(80 << 20); del held; print(flush=True); sys.stdin.read()"
+    variables = {**os.environ, **dict([mark.split("=")]), "OMPI_COMM_WORLD_RANK": "2"}
+    with processes.Peaks(mark) as peaks, subprocess.Popen(
+        [sys.executable, "-c", body], env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        until = time.monotonic() + 30
+        while peaks.bytes_by_rank.get(2, 0) < 80 << 20 and time.monotonic() < until:
+            time.sleep(0.05)
+        process.communicate()
+    assert set(peaks.bytes_by_rank) == {2}
+    assert 80 << 20 <= peaks.bytes_by_rank[2] < 200 << 20

@@ -132,3 +132,56 @@ def test_frames_of_any_buffer_type_travel() -> None:
     frames: Frames = [b"a", bytearray(b"bc"), memoryview(array), memoryview(array[:0])]
     arrived, _ = run([{2: [Parcel(BlockId("in", 1, 2), 3, frames)]}, {}], 64)
     assert [bytes(frame) for frame in arrived[1][0].frames] == [b"a", b"bc", array.tobytes(), b""]
+
+
+class Counted:
+    """Frames that are read when they are sent, and notice when they are."""
+
+    def __init__(self, frames: Frames, read: list[int], number: int) -> None:
+        self._frames, self._read, self._number = frames, read, number
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(len(frame) for frame in self._frames)
+
+    def read(self) -> Frames:
+        self._read.append(self._number)
+        return self._frames
+
+
+def test_what_lies_elsewhere_is_read_when_its_turn_comes() -> None:
+    read: list[int] = []
+    frames = [[b"%d" % number * 30, b""] for number in range(20)]
+    parcels = [Parcel(BlockId("in", 1, number), number, Counted(list(each), read, number)) for number, each in enumerate(frames)]
+    stream = _Stream(parcels)
+    assert read == []
+    got: list[Parcel] = []
+    assembler = _Assembler(got.append)
+    taken = 0
+    while taken < stream.size:
+        count = min(40, stream.size - taken)
+        buffer = memoryview(bytearray(count))
+        stream.take(buffer)
+        assembler.feed(buffer)
+        taken += count
+        assert len(read) <= len(got) + 1  # never ahead of what is sent
+    assert [[bytes(frame) for frame in parcel.frames] for parcel in got if isinstance(parcel.frames, list)] == frames
+    assert read == list(range(20))
+
+
+def test_buffers_are_claimed_and_given_back() -> None:
+    network = Network(3)
+    claims: list[list[int]] = [[], []]
+    running = []
+    for index in range(2):
+        group = network.end(index + 1).group()
+        assert group is not None
+        outgoing = {2 - index: [Parcel(BlockId("in", 1, 0), 0, [bytes(10_000)])]}
+        running.append(exchange(group, outgoing, lambda parcel: None, 1_000, claims[index].append))
+    while running:
+        for steps in list(running):
+            if next(steps, None) is None:
+                running.remove(steps)
+    for claimed in claims:
+        assert claimed[0] == 2_000
+        assert sum(claimed) == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mpirdd.storage import scratch
-from mpirdd.storage.scratch import ScratchFolder
+from mpirdd.storage.scratch import Scratch, ScratchFolder
 from mpirdd.words.errors import ClusterError
 
 KILLED = "import os; from mpirdd.storage.scratch import ScratchFolder; folder = ScratchFolder('test'); " \
@@ -74,3 +74,31 @@ def test_a_place_where_no_folder_can_be_made_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setenv("SLURM_TMPDIR", "/dev/null")
     with pytest.raises(ClusterError, match=r"/dev/null.*TMPDIR"):
         ScratchFolder("test")
+
+
+def test_a_rank_s_folder_is_made_when_it_is_needed_and_gone_at_the_end(parent: Path) -> None:
+    scratch = Scratch()
+    assert list(parent.iterdir()) == []
+    assert os.stat(scratch.path()).st_mode & 0o777 == 0o700
+    assert scratch.path() == scratch.path()
+    scratch.remove()
+    assert list(parent.iterdir()) == []
+    scratch.path()
+    del scratch
+    assert list(parent.iterdir()) == []
+
+
+def test_a_rank_s_folder_is_where_it_was_asked_for(tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    asked.mkdir()
+    scratch = Scratch(str(asked))
+    assert Path(scratch.path()).parent == asked
+
+
+def test_a_process_that_ends_removes_its_folder_and_its_forks_do_not(parent: Path) -> None:
+    program = ("import os, sys; from mpirdd.storage.scratch import Scratch; scratch = Scratch(); path = scratch.path()\n"
+               "if os.fork() == 0: sys.exit()\n"
+               "os.wait(); print(os.path.isdir(path))")
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ended.stdout.strip() == "True"
+    assert list(parent.iterdir()) == []

@@ -75,3 +75,29 @@ def test_settings_travel_and_cannot_be_changed() -> None:
     assert pickle.loads(pickle.dumps(settings)) == settings
     with pytest.raises(FrozenInstanceError):
         settings.parallelism = 4  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("text", "size"), [
+    ("512m", 512 << 20), ("2g", 2 << 30), ("1.5gib", 3 << 29), ("2 GB", 2 << 30), ("4096k", 4 << 20), ("1t", 1 << 40),
+    ("1048576", 1 << 20), (" 3 M ", 3 << 20)])
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    assert Settings.read({"MPIRDD_MEMORY": text}).memory == size
+    assert Settings.read({}, memory=text).memory == size
+    assert Settings.read({}, memory=size).memory == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "2x", "-5m", "g", "1.2.3g"])
+def test_what_is_no_size_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(UsageError, match=r"MPIRDD_MEMORY=.*512m"):
+        Settings.read({"MPIRDD_MEMORY": text})
+
+
+def test_less_than_a_mebibyte_is_no_budget() -> None:
+    with pytest.raises(UsageError, match="at least 1 MiB"):
+        Settings.read({}, memory="1000k")
+    assert Settings.read({}, memory=0).memory == 0
+
+
+def test_the_limit_of_results_can_be_taken_away() -> None:
+    assert Settings.read({"MPIRDD_MAX_RESULT_BYTES": "0"}).max_result_bytes == 0
+    assert Settings.read({}).max_result_bytes == Settings.read({"MPIRDD_MAX_RESULT_BYTES": "-1"}).max_result_bytes == -1

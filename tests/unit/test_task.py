@@ -13,6 +13,7 @@ from mpirdd.decisions.plan import Goal, Have, missing
 from mpirdd.roles.task import LONGEST_CHAIN, BlocksMissing, Outcome, run_task
 from mpirdd.storage.blocks import BlockStore
 from mpirdd.storage.codec import encode
+from mpirdd.storage.workspace import Workspace
 from mpirdd.words.ids import BlockId, NodeId
 from mpirdd.words.stage import ClosureId, Output, Stage
 
@@ -50,7 +51,8 @@ class Bench:
 
     def shuffle(self, parent: Node, partitions: int) -> Node:
         node = self.lineage.shuffle(parent, partitions)
-        self.closures[ClosureId("step", node.id)] = lambda buckets: iter([list(map(bytes, bucket)) for bucket in buckets])
+        self.closures[ClosureId("step", node.id)] = (
+            lambda buckets, workspace: iter([list(map(bytes, bucket)) for bucket in buckets]))
         return node
 
     def keep(self, node: Node) -> Node:
@@ -66,7 +68,8 @@ class Bench:
 
     def run(self, node: Node, partition: int = 0) -> Outcome:
         stage, splits = self.stage(node)
-        return run_task(stage, partition, store=self.store, closures=self.closures, splits=splits)
+        return run_task(stage, partition, store=self.store, closures=self.closures, splits=splits,
+                        workspace=Workspace.unbounded())
 
 
 def concatenate(partition: int, *parts: Iterable[Any]) -> Iterable[Any]:
@@ -128,7 +131,7 @@ def test_a_kept_partition_is_stored_reported_and_read_the_next_time() -> None:
     first = bench.run(node)
     assert first.result == [-2, -3]
     assert first.made == [BlockId("rdd", kept.id, 0)]
-    assert bench.store.get(BlockId("rdd", kept.id, 0)) == [2, 3]
+    assert list(bench.store.records(BlockId("rdd", kept.id, 0))) == [2, 3]
     calls = len(bench.calls)
     again = bench.run(node)
     assert (again.result, again.made) == ([-2, -3], [])
@@ -159,17 +162,20 @@ def test_diamonds_over_kept_nodes_cost_what_the_nodes_cost() -> None:
 def test_map_tasks_store_their_buckets() -> None:
     bench = Bench()
     node = bench.source([1, 2, 3])
-    bench.closures[ClosureId("scatter", 9)] = lambda partition, records: [encode(record) for record in records]
+    bench.closures[ClosureId("scatter", 9)] = lambda partition, records, workspace: [[encode(record) for record in records]]
     stage, splits = bench.stage(node, Output("map", 9))
-    outcome = run_task(stage, 0, store=bench.store, closures=bench.closures, splits=splits)
+    outcome = run_task(stage, 0, store=bench.store, closures=bench.closures, splits=splits,
+                       workspace=Workspace.unbounded())
     assert (outcome.result, outcome.made) == (None, [BlockId("map", 9, 0)])
-    assert len(bench.store.get(BlockId("map", 9, 0))) == 3
+    assert [len(pack) for pack in bench.store.packs(BlockId("map", 9, 0))] == [3]
 
 
 def test_a_shuffle_s_head_reads_what_was_exchanged() -> None:
     bench = Bench()
     shuffled = bench.shuffle(bench.source([1]), 2)
-    bench.store.put(BlockId("in", shuffled.id, 1), [[b"x"], [b"y", b"z"]])
+    for source, bucket in (3, [b"y", b"z"]), (1, [b"x"]):
+        bench.store.arrive(BlockId("in", shuffled.id, 1), source, bucket)  # type: ignore[arg-type]
+    bench.store.complete_arrivals()
     assert bench.run(shuffled, 1).result == [[b"x"], [b"y", b"z"]]
 
 

@@ -12,12 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpirdd.decisions.partitioners import HashPartitioner
-from mpirdd.storage.merge import Combiner, combine, gather, merge, scatter
+from mpirdd.storage.combine import Combiner, combine, merge
+from mpirdd.storage.scatter import gather, scatter
+from mpirdd.storage.workspace import Workspace
 from mpirdd.words.errors import RecordError
 
 PAIRS = st.lists(st.tuples(st.integers(0, 9) | st.text(max_size=2), st.integers()), max_size=40)
 QUICK = settings(deadline=None, max_examples=60)
 
+SPACE = Workspace.unbounded()
 SUM = Combiner(None, add, add, "reduceByKey")
 LISTS = Combiner(lambda value: [value], lambda values, value: [*values, value], add, "groupByKey")
 
@@ -38,10 +41,11 @@ def groups(records: Iterable[tuple[Any, int]]) -> dict[Any, list[int]]:
 
 def through_a_shuffle(maps: list[list[Any]], partitions: int, combiner: Combiner | None) -> list[list[Any]]:
     """The records of each reduce partition."""
-    outputs = [scatter(HashPartitioner(partitions), combiner, index, records) for index, records in enumerate(maps)]
+    outputs = [buckets for index, records in enumerate(maps)
+               for buckets in scatter(HashPartitioner(partitions), combiner, index, records, SPACE)]
     assert all(len(buckets) == partitions for buckets in outputs)
     columns = ([buckets[part] for buckets in outputs if buckets[part] is not None] for part in range(partitions))
-    return [list(gather(combiner, column)) for column in columns]  # type: ignore[arg-type]
+    return [list(gather(combiner, column, SPACE)) for column in columns]  # type: ignore[arg-type]
 
 
 @QUICK
@@ -77,14 +81,14 @@ def test_without_a_combiner_records_keep_the_order_of_their_map_tasks(maps: list
 
 
 def test_a_map_task_with_nothing_for_a_partition_writes_nothing() -> None:
-    assert scatter(HashPartitioner(3), None, 0, []) == [None, None, None]
+    assert list(scatter(HashPartitioner(3), None, 0, [], SPACE)) == []
 
 
 def test_gathering_twice_gives_fresh_records() -> None:
-    (bucket,) = scatter(HashPartitioner(1), None, 0, [("a", [1])])
+    ((bucket,),) = scatter(HashPartitioner(1), None, 0, [("a", [1])], SPACE)
     assert bucket is not None
     for _ in range(2):
-        ((_, values),) = gather(None, [bucket])
+        ((_, values),) = gather(None, [bucket], SPACE)
         values.append(2)
         assert values == [1, 2]
 

@@ -1,1 +1,0 @@
-"""Programs on other engines, for benchmarks that compare; each is run only where its engine is installed."""

@@ -1,0 +1,89 @@
+"""A list on disk: as long as one likes, written once, read as a stream as often as one likes.
+
+Sorted runs, sub-partitions of a combine and the values of giant keys are such lists. In memory is only where the
+pieces are, some 100 bytes each. The file belongs to the lists on it: it lives as long as one of them is referred to,
+beyond the task that wrote it if a user keeps such a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import Any
+
+from mpirdd.storage.codec import decode, encode
+from mpirdd.storage.gauge import Gauge, fill, per_piece
+from mpirdd.storage.measure import size_of
+from mpirdd.storage.spill import Segment, SpillFile
+from mpirdd.storage.workspace import Workspace
+
+
+class SpilledList(Iterable[Any]):
+    """Iterating decodes one piece at a time; each iterator is independent of the others. Pickled it is a plain list,
+    and as large as that."""
+
+    def __init__(self, file: SpillFile) -> None:
+        self._file = file
+        self._pieces: list[Segment] = []
+        self._length = 0
+
+    def write(self, piece: list[Any]) -> None:
+        """Append the records of ``piece``, which are read back together."""
+        self._pieces.append(self._file.write(encode(piece)))
+        self._length += len(piece)
+
+    def write_all(self, pieces: Iterable[list[Any]]) -> None:
+        for piece in pieces:
+            self.write(piece)
+
+    def append(self, other: SpilledList) -> None:
+        """Append what is in another list on the same file; nothing is copied."""
+        assert other._file is self._file
+        self._pieces += other._pieces
+        self._length += other._length
+
+    def pieces(self) -> Iterator[list[Any]]:
+        """The records in the lists in which they were written, each read when its turn comes."""
+        return map(decode, map(self._file.read, self._pieces))
+
+    def __iter__(self) -> Iterator[Any]:
+        return chain.from_iterable(self.pieces())
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __repr__(self) -> str:
+        return f"<{self._length} values on disk>"
+
+    def __reduce__(self) -> tuple[type[list[Any]], tuple[list[Any]]]:
+        return list, (list(self),)
+
+
+def slices(records: list[Any], step: int) -> Iterator[list[Any]]:
+    """A list cut into lists of ``step`` records; nothing for an empty one."""
+    if len(records) <= step:
+        return iter((records,) if records else ())
+    return (records[begin : begin + step] for begin in range(0, len(records), step))
+
+
+def keep(records: Iterable[Any], workspace: Workspace) -> list[Any] | SpilledList:
+    """The records to be read again and again: a list if working memory allows, else on disk. The memory stays claimed
+    until the task ends."""
+    gauge = Gauge(workspace)
+    source = iter(records)
+    held: list[Any] = []
+    size = 0
+    while batch := list(islice(source, gauge.batch)):
+        size += size_of(batch)
+        held += batch
+        if not gauge.look(size, len(batch)):
+            break
+    else:
+        return held
+    spilled = SpilledList(workspace.spill_file())
+    spilled.write_all(slices(held, per_piece(len(held), size, workspace)))
+    del held
+    gauge.emptied()
+    for more, more_size, _ in fill(source, workspace):
+        spilled.write_all(slices(more, per_piece(len(more), more_size, workspace)))
+    return spilled

@@ -1,0 +1,313 @@
+"""Combining, grouping and sorting with next to no memory, at random refusals, against plain Python."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import partial
+from itertools import product
+from operator import add, itemgetter
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tight import tight
+
+from mpirdd.decisions.partitioners import Bound, HashPartitioner, RangePartitioner
+from mpirdd.storage.codec import decode
+from mpirdd.storage.combine import Combiner, aggregated, aggregated_pairs
+from mpirdd.storage.grouping import cogroup, combinations, group_lists, group_pairs, select
+from mpirdd.storage.scatter import gather, scatter
+from mpirdd.storage.sorting import sort
+from mpirdd.storage.spilledlist import SpilledList, keep, slices
+from mpirdd.storage.workspace import Workspace
+
+pytestmark = pytest.mark.timeout(120)
+QUICK = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+
+KEYS = (
+    st.integers(-3, 3) | st.text(max_size=1) | st.none() | st.booleans() | st.sampled_from([1.0, -2.5, float("inf")])
+    | st.binary(max_size=1) | st.tuples(st.integers(0, 2), st.text(max_size=1)) | st.just(Decimal(2))
+    | st.frozensets(st.integers(0, 2), max_size=2) | st.sampled_from([date(2026, 1, 1), timedelta(1)])
+)
+PAIRS = st.lists(st.tuples(KEYS, st.integers()), max_size=120)
+ANSWERS = st.lists(st.booleans(), min_size=1, max_size=8)
+LIMITS = st.sampled_from([1, 600, 5_000, 100_000])
+
+SUM = Combiner(None, add, add, "reduceByKey")
+
+
+def in_place(values: list[Any], more: list[Any]) -> list[Any]:
+    values.extend(more)
+    return values
+
+
+def with_value(values: list[Any], value: Any) -> list[Any]:
+    values.append(value)
+    return values
+
+
+LISTS = Combiner(lambda value: [value], with_value, in_place, "combineByKey")
+GROUPS = Combiner(lambda value: [value], with_value, in_place, "groupByKey", groups=True)
+
+
+def groups_of(records: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
+    grouped: dict[Any, list[Any]] = defaultdict(list)
+    for key, value in records:
+        grouped[key].append(value)
+    return dict(grouped)
+
+
+def as_dict(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    listed = list(pairs)
+    assert len({key for key, _ in listed}) == len(listed), "a key came twice"
+    return dict(listed)
+
+
+def chunks(records: list[Any], size: int = 7) -> list[list[Any]]:
+    return [records[begin : begin + size] for begin in range(0, len(records), size)]
+
+
+@QUICK
+@given(PAIRS, LIMITS, ANSWERS)
+def test_aggregating_with_little_memory_agrees_with_a_dict(
+    records: list[tuple[Any, int]], limit: int, answers: list[bool]
+) -> None:
+    workspace, lender = tight(limit, answers)
+    expected = {key: sum(values) for key, values in groups_of(records).items()}
+    assert as_dict(aggregated(SUM, chunks(records), workspace)) == expected
+    assert as_dict(aggregated_pairs(SUM, iter(records), workspace)) == expected
+    assert lender.lent == 0
+
+
+@QUICK
+@given(PAIRS, LIMITS, ANSWERS)
+def test_combiners_that_change_their_argument_combine_every_value_once(
+    records: list[tuple[Any, int]], limit: int, answers: list[bool]
+) -> None:
+    workspace, _ = tight(limit, answers)
+    assert as_dict(aggregated_pairs(LISTS, iter(records), workspace)) == groups_of(records)
+
+
+@QUICK
+@given(PAIRS, LIMITS, ANSWERS)
+def test_groups_have_all_values_in_order(records: list[tuple[Any, int]], limit: int, answers: list[bool]) -> None:
+    workspace, lender = tight(limit, answers)
+    lists = [[(key, [value]) for key, value in piece] for piece in chunks(records)]
+    for groups in (group_pairs("groupByKey", iter(records), workspace), group_lists(lists, workspace)):
+        assert {key: list(values) for key, values in as_dict(groups).items()} == groups_of(records)
+    assert lender.lent == 0
+
+
+@QUICK
+@given(st.lists(PAIRS, min_size=2, max_size=3), LIMITS, ANSWERS)
+def test_cogroups_have_the_values_of_each_part_in_order(
+    parts: list[list[tuple[Any, int]]], limit: int, answers: list[bool]
+) -> None:
+    workspace, lender = tight(limit, answers)
+    expected = {key: tuple(groups_of(part).get(key, []) for part in parts) for part in parts for key, _ in part}
+    found = as_dict(cogroup("cogroup", parts, workspace))
+    assert {key: tuple(map(list, groups)) for key, groups in found.items()} == expected
+    assert all(len(values) == len(list(values)) for groups in found.values() for values in groups)
+    assert lender.lent == 0
+
+
+@pytest.mark.parametrize("group", [group_pairs, cogroup])
+def test_in_memory_keys_come_in_the_order_of_their_first_record(group: Callable[..., Any]) -> None:
+    records = [(key % 7, key) for key in range(50, 0, -1)]
+    given = [records] if group is cogroup else iter(records)
+    assert [key for key, _ in group("groupByKey", given, Workspace.unbounded())] == list(groups_of(records))
+
+
+@QUICK
+@given(PAIRS, PAIRS, LIMITS, ANSWERS, st.booleans())
+def test_selecting_by_the_keys_of_others_agrees_with_a_set(
+    records: list[tuple[Any, int]], others: list[tuple[Any, int]], limit: int, answers: list[bool], wanted: bool
+) -> None:
+    workspace, _ = tight(limit, answers)
+    keys = {key for key, _ in others}
+    expected = [record for record in records if (record[0] in keys) is wanted]
+    found = list(select(wanted, "subtractByKey", records, others, workspace))
+    assert Counter(map(repr, found)) == Counter(map(repr, expected))  # 1 and 1.0 are one key, but not one record
+
+
+class Ordered:
+    """Can only be asked whether it comes before another, and ties with all of its rank."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+    def __lt__(self, other: Ordered) -> bool:
+        return self.rank < other.rank
+
+
+@QUICK
+@given(st.lists(st.integers(0, 20), max_size=300), LIMITS, ANSWERS, st.booleans(), st.booleans())
+def test_sorting_with_little_memory_is_as_sorted(
+    ranks: list[int], limit: int, answers: list[bool], reverse: bool, only_less: bool
+) -> None:
+    workspace, lender = tight(limit, answers)
+    records = list(zip(ranks, range(len(ranks)), strict=True))
+    key: Callable[[Any], Any] = (lambda record: Ordered(record[0])) if only_less else itemgetter(0)
+    assert list(sort(iter(records), key, reverse, workspace)) == sorted(records, key=key, reverse=reverse)
+    assert lender.lent == 0
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_hundreds_of_runs_are_merged_in_several_passes_and_stay_stable(reverse: bool) -> None:
+    workspace, lender = tight(1 << 16, [True, False])
+    records = [(place * 7919 % 10, place) for place in range(20_000)]
+    assert list(sort(records, itemgetter(0), reverse, workspace)) == sorted(records, key=itemgetter(0), reverse=reverse)
+    assert lender.refused > 100, "there were not many runs"
+
+
+def test_a_giant_key_s_values_are_on_disk_and_can_be_read_again_and_at_the_same_time() -> None:
+    workspace, _ = tight(200_000)
+    records = [(("giant" if place % 3 else place % 11), place) for place in range(60_000)]
+    groups = as_dict(group_pairs("groupByKey", iter(records), workspace))
+    giant, expected = groups["giant"], groups_of(records)
+    assert isinstance(giant, SpilledList)
+    assert len(giant) == len(expected["giant"]) == 40_000
+    assert [list(giant), list(giant)] == [expected["giant"]] * 2
+    assert list(zip(giant, giant, strict=True)) == [(value, value) for value in expected["giant"]]
+    assert pickle.loads(pickle.dumps(giant)) == expected["giant"]
+    assert {key: list(values) for key, values in groups.items()} == expected
+
+
+def test_a_key_that_becomes_a_giant_late_and_at_several_depths_keeps_the_order_of_its_values() -> None:
+    """First it comes once a batch among others, and is spread; then it is alone. Memory is always refused."""
+    workspace, _ = tight(1, [False])
+    records = [("late" if place % 6 == 0 or place > 600 else place, place) for place in range(700)]
+    groups = as_dict(group_pairs("groupByKey", iter(records), workspace))
+    assert isinstance(groups["late"], SpilledList)
+    assert {key: list(values) for key, values in groups.items()} == groups_of(records)
+
+
+def test_a_giant_group_outlives_its_task() -> None:
+    workspace, _ = tight(100_000)
+    ((_, group),) = group_pairs("groupByKey", (("k", place) for place in range(50_000)), workspace)
+    assert isinstance(group, SpilledList)
+    workspace.close()
+    assert list(group) == list(range(50_000))
+
+
+def test_a_small_group_stays_a_list_beside_a_giant() -> None:
+    workspace, _ = tight(200_000)
+    records = [("giant", 0)] * 50_000 + [(place, place) for place in range(300)]
+    groups = as_dict(group_pairs("groupByKey", iter(records), workspace))
+    assert all(type(groups[place]) is list for place in range(300))
+
+
+@pytest.mark.parametrize("spilled", [(False, False), (True, False), (False, True), (True, True)])
+def test_all_combinations_come_out_wherever_the_groups_are(spilled: tuple[bool, bool]) -> None:
+    workspace = Workspace.unbounded()
+
+    def placed(values: list[Any], on_disk: bool) -> Any:
+        if not on_disk:
+            return values
+        group = SpilledList(workspace.spill_file())
+        group.write_all(slices(values, 3))
+        return group
+
+    left, right = list(range(10)), list("abcdefgh")
+    found = list(combinations(placed(left, spilled[0]), placed(right, spilled[1])))
+    assert sorted(found) == sorted(product(left, right))
+    if not spilled[1]:
+        assert found == list(product(left, right))
+
+
+@QUICK
+@given(st.lists(st.integers(), max_size=200), LIMITS, ANSWERS)
+def test_what_is_kept_reads_the_same_twice(records: list[int], limit: int, answers: list[bool]) -> None:
+    workspace, _ = tight(limit, answers)
+    kept = keep(iter(records), workspace)
+    assert list(kept) == list(kept) == records
+    assert len(kept) == len(records)
+
+
+# --- both ends of a shuffle -------------------------------------------------------------------------------------------
+
+
+@QUICK
+@given(st.lists(PAIRS, max_size=3), st.integers(1, 4), LIMITS, ANSWERS)
+def test_a_shuffle_with_many_flushes_agrees_with_a_dict(
+    maps: list[list[Any]], partitions: int, limit: int, answers: list[bool]
+) -> None:
+    everything = [record for records in maps for record in records]
+    for combiner in (None, SUM, GROUPS):
+        workspace, lender = tight(limit, answers)
+        packs = [pack for index, records in enumerate(maps)
+                 for pack in scatter(HashPartitioner(partitions), combiner, index, records, workspace)]
+        parts = [list(gather(combiner, [pack[part] for pack in packs if pack[part] is not None], workspace))
+                 for part in range(partitions)]
+        if combiner is None:
+            place = HashPartitioner(partitions)
+            assert parts == [[record for record in everything if place(record[0]) == part] for part in range(partitions)]
+        else:
+            found = as_dict(pair for part in parts for pair in part)
+            expected = groups_of(everything)
+            assert {key: list(value) if combiner.groups else value for key, value in found.items()} == {
+                key: values if combiner.groups else sum(values) for key, values in expected.items()}
+        assert lender.lent == 0
+
+
+@pytest.mark.parametrize("combiner", [None, GROUPS, LISTS, SUM])
+def test_a_map_task_holds_no_more_than_its_working_memory(combiner: Combiner | None) -> None:
+    limit = 300_000
+    workspace, lender = tight(limit)
+    records = ((place % 5_000 if combiner else place, "x" * 50) for place in range(40_000))
+    packs = list(scatter(HashPartitioner(3), combiner, 0, records, workspace))
+    assert len(packs) > 1
+    assert 0 < lender.most <= limit
+    assert lender.refused
+
+
+def test_one_giant_group_is_cut_so_that_no_bucket_is_giant() -> None:
+    workspace, _ = tight(16 << 20)
+    records = (("giant" if place % 100 else place, place) for place in range(300_000))
+    packs = list(scatter(HashPartitioner(1), GROUPS, 0, records, workspace))
+    buckets = [decode(bucket) for (bucket,) in packs]  # type: ignore[arg-type]
+    sizes = [sum(len(values) for _, values in bucket) for bucket in buckets]
+    assert sum(sizes) == 300_000
+    assert max(sizes) < 20_000
+    joined = [value for bucket in buckets for key, values in bucket if key == "giant" for value in values]
+    assert joined == [place for place in range(300_000) if place % 100]
+
+
+def test_equal_sort_keys_that_are_dealt_out_keep_their_order_over_flushes() -> None:
+    """Half of the records have one key; the partitions end within it, and map tasks flush many times."""
+    maps = [[(place % 2 * 5, (source, place)) for place in range(3_000)] for source in range(3)]
+    bounds = (Bound(0), Bound(5, 0.7), Bound(5, 1.4), Bound(5, 2.2))
+    partitioner = RangePartitioner(5, bounds, counts=(3_000, 3_000, 3_000))
+    packs = []
+    for source, records in enumerate(maps):
+        workspace, lender = tight(60_000)
+        packs += list(scatter(partitioner, None, source, records, workspace))
+        assert lender.refused
+    parts = [list(gather(None, [pack[part] for pack in packs if pack[part] is not None], Workspace.unbounded()))
+             for part in range(5)]
+    in_order = [record for part in parts for record in sort(part, itemgetter(0), False, Workspace.unbounded())]
+    assert in_order == sorted((record for records in maps for record in records), key=itemgetter(0))
+    assert all(500 < len(part) < 2_000 for part in parts[1:]), [len(part) for part in parts]
+
+
+@pytest.mark.parametrize("operation", [
+    partial(group_pairs, "groupByKey"), lambda records, workspace: cogroup("cogroup", [records], workspace),
+    lambda records, workspace: aggregated_pairs(SUM, records, workspace),
+    lambda records, workspace: sort(records, itemgetter(0), False, workspace),
+    lambda records, workspace: scatter(HashPartitioner(2), None, 0, records, workspace),
+])
+def test_errors_of_what_makes_the_records_pass_through(operation: Callable[..., Any]) -> None:
+    def records() -> Iterable[Any]:
+        for place in range(500):
+            yield place, place
+        raise ValueError("from upstream")
+
+    workspace, lender = tight(10_000)
+    with pytest.raises(ValueError, match="from upstream"):
+        list(operation(records(), workspace))
+    assert lender.lent == 0
