@@ -34,6 +34,7 @@ _LINGER_S = 8.0
 _RULE = re.compile(r"^(-{50,}|={50,})$")
 """Stands above and below a page of explanations."""
 _NOISE = re.compile(
+    r"^\[\S+:\d+\] PMIX ERROR: PMIX_ERR_UNREACH |"
     r"^\[warn\] Epoll |plm:ssh: Warning: setpgid|^YOUR APPLICATION TERMINATED WITH|^This typically refers to a problem|"
     r"^Please see the FAQ page|^Abort is in progress"
 )
