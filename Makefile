@@ -21,7 +21,7 @@ test-openmpi: $(VENV)/installed $(MPICH_VENV)/installed
 
 # What depends on the MPI, once more with MPICH.
 test-mpich: $(MPICH_VENV)/installed
-	$(MPICH_VENV)/bin/python -m tests contract@1 contract@3 engine@4 launch
+	$(MPICH_VENV)/bin/python -m tests contract@1 contract@3 engine@4 launch recovery
 
 # PySpark's own examples and doctests, and the same programs on both; what needs Java is skipped without.
 test-pyspark: $(VENV)/installed $(PYSPARK_VENV)/installed

@@ -14,5 +14,5 @@ machine (the load average is recorded).
 
 NAMES = (
     "startup", "tasks", "idle", "collect", "broadcast", "shuffle", "spill", "wordcount",
-    "lr", "kmeans", "pagerank", "terasort", "many_ranks",
+    "lr", "kmeans", "pagerank", "terasort", "many_ranks", "recovery", "kills",
 )

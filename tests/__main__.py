@@ -23,7 +23,7 @@ from mpirdd.edge.launch import command_for, environment_for, find_launcher
 
 ROOT = Path(__file__).parents[1]
 SUITES = {
-    "unit": 300,
+    "unit": 400,
     "contract@1": 120, "contract@2": 120, "contract@3": 120, "contract@5": 180,
     "engine@1": 300, "engine@2": 300, "engine@3": 400, "engine@4": 400,
     "launch": 900,

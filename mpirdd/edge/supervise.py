@@ -34,6 +34,7 @@ _LINGER_S = 8.0
 _RULE = re.compile(r"^(-{50,}|={50,})$")
 """Stands above and below a page of explanations."""
 _NOISE = re.compile(
+    r"^\[\S+:\d+\] PMIX ERROR: PMIX_ERR_UNREACH |"
     r"^\[warn\] Epoll |plm:ssh: Warning: setpgid|^YOUR APPLICATION TERMINATED WITH|^This typically refers to a problem|"
     r"^Please see the FAQ page|^Abort is in progress"
 )
@@ -111,14 +112,16 @@ def _why(gist: Mapping[str, str] | None, code: int, handover: Handover, recovers
         how = f"mpirun was killed by signal {-code}" if code < 0 else f"mpirun ended with exit code {code}"
         return (f"the run ended before the driver finished: {how}. A rank probably left early, or crashed. "
                 "If the run never started, try `mpirdd doctor`.")
-    rank = gist.get("rank") or next(
-        (str(rank) for rank, (host, pid) in handover.ranks().items() if str(pid) == gist.get("pid")), None)
+    rank = gist.get("rank")
     if "signal" not in gist:
         return (f"host {gist['host']} was lost, and the run with it: mpirun's daemon there does not answer, which mpirun does "
                 "not survive. Run again without that host; a program with checkpoints goes on from the last one.")
-    who = f"rank {rank} (host {gist['host']})" if rank else f"a rank on host {gist['host']} (pid {gist.get('pid')})"
     if rank == "0":
         return _THE_DRIVER
+    who = f"rank {rank} (host {gist['host']})" if rank else f"a rank on host {gist['host']}"
+    if "pid" in gist:  # MPICH kills all ranks in the moment in which one dies, and reports any of them
+        named = next((rank for rank, (_, pid) in handover.ranks().items() if str(pid) == gist["pid"]), "unknown")
+        who += f" (rank {named}, or another one: this MPI ends all of them at once)"
     advice = "" if recovers else f" {WITH_RECOVERY}"
     return f"{who} was lost, and the run with it: signal {gist['signal']}. By kill -9, or for memory, say.{advice}"
 
