@@ -12,4 +12,6 @@ text is read once before the first run. Not measured: disks, networks between ho
 machine (the load average is recorded).
 """
 
-NAMES = ("startup", "tasks", "idle", "collect", "shuffle", "wordcount", "many_ranks", "spill")
+NAMES = (
+    "startup", "tasks", "idle", "collect", "shuffle", "spill", "wordcount", "lr", "kmeans", "pagerank", "terasort", "many_ranks",
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 
 CHUNK_BYTES = 1 << 20
 
@@ -25,3 +26,9 @@ def _chunks(path: str, start: int, end: int) -> Iterator[list[str]]:
             if not chunk.endswith(b"\n"):
                 chunk += file.readline()
             yield chunk.decode().split("\n")
+
+
+def lines_in_folder(folder: str, part: int, parts: int) -> Iterator[str]:
+    """The lines, none of them empty, that begin in one of ``parts`` byte ranges of each part file."""
+    files = sorted(Path(folder).glob("part-*"))
+    return filter(None, chain.from_iterable(lines_of(str(file), part, parts) for file in files))

@@ -1,0 +1,26 @@
+"""K-means on numpy blocks: an iteration of jobs/kmeans.py against the same functions over an Allreduce, and PySpark."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from benchmarks import harness, peers
+
+
+def measure(options: Namespace) -> harness.Record:
+    path = peers.generated("clusters", f"{options.mb:g}MB", options)
+    size = peers.bytes_of(path)
+    arguments = ["--iterations", str(options.iterations), "--tolerance", "-1"]
+    pair = peers.compare("kmeans", options, path, arguments, options.iterations)
+    record = peers.iterations_record(pair, size)
+    target = harness.Target("later iteration, engine / hand-written", 1.3, record["ratio"]["median"])
+    return {**record, "targets": [target.record()]}
+
+
+def main(argv: list[str] | None = None) -> int:
+    return harness.main("kmeans", measure, full={"mb": 200.0, "iterations": 30, **peers.SIZES},
+                        quick={"mb": 20.0, "iterations": 10, **peers.QUICK}, argv=argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,82 @@
+"""A job of jobs/ beside a hand-written MPI program, and beside itself on PySpark.
+
+The two of MPI run in turn. PySpark, which takes many times as long, runs ``spark`` times after them, where
+MPIRDD_PYSPARK_PYTHON names a Python that has it; it is left out, with a line that says so, where not.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks import harness, jobs
+
+SIZES = {"ranks": 3, "repeats": 5, "spark": 2}
+QUICK = {"repeats": 2, "spark": 1}
+
+
+def compare(
+    job: str, options: Namespace, path: str, arguments: list[str], *by_hand: object,
+    variants: Mapping[str, list[str]] | None = None,
+) -> harness.Pair:
+    """``arguments`` are the job's behind its path, ``by_hand`` those of the hand-written program. ``variants`` are further
+    runs of the job, by name, each with more arguments."""
+    name = {"logistic_regression": "lr"}.get(job, job)
+    commands = {"engine": harness.on_engine("job", options.ranks, job, path, *arguments),
+                "handwritten": harness.by_hand(name, options.ranks, path, *by_hand)}
+    for variant, more in (variants or {}).items():
+        commands[variant] = harness.on_engine("job", options.ranks, job, path, *arguments, *more)
+    runs = harness.alternate(options.repeats, options.timeout, commands)
+    python = os.environ.get("MPIRDD_PYSPARK_PYTHON")
+    if not python:
+        harness.say("  pyspark: left out, as MPIRDD_PYSPARK_PYTHON names no Python that has it")
+    elif options.spark:
+        peer = {"pyspark": [python, "-m", "benchmarks.spark", job, str(options.ranks - 1), path, *arguments]}
+        runs |= harness.alternate(options.spark, options.timeout, peer)
+        commands |= peer
+    return harness.Pair(commands, runs)
+
+
+def over_engine(pair: harness.Pair, key: str) -> harness.Record | None:
+    """How many times the engine's median PySpark takes; None where it did not run."""
+    if "pyspark" not in pair.runs:
+        return None
+    engine = harness.spread(harness.inner(pair.runs["engine"], key))["median"]
+    return harness.spread([seconds / engine for seconds in harness.inner(pair.runs["pyspark"], key)])
+
+
+def agree(pair: harness.Pair, tolerance: float = 1e-6) -> bool:
+    """Whether all programs came to the same number."""
+    results = [report["result"] for report in pair.reports()]
+    return max(results) - min(results) <= tolerance * max(map(abs, results))
+
+
+def generated(kind: str, size: str, options: Namespace) -> str:
+    """The folder of the job's input: made by jobs/generate.py, once, with a part file for each executor."""
+    scratch = Path(tempfile.gettempdir(), f"mpirdd-benchmarks-{os.getuid()}")
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    folder = scratch / f"{kind}-{size}-seed{options.seed}-parts{options.ranks - 1}"
+    if not (folder / "_SUCCESS").exists():
+        command = [sys.executable, "-m", "mpirdd", "run", "-n", str(options.ranks), str(jobs.FOLDER / "generate.py"),
+                   kind, size, str(folder), "--seed", str(options.seed)]
+        done = subprocess.run(command, env=harness.environment(), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise harness.ProgramFailed(f"exit code {done.returncode}: {' '.join(command)}\n{done.stderr}")
+    return str(folder)
+
+
+def bytes_of(folder: str) -> int:
+    """The size of the part files; reads them once, so that the first program does not pay for the disk alone."""
+    return sum(len(part.read_bytes()) for part in Path(folder).glob("part-*"))
+
+
+def iterations_record(pair: harness.Pair, size_bytes: int) -> harness.Record:
+    """What the benchmarks of iterative jobs have in common: ratios of later iterations, times of all."""
+    return {"bytes": size_bytes, "valid": agree(pair), **pair.sides("load", "first", "later"),
+            "ratio": pair.ratio("later"), "ratio_load": pair.ratio("load"), "ratio_first": pair.ratio("first"),
+            "pyspark_over_engine": over_engine(pair, "later")}

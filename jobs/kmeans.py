@@ -1,0 +1,104 @@
+"""K-means: centres such that the squared distances of the points to their nearest centre are small in sum.
+
+    mpirdd run -n 4 jobs/kmeans.py [PATH | --generate 20MB] [--clusters 10] [--iterations 20]
+
+Each line holds the same number of numbers, by commas. Lloyd's algorithm (1982), started by k-means++ (Arthur and
+Vassilvitskii 2007) on the first 10,000 points, so that the start depends on the seed alone and not on partitions. Points
+are parsed once, to numpy blocks, and cached; an iteration is one pass over them. A centre without points stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from operator import add
+from typing import Any
+
+import numpy as np
+
+from generate import add_generate, source
+from mpirdd import Context
+
+BLOCK_ROWS = 8192
+"""Such a block and its distances stay in a core's cache."""
+SAMPLE = 10_000
+
+
+def parse_blocks(lines: Iterator[str]) -> Iterator[np.ndarray]:
+    """Blocks of points, (n, d) float64."""
+    while chunk := list(islice(lines, BLOCK_ROWS)):
+        yield np.loadtxt(chunk, delimiter=",", ndmin=2)
+
+
+def nearest(centres: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest centre of each point, and its squared distance less the point's own squared length."""
+    distances = points @ (-2 * centres.T)
+    distances += (centres**2).sum(axis=1)
+    places = distances.argmin(axis=1)
+    return places, distances[np.arange(len(points)), places]
+
+
+def block_sums(centres: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """For each centre: the sum of its points, their number, and the sum of their squared distances. (k, d + 2)"""
+    places, distances = nearest(centres, points)
+    distances += np.einsum("ij,ij->i", points, points)
+    columns = [*points.T, np.ones(len(points)), distances]
+    return np.stack([np.bincount(places, column, len(centres)) for column in columns], axis=1)
+
+
+def first_centres(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+    """k-means++: each further centre is a point drawn with a chance in proportion to its squared distance."""
+    random = np.random.default_rng(seed)
+    centres = points[random.integers(len(points), size=1)]
+    while len(centres) < clusters:
+        near = nearest(centres, points)[1] + (points**2).sum(axis=1)
+        chances = np.maximum(near, 0)
+        if not chances.any():
+            raise SystemExit(f"the first {len(points)} points have only {len(centres)} different values; ask for fewer clusters")
+        centres = np.vstack([centres, points[random.choice(len(points), p=chances / chances.sum())]])
+    return centres
+
+
+def fit(blocks: Any, centres: np.ndarray, options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """The centres, and how many points each has; one pass over the blocks an iteration."""
+    for iteration in range(1, options.iterations + 1):
+        started = time.monotonic()
+        sums = blocks.map(partial(block_sums, centres)).reduce(add)
+        counts = sums[:, -2:-1]
+        moved = np.where(counts > 0, sums[:, :-2] / np.maximum(counts, 1), centres)
+        change, centres = np.abs(moved - centres).max(), moved
+        print(f"iteration {iteration:3}  objective {sums[:, -1].sum():.9g}  change {change:.3e}  "
+              f"{time.monotonic() - started:.4f} s", flush=True)
+        if change < options.tolerance:
+            break
+    return centres, counts[:, 0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", nargs="?", help="files of points")
+    parser.add_argument("--clusters", type=int, default=10, metavar="K", help="how many centres (10)")
+    parser.add_argument("--iterations", type=int, default=20, help="at most so many (20)")
+    parser.add_argument("--tolerance", type=float, default=1e-9, help="stop when no centre moves further (1e-9)")
+    parser.add_argument("--partitions", type=int, help="at least so many (one an executor); sums depend on it in the last bit")
+    add_generate(parser, "points around 10 centres", "5MB")
+    options = parser.parse_args()
+    with Context("k-means") as sc:
+        started = time.monotonic()
+        path = options.path or source(sc, "clusters", options.generate or "5MB", options.seed)
+        lines = sc.textFile(path, options.partitions or sc.defaultParallelism)
+        blocks = lines.mapPartitions(parse_blocks).cache()
+        sample = np.loadtxt(lines.take(SAMPLE), delimiter=",", ndmin=2)
+        centres = first_centres(sample, options.clusters, options.seed)
+        rows = blocks.map(len).sum()
+        print(f"{rows:,} points of {centres.shape[1]} numbers, {time.monotonic() - started:.3f} s", flush=True)
+        centres, counts = fit(blocks, centres, options)
+    for count, centre in sorted(zip(counts.tolist(), centres.tolist(), strict=True)):
+        print(f"centre of {count:9,.0f}:", *(f"{x:.9g}" for x in centre))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Logistic regression on dense rows of text: gradient descent over cached data, the RDD paper's first benchmark.
+
+    mpirdd run -n 4 jobs/logistic_regression.py [PATH | --generate 200MB] [--iterations 30] [--points]
+
+Each line holds numbers by commas, the last one the label, 0 or 1; lines with another number of fields (a header) are
+skipped. By default PATH is the Breast Cancer Wisconsin data. The partitions are parsed once, to numpy blocks, and cached;
+an iteration is one pass over them. With --points a record is one row in plain Python, as in the paper (Zaharia et al.,
+NSDI 2012, section 3.2.1): the same result, more slowly.
+
+Minimised is the sum of the log losses + penalty / 2 * |w|^2 (without the intercept) over standardised features: what
+scikit-learn does with C = 1 / penalty. The method is Nesterov's accelerated gradient descent, restarted when it goes
+uphill (O'Donoghue and Candes 2015, "Adaptive restart for accelerated gradient schemes"), with the step 1 / L, where
+L comes from the data's Gram matrix. The model is linear, so it is the weights that are standardised, and not the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from math import exp, log1p
+from operator import add, mul
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from generate import add_generate, source
+from mpirdd import Context
+
+BREAST_CANCER = Path(__file__).parent / "data" / "breast_cancer.csv"
+BLOCK_ROWS = 8192
+"""Such a block of 20 features and what is computed from it stay in a core's cache."""
+Block = tuple[np.ndarray, np.ndarray]
+"""Features and a column of ones, (n, d + 1) float64; labels, (n,) float64."""
+Point = tuple[float, list[float]]
+"""Label; features and a one."""
+
+
+def parse_blocks(lines: Iterator[str]) -> Iterator[Block]:
+    while chunk := list(islice(lines, BLOCK_ROWS)):
+        table = np.loadtxt(chunk, delimiter=",", ndmin=2)
+        labels = table[:, -1].copy()
+        table[:, -1] = 1
+        yield table, labels
+
+
+def block_loss(weights: np.ndarray, block: Block) -> np.ndarray:
+    """The log loss and its gradient, (d + 2,) float64."""
+    features, labels = block
+    margins = features @ weights
+    tails = np.exp(-np.abs(margins))  # never overflows
+    positive = np.where(margins >= 0, 1.0, tails) / (1 + tails)
+    loss = np.log1p(tails).sum() + np.maximum(margins, 0).sum() - margins @ labels
+    return np.concatenate([[loss], (positive - labels) @ features])
+
+
+def block_gram(block: Block) -> np.ndarray:
+    features, _ = block
+    gram: np.ndarray = features.T @ features
+    return gram
+
+
+def parse_point(line: str) -> Point:
+    *features, label = map(float, line.split(","))
+    return label, [*features, 1.0]
+
+
+def point_loss(weights: list[float], point: Point) -> list[float]:
+    """``block_loss`` for a single row, in plain Python."""
+    label, features = point
+    margin = sum(map(mul, weights, features))
+    tail = exp(-abs(margin))
+    residual = (1.0 if margin >= 0 else tail) / (1 + tail) - label
+    return [log1p(tail) + max(margin, 0.0) - margin * label, *[residual * x for x in features]]
+
+
+def add_lists(a: list[float], b: list[float]) -> list[float]:
+    return list(map(add, a, b))
+
+
+def point_gram(point: Point) -> np.ndarray:
+    return np.outer(point[1], point[1])
+
+
+def standardising(gram: np.ndarray) -> np.ndarray:
+    """The matrix that turns weights of standardised features into weights of the features as they are."""
+    rows = gram[-1, -1]
+    means = gram[-1, :-1] / rows
+    scales = np.sqrt(np.maximum(np.diag(gram)[:-1] / rows - means**2, 0))
+    scales[scales == 0] = 1  # a feature that never changes
+    matrix = np.diag(np.append(1 / scales, 1.0))
+    matrix[-1, :-1] = -means / scales
+    return matrix
+
+
+def fit(data: Any, gram: np.ndarray, options: argparse.Namespace) -> np.ndarray:
+    """The weights of the standardised features, and the intercept; one pass over the data an iteration."""
+    to_raw = standardising(gram)
+    penalty = np.append(np.full(len(gram) - 1, options.penalty), 0.0)
+    step = 1 / (np.linalg.eigvalsh(to_raw.T @ gram @ to_raw)[-1] / 4 + options.penalty)
+    weights = ahead = np.zeros(len(gram))
+    momentum = 1.0
+    for iteration in range(1, options.iterations + 1):
+        started = time.monotonic()
+        if options.points:
+            summed = np.array(data.map(partial(point_loss, (to_raw @ ahead).tolist())).reduce(add_lists))
+        else:
+            summed = data.map(partial(block_loss, to_raw @ ahead)).reduce(add)
+        objective = summed[0] + penalty @ ahead**2 / 2
+        gradient = to_raw.T @ summed[1:] + penalty * ahead
+        steepest = np.abs(gradient).max() / gram[-1, -1]
+        before, weights = weights, ahead - step * gradient
+        momentum_before, momentum = momentum, (1 + (1 + 4 * momentum**2) ** 0.5) / 2
+        if gradient @ (weights - before) > 0:
+            momentum_before, momentum = 1.0, 1.0
+        ahead = weights + (momentum_before - 1) / momentum * (weights - before)
+        print(f"iteration {iteration:4}  objective {objective:.9g}  gradient {steepest:.3e}  "
+              f"{time.monotonic() - started:.4f} s", flush=True)
+        if steepest < options.tolerance:
+            break
+    return weights
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", nargs="?", help="files of rows (the Breast Cancer Wisconsin data)")
+    parser.add_argument("--iterations", type=int, default=30, help="at most so many (30)")
+    parser.add_argument("--tolerance", type=float, default=1e-9, help="stop at this gradient, as a mean over rows (1e-9)")
+    parser.add_argument("--penalty", type=float, default=1.0, help="weight of |w|^2 / 2, scikit-learn's 1 / C (1)")
+    parser.add_argument("--points", action="store_true", help="plain Python, a row at a time, instead of numpy blocks")
+    parser.add_argument("--partitions", type=int, help="at least so many (one an executor); sums depend on it in the last bit")
+    add_generate(parser, "20 features and a label", None)
+    options = parser.parse_args()
+    with Context("logistic regression") as sc:
+        started = time.monotonic()
+        path = options.path or str(BREAST_CANCER)
+        if options.generate:
+            path = source(sc, "points", options.generate, options.seed)
+        lines = sc.textFile(path, options.partitions or sc.defaultParallelism)
+        commas = lines.take(2)[-1].count(",")  # of the second line, as the first may be a header
+        rows = lines.filter(lambda line: line.count(",") == commas)
+        data = (rows.map(parse_point) if options.points else rows.mapPartitions(parse_blocks)).cache()
+        gram = data.map(point_gram if options.points else block_gram).reduce(add)
+        print(f"{gram[-1, -1]:,.0f} rows of {len(gram) - 1} features, {time.monotonic() - started:.3f} s", flush=True)
+        weights = fit(data, gram, options)
+    print("coefficients", *(f"{weight:.10g}" for weight in weights[:-1]))
+    print(f"intercept {weights[-1]:.10g}")
+
+
+if __name__ == "__main__":
+    main()

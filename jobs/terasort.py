@@ -1,0 +1,93 @@
+"""TeraSort: sort records of 100 bytes by their first 10, write them, and validate what was written.
+
+    mpirdd run -n 4 jobs/terasort.py [PATH | --generate 20MB] [--output FOLDER] [--partitions N]
+
+The sort benchmark of Jim Gray (sortbenchmark.org, "GraySort, Indy"), with records as ``gensort -a`` makes them. The keys
+are sampled, their range is cut into pieces of about equal size, each record moves to its piece and is sorted there. The
+part files, one after the other, are the result. Validation reads them again: each key at least as great as the one before,
+also from file to file, and as many records with the same checksum (the sum of their CRC-32, as in ``valsort``) as the input.
+Without --output the result is thrown away after validation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from zlib import crc32
+
+from generate import add_generate, source
+from mpirdd import Context
+
+RECORD_BYTES, KEY_BYTES = 100, 10
+
+
+Summary = tuple[bytes, bytes, int, int, int]
+"""Of a partition: its first and last key, its records, how many are smaller than the one before, the checksum."""
+
+
+def key_and_rest(record: bytes) -> tuple[bytes, bytes]:
+    return record[:KEY_BYTES], record[KEY_BYTES:-1]  # saveAsTextFile ends each with a line end again
+
+
+def joined(pair: tuple[bytes, bytes]) -> bytes:
+    return pair[0] + pair[1]
+
+
+def summarise(records: Iterator[bytes]) -> Iterator[Summary]:
+    data = list(records)
+    if data:
+        keys = [record[:KEY_BYTES] for record in data]
+        out_of_order = sum(a > b for a, b in pairwise(keys))
+        yield keys[0], keys[-1], len(data), out_of_order, sum(map(crc32, data))
+
+
+def sort(sc: Context, path: str, output: str, partitions: int | None) -> None:
+    records = sc.binaryRecords(path, RECORD_BYTES)
+    records.map(key_and_rest).sortByKey(numPartitions=partitions).map(joined).saveAsTextFile(output)
+
+
+def wrong_with(before: list[Summary], after: list[Summary]) -> list[str]:
+    """What is wrong with an output, going by the partitions of the input and its own; nothing, if it is right."""
+    wrong = []
+    out_of_order = sum(part[3] for part in after) + sum(a[1] > b[0] for a, b in pairwise(after))
+    if out_of_order:
+        wrong.append(f"{out_of_order:,} records are smaller than the one before")
+    for what, place in ("records", 2), ("checksum", 4):
+        was, is_ = (sum(part[place] for part in parts) for parts in (before, after))
+        if was != is_:
+            wrong.append(f"{what}: {was:,} in the input, {is_:,} in the output")
+    return wrong
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", nargs="?", help="files of records of 100 bytes, each with a line end as its last byte")
+    parser.add_argument("--output", metavar="FOLDER", help="a new folder for the sorted records")
+    parser.add_argument("--partitions", type=int, metavar="N", help="part files to write (one for each partition read)")
+    parser.add_argument("--validate-only", action="store_true", help="validate what is in --output")
+    add_generate(parser, "records", "20MB")
+    options = parser.parse_args()
+    if options.validate_only and not options.output:
+        parser.error("--validate-only needs --output")
+    with Context("TeraSort") as sc, tempfile.TemporaryDirectory(prefix="mpirdd-terasort-") as scratch:
+        path = options.path or source(sc, "records", options.generate or "20MB", options.seed)
+        output = options.output or str(Path(scratch, "sorted"))
+        if not options.validate_only:
+            started = time.monotonic()
+            sort(sc, path, output, options.partitions)
+            print(f"sorted in {time.monotonic() - started:.3f} s", flush=True)
+        before, after = (sc.binaryRecords(files, RECORD_BYTES).mapPartitions(summarise).collect() for files in (path, output))
+    print(f"{sum(part[2] for part in after):,} records, checksum {sum(part[4] for part in after):x}")
+    wrong = wrong_with(before, after)
+    if wrong:
+        sys.exit("NOT sorted: " + "; ".join(wrong))
+    print("valid: in order, and the same records")
+
+
+if __name__ == "__main__":
+    main()
