@@ -55,6 +55,9 @@ def _add_run(commands: _Commands) -> None:
     )
     parser.add_argument("-m", action="store_true", dest="is_module", help="run a module, as python -m does")
     parser.add_argument(
+        "--mode", choices=["memory", "mapreduce"], help="mapreduce: through files, as Hadoop would, for comparison (memory)"
+    )
+    parser.add_argument(
         "--parallelism", metavar="N", help="default number of partitions (one for each executor)"
     )
     parser.add_argument("--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING (default) or ERROR")
@@ -80,7 +83,7 @@ def _run(options: Namespace) -> int:
     program = options.program[1:] if options.program[:1] == ["--"] else options.program
     if not program:
         raise UsageError("which program? mpirdd run [-n RANKS] job.py [args ...]")
-    given = {"PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level, "PROGRESS": options.progress,
+    given = {"MODE": options.mode, "PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level, "PROGRESS": options.progress,
              "PYSPARK": options.pyspark, "MEMORY": _size(options.memory, "--memory"), "SCRATCH": options.scratch,
              "MAX_RESULT_BYTES": _size(options.max_result, "--max-result")}
     return launch.run(
