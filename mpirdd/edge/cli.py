@@ -83,9 +83,9 @@ def _run(options: Namespace) -> int:
     program = options.program[1:] if options.program[:1] == ["--"] else options.program
     if not program:
         raise UsageError("which program? mpirdd run [-n RANKS] job.py [args ...]")
-    given = {"MODE": options.mode, "PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level, "PROGRESS": options.progress,
-             "PYSPARK": options.pyspark, "MEMORY": _size(options.memory, "--memory"), "SCRATCH": options.scratch,
-             "MAX_RESULT_BYTES": _size(options.max_result, "--max-result")}
+    given = {"MODE": options.mode, "PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level,
+             "PROGRESS": options.progress, "PYSPARK": options.pyspark, "SCRATCH": options.scratch,
+             "MEMORY": _size(options.memory, "--memory"), "MAX_RESULT_BYTES": _size(options.max_result, "--max-result")}
     return launch.run(
         launch.Order(
             program=["-m", *program] if options.is_module else program,

@@ -9,8 +9,8 @@ groups by key:
   runs, which ``list.sort`` finds and merges. Then equal hashes lie side by side, and it combines or groups their keys.
 
 Hadoop sorts by the key itself. Keys here need not be comparable, so it is their stable hash that puts equal ones side by
-side; the order of a job's output is then that of hashes. Shuffles that only move records (partitionBy, repartition,
-sorts) keep the order of the records instead, which is part of their result: their output is partitioned and not sorted.
+side; the order of a job's output is then that of hashes, while memory lasts. Shuffles that only move records (partitionBy,
+repartition, sorts) keep the order of the records instead, which is part of their result: they are partitioned, not sorted.
 """
 
 from __future__ import annotations

@@ -127,3 +127,11 @@ def test_functions_classes_and_modules_count_nothing() -> None:
 def test_a_memoryview_counts_what_it_shows() -> None:
     assert 10_000 <= size_of(memoryview(bytes(10_000))) < 10_400
     assert 80_000 <= size_of(memoryview(np.zeros(10_000))) < 80_600
+
+
+def test_long_lists_deep_inside_others_are_measured() -> None:
+    """A sample may have nothing left to spend when it gets there."""
+    value = [(number, ("key", [["value"] * 50 for _ in range(40)])) for number in range(40)]
+    deeper = [(number, [("key", [[["value"] * 500 for _ in range(40)]])]) for number in range(40)]
+    assert size_of(value) > 40 * 40 * 50 * 8
+    assert size_of([deeper] * 3) > 40 * 40 * 50 * 8
