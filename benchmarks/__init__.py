@@ -13,6 +13,6 @@ machine (the load average is recorded).
 """
 
 NAMES = (
-    "startup", "tasks", "idle", "collect", "broadcast", "shuffle", "spill", "wordcount",
-    "lr", "kmeans", "pagerank", "terasort", "many_ranks", "recovery", "kills",
+    "startup", "tasks", "idle", "collect", "broadcast", "shuffle", "spill", "wordcount", "lr", "kmeans", "pagerank", "terasort",
+    "recovery", "kills", "many_ranks",
 )

@@ -19,11 +19,12 @@ def measure(options: Namespace) -> harness.Record:
                harness.Target("uncontrolled / controlled", 2, gain["median"], at_least=True)]
     if record["pyspark_over_engine"]:
         targets.append(harness.Target("PySpark / engine", 4, record["pyspark_over_engine"]["median"], at_least=True))
-    return {**record, "uncontrolled_over_controlled": gain, "targets": [target.record() for target in targets]}
+    return {**record, **peers.disk_record(pair, options), "uncontrolled_over_controlled": gain,
+            "targets": [target.record() for target in targets]}
 
 
 def main(argv: list[str] | None = None) -> int:
-    return harness.main("pagerank", measure, full={"edges": 1_000_000, "iterations": 10, **peers.SIZES, "repeats": 3},
+    return harness.main("pagerank", measure, full={"edges": 1_000_000, "iterations": 10, **peers.SIZES, "repeats": 3, "disk": 0},
                         quick={"edges": 100_000, "iterations": 5, **peers.QUICK}, argv=argv)
 
 

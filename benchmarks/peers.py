@@ -1,23 +1,31 @@
-"""A job of jobs/ beside a hand-written MPI program, and beside itself on PySpark.
+"""A job of jobs/ beside a hand-written MPI program, and beside itself on PySpark and in mode mapreduce.
 
-The two of MPI run in turn. PySpark, which takes many times as long, runs ``spark`` times after them, where
-MPIRDD_PYSPARK_PYTHON names a Python that has it; it is left out, with a line that says so, where not.
+The two of MPI run in turn, and the job in mode mapreduce ``disk`` times after them, where a benchmark has that. PySpark,
+which takes many times as long, runs ``spark`` times after them, where MPIRDD_PYSPARK_PYTHON names a Python that has it; it
+is left out, with a line that says so, where not.
+
+Files stay in the system's page cache, in either mode: the disk that mode mapreduce reads is then mostly memory. What it
+writes is forced to the disk (fsync).
 """
 
 from __future__ import annotations
 
+import itertools
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import harness, jobs
 
 SIZES = {"ranks": 3, "repeats": 5, "spark": 2}
 QUICK = {"repeats": 2, "spark": 1}
+CURVE = (1, 5, 10, 20, 30)
+"""Iterations at which the time of a whole run is given."""
 
 
 def compare(
@@ -32,6 +40,10 @@ def compare(
     for variant, more in (variants or {}).items():
         commands[variant] = harness.on_engine("job", options.ranks, job, path, *arguments, *more)
     runs = harness.alternate(options.repeats, options.timeout, commands)
+    if getattr(options, "disk", 0):
+        disk = {"mapreduce": harness.on_engine("job", options.ranks, job, path, *arguments, mode="mapreduce")}
+        runs |= harness.alternate(options.disk, options.timeout, disk)
+        commands |= disk
     python = os.environ.get("MPIRDD_PYSPARK_PYTHON")
     if not python:
         harness.say("  pyspark: left out, as MPIRDD_PYSPARK_PYTHON names no Python that has it")
@@ -80,3 +92,46 @@ def iterations_record(pair: harness.Pair, size_bytes: int) -> harness.Record:
     return {"bytes": size_bytes, "valid": agree(pair), **pair.sides("load", "first", "later"),
             "ratio": pair.ratio("later"), "ratio_load": pair.ratio("load"), "ratio_first": pair.ratio("first"),
             "pyspark_over_engine": over_engine(pair, "later")}
+
+
+def disk_record(pair: harness.Pair, options: Namespace, phases_of: str | None = None, path: str = "") -> harness.Record:
+    """Memory against mode mapreduce: times of whole runs by iterations, and where those of the latter go.
+
+    ``phases_of`` names a job that parses text in each iteration; then the split tells reading and parsing apart.
+    """
+    if "mapreduce" not in pair.runs:
+        return {}
+    disk, memory = pair.runs["mapreduce"], pair.runs["engine"]
+    record: harness.Record = {
+        "disk_over_memory_first": _median(disk, "first") / _median(memory, "first"),
+        "disk_over_memory_later": _median(disk, "later") / _median(memory, "later"),
+        "curve": {"iterations": [count for count in CURVE if count <= options.iterations],
+                  **{name: _curve(runs) for name, runs in (("memory_s", memory), ("mapreduce_s", disk))}},
+        "costs": disk[-1].report["costs"],
+        "later_grows_by_s": _median_step(disk[-1].report["later"]),
+    }
+    if phases_of is not None:
+        command = harness.on_engine("phases", options.ranks, phases_of, path, mode="mapreduce")
+        phases = harness.launch(command, options.timeout).report
+        read, parse = (statistics.median(phases[name]) for name in ("read", "parse"))
+        later = _median(disk, "later")
+        record["later_split_s"] = {"read": read, "parse": parse - read, "compute and job": later - parse, "all": later}
+    return record
+
+
+def _median(runs: Sequence[harness.Run], key: str) -> float:
+    return statistics.median(harness.inner(runs, key))
+
+
+def _curve(runs: Sequence[harness.Run]) -> list[float]:
+    """Seconds from launch to end if the job had stopped after each count of ``CURVE``: those of one run, added up."""
+    run = min(runs, key=lambda run: run.wall_s)
+    each = [*run.report["first"], *run.report["later"]]
+    before = run.wall_s - sum(each)
+    return [before + sum(each[:count]) for count in CURVE if count <= len(each)]
+
+
+def _median_step(seconds: Sequence[float]) -> float | None:
+    """By how much an iteration takes longer than the one before: a job that is run again from its input at each."""
+    steps = [after - before for before, after in itertools.pairwise(seconds)]
+    return statistics.median(steps) if steps else None

@@ -31,10 +31,11 @@ __all__ = [
     "InheritableThread",
     "InputError", "InternalError", "InvalidType", "InvalidValue", "JobCancelled", "MpirddError", "NotSupported", "RecordError",
     "ResultTooLarge", "ScratchError", "ScratchFull", "SparkFiles", "StorageLevel", "TaskContext", "TaskError", "UsageError",
-    "__version__", "inheritable_thread_target",
+    "__version__", "inheritable_thread_target", "mapreduce",
 ]
 
 if TYPE_CHECKING:
+    from mpirdd.edge import mapreduce
     from mpirdd.edge.session import Context
     from mpirdd.edge.threads import InheritableThread, inheritable_thread_target
     from mpirdd.user.accumulators import Accumulator, AccumulatorParam
@@ -64,9 +65,11 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     """Import on first use: ``import mpirdd`` runs on every rank, and the command line needs none of this."""
+    from importlib import import_module
+
+    if name == "mapreduce":
+        return import_module("mpirdd.edge.mapreduce")
     for module, names in _HOMES.items():
         if name in names:
-            from importlib import import_module
-
             return getattr(import_module(module), name)
     raise AttributeError(f"module 'mpirdd' has no attribute {name!r}")

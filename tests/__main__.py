@@ -2,6 +2,7 @@
 
     python -m tests                    everything
     python -m tests unit engine@4      some: unit, launch, recovery, jobs, slurm, hosts, contract@RANKS, engine@RANKS
+    python -m tests engine-mapreduce@4 the engine's suite in mode mapreduce
 
 ``pyspark`` wants MPIRDD_PYSPARK_PYTHON, a Python that has PySpark. ``slurm`` and ``hosts`` want root and Debian packages
 (.ci/run names them), and skip their tests without; ``slurm`` also uses MPIRDD_MPICH_PYTHON, if there is one. Suites with
@@ -23,9 +24,10 @@ from mpirdd.edge.launch import command_for, environment_for, find_launcher
 
 ROOT = Path(__file__).parents[1]
 SUITES = {
-    "unit": 400,
+    "unit": 600,
     "contract@1": 120, "contract@2": 120, "contract@3": 120, "contract@5": 180,
     "engine@1": 300, "engine@2": 300, "engine@3": 400, "engine@4": 400,
+    "engine-mapreduce@1": 400, "engine-mapreduce@4": 600,
     "launch": 900,
     "recovery": 1200,
     "jobs": 1200,
@@ -35,7 +37,7 @@ SUITES = {
 """Time limits in seconds, several times what the suites take on two cores."""
 
 
-DEFAULT = [name for name in SUITES if name != "engine@3" and not name.startswith("pyspark")]
+DEFAULT = [name for name in SUITES if name not in ("engine@3", "engine-mapreduce@1") and not name.startswith("pyspark")]
 
 
 def main(names: list[str]) -> int:
@@ -62,6 +64,7 @@ def main(names: list[str]) -> int:
 def run_suite(name: str, limit_s: float) -> tuple[int, dict[str, int]]:
     """The exit code of the suite, and how many tests passed, failed and were skipped."""
     folder, _, ranks = name.partition("@")
+    folder, _, mode = folder.partition("-")
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
         pytest = ["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", f"tests/{folder}", f"--junitxml={report}"]
@@ -74,6 +77,8 @@ def run_suite(name: str, limit_s: float) -> tuple[int, dict[str, int]]:
         else:
             command, environment = [sys.executable, *pytest], dict(os.environ)
         environment["MPIRDD_TEST_REPORT"] = str(report)
+        if mode:
+            environment["MPIRDD_MODE"] = mode
         code = run_limited(command, environment, limit_s)
         return code, read_counts(report)
 

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"mpirdd {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_run, _add_submit, _add_doctor):  # a further command goes here
+    for add in (_add_run, _add_mapreduce, _add_submit, _add_doctor):  # a further command goes here
         add(commands)
     options = parser.parse_args(sys.argv[1:] if argv is None else argv)
     try:
@@ -57,14 +57,19 @@ def _add_run(commands: _Commands) -> None:
 
 
 def _run(options: Namespace) -> int:
-    from mpirdd.edge import launch
-
     program = options.program[1:] if options.program[:1] == ["--"] else options.program
     if not program:
         raise UsageError("which program? mpirdd run [-n RANKS] job.py [args ...]")
+    return _launch(options, ["-m", *program] if options.is_module else program)
+
+
+def _launch(options: Namespace, program: list[str]) -> int:
+    """Run a program under the options of ``_add_run_options``."""
+    from mpirdd.edge import launch
+
     return launch.run(
         launch.Order(
-            program=["-m", *program] if options.is_module else program,
+            program=program,
             ranks=options.ranks,
             mpirun=options.mpirun,
             mpi_words=launch.mpi_words(options.mpi_args, os.environ),
@@ -78,6 +83,9 @@ def _add_run_options(parser: ArgumentParser) -> None:
     _add_launch_options(parser)
     parser.add_argument(
         "--pyspark", action="store_true", default=None, help="run an unchanged PySpark program: see docs/API.md"
+    )
+    parser.add_argument(
+        "--mode", choices=["memory", "mapreduce"], help="mapreduce: through files, as Hadoop would, for comparison (memory)"
     )
     parser.add_argument(
         "--parallelism", metavar="N", help="default number of partitions (one for each executor)"
@@ -110,11 +118,46 @@ def _add_run_options(parser: ArgumentParser) -> None:
 
 def _settings(options: Namespace) -> dict[str, str]:
     """The variables that say to all ranks what the options of ``run`` say."""
-    given = {"PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level, "PROGRESS": options.progress,
-             "PYSPARK": options.pyspark, "TASK_RETRIES": options.task_retries, "SPECULATION": options.speculation,
+    given = {"MODE": options.mode, "PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level,
+             "PROGRESS": options.progress, "PYSPARK": options.pyspark, "TASK_RETRIES": options.task_retries,
+             "SPECULATION": options.speculation,
              "EXECUTOR_TIMEOUT_S": options.executor_timeout, "MEMORY": _size(options.memory, "--memory"),
              "SCRATCH": options.scratch, "MAX_RESULT_BYTES": _size(options.max_result, "--max-result")}
     return {f"MPIRDD_{key}": _as_text(value) for key, value in given.items() if value is not None}
+
+
+def _add_mapreduce(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "mapreduce",
+        help="run commands as mapper and reducer, as Hadoop Streaming does",
+        description="Run commands as mapper and reducer over lines, as Hadoop Streaming does. Each is started once a partition, "
+        "gets lines on its standard input, and writes lines: a key, a tab, a value; a line without a tab is all key. The "
+        "reducer's (and combiner's) lines are sorted by key, as bytes. Commands are split into words as a shell does, but run "
+        "without one.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(carry_out=_mapreduce)
+    parser.add_argument(
+        "--input", action="append", required=True, metavar="PATH", help="file, folder, glob, or comma list; may be repeated"
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to make, with a part file a reducer")
+    parser.add_argument("--mapper", required=True, metavar="CMD")
+    parser.add_argument("--reducer", metavar="CMD", help="needed unless --num-reducers is 0")
+    parser.add_argument("--combiner", metavar="CMD", help="runs over each mapper's sorted output")
+    parser.add_argument(
+        "--num-reducers", type=int, metavar="N", help="(one for each executor); 0: no shuffle, the mappers' lines are the output"
+    )
+    _add_run_options(parser)
+
+
+def _mapreduce(options: Namespace) -> int:
+    words = ["--input", ",".join(options.input), "--output", options.output, "--mapper", options.mapper]
+    for name in ("reducer", "combiner", "num_reducers"):
+        value = getattr(options, name)
+        words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
+    if options.reducer is None and options.num_reducers != 0:
+        raise UsageError("which reducer? --reducer CMD, or --num-reducers 0 for a job without one")
+    return _launch(options, ["-m", "mpirdd.edge.streaming", *words])
 
 
 def _add_submit(commands: _Commands) -> None:

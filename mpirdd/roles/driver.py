@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import pickle
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -97,6 +97,8 @@ class Driver:
     ) -> None:
         self.settings = settings
         self.memory = MemoryOfRanks()
+        self.costs: Counter[str] = Counter()
+        """What files cost the executors so far, and the seconds of tasks and exchanges."""
         self.history = History()
         self._transport = transport
         self._pause, self._resume = pause, resume
@@ -268,6 +270,16 @@ class Driver:
             self.memory.forget(node)
             self._broadcast(messages.Drop(kept=(node,)))
 
+    def forget(self, shuffles: Sequence[NodeId]) -> None:
+        """Drop all that executors hold of these shuffles, kept partitions too; they may be computed again."""
+        with self._lock:
+            for shuffle in shuffles:
+                self._scheduler.forget(shuffle)
+                self._levels.pop(shuffle, None)
+                self.memory.forget(shuffle)
+            if shuffles:
+                self._broadcast(messages.Drop(kept=tuple(shuffles), shuffles=tuple(shuffles)))
+
     def load(self) -> dict[Rank, int]:
         """How many tasks each executor has, running or queued."""
         with self._lock:
@@ -322,6 +334,7 @@ class Driver:
         if isinstance(message, messages.Report):
             sizes = {block: size for block, size in message.sizes.items() if block.of in self._levels}
             self.memory.reported(sender, sizes, message.used_bytes)
+            self.costs.update(message.costs)
             for done in message.done:
                 self._finish_task(sender, done)
             if message.gone:

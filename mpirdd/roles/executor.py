@@ -142,7 +142,8 @@ class Executor:
         if not self._hosted:
             reuse_freed_memory(budget)
         self._scratch = Scratch(self._settings.scratch)
-        self._store = BlockStore(Memory(budget, None if self._hosted else resident_bytes), self._scratch)
+        self._store = BlockStore(Memory(budget, None if self._hosted else resident_bytes), self._scratch,
+                                 through_files=self._settings.mode == "mapreduce")
         self._workspace = Workspace(self._store.memory, self._scratch)
 
     def _clear_storage(self) -> None:
@@ -250,6 +251,7 @@ class Executor:
                     task.workspace.close()
                     self._store.end_task()
             seconds = perf_counter() - began
+            self._scratch.costs.add(task_s=seconds)
             self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), seconds, result, updates))
         except DriverLost:
             raise
@@ -320,7 +322,8 @@ class Executor:
             self._printed.clear()
         sizes, gone = self._store.take_changes()
         if self._done or sizes or gone:
-            self._tell(messages.Report(tuple(self._done), sizes, self._store.memory.used_bytes, gone))
+            self._tell(messages.Report(tuple(self._done), sizes, self._store.memory.used_bytes, gone,
+                                       self._scratch.costs.take()))
             self._done.clear()
 
     def _failure(self, error: BaseException, stage: str, partition: int) -> Failure:
@@ -374,8 +377,10 @@ class Executor:
         for partition in message.owners.get(self._transport.rank, ()):
             assert message.shuffle is not None
             self._store.expect(BlockId("in", message.shuffle, partition))
+        began = perf_counter()
         whole = yield from exchange(
             group, parcels, self._deliver, message.buffer_bytes, self._store.memory.take)
+        self._scratch.costs.add(exchange_s=perf_counter() - began)
         if whole:
             self._store.complete_arrivals()
         else:

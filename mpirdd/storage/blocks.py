@@ -233,12 +233,18 @@ class BlockStore:
 
     Args:
         memory: the budget to count in; by default, one without end.
+        through_files: what map tasks write, and copies of kept partitions, go to files at once, however much memory there
+            is (``--mode mapreduce``).
     """
 
-    def __init__(self, memory: Memory | None = None, scratch: Scratch | None = None) -> None:
+    def __init__(
+        self, memory: Memory | None = None, scratch: Scratch | None = None, *, through_files: bool = False
+    ) -> None:
         self.memory = memory or Memory(1 << 60)
+        self._through_files = through_files
+        self._scratch = scratch or Scratch()
         limit = self.memory.limit_bytes
-        self.files = SpillFiles(scratch or Scratch(), max(_FILE_BYTES, min(limit, 1 << 40)))
+        self.files = SpillFiles(self._scratch, max(_FILE_BYTES, min(limit, 1 << 40)))
         self._chunk_bytes = max(min(_CHUNK_BYTES, limit // 16), 1 << 12)
         self._maps: dict[BlockId, list[Pack]] = {}
         self._ins: dict[BlockId, Gathered] = {}
@@ -288,7 +294,7 @@ class BlockStore:
         try:
             for buckets in packs:
                 pack = Pack(block.of, buckets, self.files)
-                if not self.memory.hold(pack, pack.nbytes):
+                if self._through_files or not self.memory.hold(pack, pack.nbytes):
                     pack.evict()
                 written.append(pack)
         except BaseException:
@@ -336,7 +342,7 @@ class BlockStore:
             records = decode(frames) if source else None
             chunk: _Objects | Frames = frames if records is None else _Objects(records, size_of(records))
             nbytes = _nbytes(frames) if isinstance(chunk, list) else chunk.nbytes
-            if self.memory.hold(arriving, nbytes):
+            if not self._through_files and self.memory.hold(arriving, nbytes):
                 arriving.chunks.append(chunk)
             else:
                 arriving.chunks += self.files.write([frames])
@@ -393,11 +399,20 @@ class BlockStore:
                 kept.evict()
                 self.memory.let_go(kept)
             rest = () if missed is None else chain(missed, source)
-        for chunk, _ in self._batches(rest):
-            kept.chunks += self.files.write([encode(chunk)])
+        if level.committed:
+            self._write_committed(kept, rest)
+        else:
+            for chunk, _ in self._batches(rest):
+                kept.chunks += self.files.write([encode(chunk)])
         self._kept[block] = kept
         self._changed.add(block)
         return kept.records(), True
+
+    def _write_committed(self, kept: Kept, records: Iterable[Any]) -> None:
+        file = SpillFile(self._scratch, named=True)
+        for chunk, _ in self._batches(records):
+            kept.chunks.append(Stored(file, file.write(self._scratch.costs.encode(chunk))))
+        file.commit(f"rdd-{kept.block.of}-part-{kept.block.part:05}-")
 
     def _new(self, block: BlockId, level: Level) -> Kept:
         return Kept(block, level, self.files, self._chunk_bytes, self._changed)
@@ -508,7 +523,7 @@ def _measured(source: Iterator[Any], chunk_bytes: int) -> Iterator[tuple[list[An
 def _opened(chunk: _Objects | Frames | Stored) -> Iterable[Any]:
     if isinstance(chunk, _Objects):
         return chunk.records
-    records: Iterable[Any] = decode(chunk.read() if isinstance(chunk, Stored) else chunk)
+    records: Iterable[Any] = chunk.file.costs.decode(chunk.read()) if isinstance(chunk, Stored) else decode(chunk)
     return records
 
 

@@ -10,11 +10,19 @@ from __future__ import annotations
 import os
 import select
 import shlex
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from subprocess import PIPE, CalledProcessError, Popen
+from tempfile import TemporaryFile
+from typing import IO
+
+from mpirdd.words.errors import UsageError
 
 _RECORDS_AT_ONCE = 512
+_STDERR_BYTES = 4096
+"""How much of the end of a command's stderr is shown."""
 _BYTES_AT_ONCE = 1 << 16
 """What a pipe holds on Linux."""
 
@@ -33,27 +41,80 @@ def pipe_lines(
         CalledProcessError: with ``check_code``, at the end, if its exit code is not 0.
     """
     arguments = shlex.split(command)
-    with Popen(arguments, env=dict(environment), stdin=PIPE, stdout=PIPE, bufsize=0) as process:
+    process = Popen(arguments, env=dict(environment), stdin=PIPE, stdout=PIPE, bufsize=0)
+    with _to_its_end(process):
+        for line in _lines(process, _chunks(records)):
+            yield line.decode()
+    if check_code and process.returncode:
+        raise CalledProcessError(process.returncode, command)
+
+
+def stream_lines(command: str, role: str, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines that ``command`` writes when ``lines``, which have no ends, are its input: Hadoop Streaming's contract.
+    What it writes to its stderr comes out on that of this process when it has ended.
+
+    A command that ends well without reading all its input is no error.
+
+    Args:
+        role: mapper, combiner or reducer, for messages.
+
+    Raises:
+        UsageError: there is no such command, or it cannot be run; or, at the end, its exit code is not 0: with the end of
+            its stderr.
+    """
+    with TemporaryFile() as errors:
         try:
-            rest = b""
-            for piece in _run(process, _chunks(records)):
-                *lines, rest = (rest + piece).split(b"\n")
-                for line in lines:
-                    yield line.decode()
-            if rest:
-                yield rest.decode()
-            code = process.wait()
+            process = Popen(shlex.split(command), stdin=PIPE, stdout=PIPE, stderr=errors, bufsize=0)
+        except (OSError, ValueError, IndexError) as error:
+            raise UsageError(f"the {role} `{command}` cannot be run on {os.uname().nodename}: {error}") from error
+        with _to_its_end(process):
+            yield from _lines(process, _joined(iter(lines)))
+        said = _end_of(errors)
+        if process.returncode:
+            how = f"exit code {process.returncode}" if process.returncode > 0 else f"signal {-process.returncode}"
+            tail = f"; its stderr ended:\n{said}" if said else ", and said nothing on stderr"
+            raise UsageError(f"the {role} `{command}` failed on {os.uname().nodename} with {how}{tail}")
+        if said:
+            print(said, file=sys.stderr)
+
+
+@contextmanager
+def _to_its_end(process: Popen[bytes]) -> Iterator[None]:
+    """Waits for the process at the end; kills it if its reader is left alone or fails."""
+    with process:
+        try:
+            yield
         except BaseException:
             process.kill()
             raise
-    if check_code and code:
-        raise CalledProcessError(code, command)
+
+
+def _lines(process: Popen[bytes], chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """What the process writes, line by line."""
+    rest = b""
+    for piece in _run(process, chunks):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
 
 
 def _chunks(records: Iterable[object]) -> Iterator[bytes]:
     iterator = iter(records)
     while chunk := list(islice(iterator, _RECORDS_AT_ONCE)):
         yield "".join([str(record).rstrip("\n") + "\n" for record in chunk]).encode()
+
+
+def _joined(lines: Iterator[bytes]) -> Iterator[bytes]:
+    while chunk := list(islice(lines, _RECORDS_AT_ONCE)):
+        chunk.append(b"")
+        yield b"\n".join(chunk)
+
+
+def _end_of(file: IO[bytes]) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _STDERR_BYTES))
+    return file.read().decode(errors="replace").strip()
 
 
 def _run(process: Popen[bytes], chunks: Iterator[bytes]) -> Iterator[bytes]:

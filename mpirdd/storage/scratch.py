@@ -15,6 +15,7 @@ import weakref
 from contextlib import suppress
 from shutil import rmtree
 
+from mpirdd.storage.costs import Costs
 from mpirdd.words.errors import ClusterError
 
 _YOUNG_S = 60.0
@@ -63,6 +64,8 @@ class Scratch:
 
     def __init__(self, parent: str = "") -> None:
         self.parent = scratch_parent(parent)
+        self.costs = Costs()
+        """Of the files that are made in it."""
         self._folder: ScratchFolder | None = None
 
     def path(self) -> str:

@@ -45,6 +45,11 @@ def _sorted_pieces(records: Iterator[Any], key: Key, reverse: bool, workspace: W
         run.write_all(slices(held, per_piece(len(held), size, workspace)))
         runs.append(run)
         del held
+    yield from merged_pieces(runs, key, reverse, workspace)
+
+
+def merged_pieces(runs: list[SpilledList], key: Key, reverse: bool, workspace: Workspace) -> Iterator[list[Any]]:
+    """All records of the sorted runs, in order, in lists; the order of equal ones is that of the runs."""
     piece = piece_bytes(workspace)
     fan_in = _MOST_RUNS
     while not (granted := workspace.grow(fan_in * piece)) and fan_in > _LEAST_RUNS:

@@ -19,7 +19,9 @@ import struct
 import tempfile
 import weakref
 from collections.abc import Iterable
+from contextlib import suppress
 from threading import Lock
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from xxhash import xxh3_64, xxh3_64_intdigest
@@ -30,6 +32,7 @@ from mpirdd.words.transport import Buffer, Frames
 
 _HEADER = struct.Struct("<4sIQQQ")
 _MAGIC = b"mpSF"
+_UNFINISHED = ".unfinished-"
 _LZ4 = 1
 _TRIED_BYTES = 4096
 """Size of each of the pieces that are compressed to see whether it pays; smaller segments are not compressed at all."""
@@ -64,23 +67,51 @@ class Segment(NamedTuple):
 class SpillFile:
     """One nameless file; closed when it is garbage collected, at the latest.
 
+    Args:
+        named: it has a name until it is closed, so that it can be committed.
+
     Raises:
         ScratchError: it cannot be made.
     """
 
-    def __init__(self, scratch: Scratch) -> None:
+    def __init__(self, scratch: Scratch, *, named: bool = False) -> None:
         self.folder = scratch.path()
+        self.costs = scratch.costs
         self.size = 0
         """Bytes written, which stay on disk until the file is closed."""
         self._looked_at = -_LOOK_EVERY_BYTES
         self._lock = Lock()
         try:
-            self._file, name = tempfile.mkstemp(dir=self.folder)
-            os.unlink(name)
+            self._file, self._name = tempfile.mkstemp(dir=self.folder, prefix=_UNFINISHED)
+            if not named:
+                os.unlink(self._name)
         except OSError as error:
             raise _translated(error, self.folder, "cannot make a spill file") from error
-        self.close = weakref.finalize(self, os.close, self._file)
+        self.close = weakref.finalize(self, _close, self._file, [self._name] if named else [])
         """Give the space back. May be called again."""
+
+    def commit(self, name: str) -> None:
+        """What has been written is whole: force it to the disk, give it its name, and force that to the disk. For a named
+        file, once, after its last write.
+
+        Raises:
+            ScratchError: the disk fails.
+        """
+        began = perf_counter()
+        final = os.path.join(self.folder, name + os.path.basename(self._name).removeprefix(_UNFINISHED))
+        try:
+            os.fsync(self._file)
+            os.rename(self._name, final)
+            _, _, arguments, _ = self.close.peek()  # type: ignore[misc]  # alive, as self is
+            arguments[1][:] = [final]
+            folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise _translated(error, self.folder, "cannot commit a file") from error
+        self.costs.add(commit_s=perf_counter() - began)
 
     def write(self, frames: Frames) -> Segment:
         """Append one value.
@@ -93,6 +124,7 @@ class SpillFile:
 
     def write_all(self, values: Iterable[Frames]) -> list[Segment]:
         """Append several values, side by side, with few system calls."""
+        began = perf_counter()
         buffers: list[Buffer] = []
         shapes: list[tuple[int, tuple[int, ...]]] = []
         for frames in values:
@@ -108,6 +140,7 @@ class SpillFile:
             self._check_space(total)
             self.size += total
         self._append(buffers, at, total)
+        self.costs.add(write_s=perf_counter() - began, written_bytes=total)
         segments = []
         for length, sizes in shapes:
             segments.append(Segment(at, length, sizes))
@@ -121,6 +154,7 @@ class SpillFile:
             CorruptSpill: it is not what was written.
             ScratchError: the disk fails.
         """
+        began = perf_counter()
         header = bytearray(_HEADER.size)
         raw = segment.nbytes
         stored_length = segment.length - _HEADER.size
@@ -135,6 +169,7 @@ class SpillFile:
             raise self._corrupt(segment, "its checksum does not fit")
         if compressed:
             _unpack(payload[0], raw, frames)
+        self.costs.add(read_s=perf_counter() - began, read_bytes=segment.length)
         return frames
 
     def _check_space(self, wanted: int) -> None:
@@ -185,6 +220,13 @@ class SpillFile:
             f"({what}, at byte {segment.offset}): the disk or the memory of that host is failing. "
             "Run on another host, or with --scratch on another disk."
         )
+
+
+def _close(file: int, names: list[str]) -> None:
+    os.close(file)
+    for name in names:
+        with suppress(OSError):  # the whole folder may be gone
+            os.unlink(name)
 
 
 def _packed(frames: Frames, size: int) -> tuple[int, Frames]:

@@ -29,7 +29,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import FileIO
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Literal, Protocol, overload
 
@@ -258,6 +258,15 @@ def read_lines(
     if use_unicode:
         return chain.from_iterable(_decode(split, *block, errors) for block in _blocks_of(split, chunk_bytes))
     return chain.from_iterable(block.splitlines() for _, block in _blocks_of(split, chunk_bytes))
+
+
+def read_lines_at(
+    split: TextSplit, *, errors: str = "strict", chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[tuple[int, str]]:
+    """(byte offset in the file, or in the decompressed text; line) of the lines that ``read_lines`` gives."""
+    for offset, block in _blocks_of(split, chunk_bytes):
+        lengths = map(len, block.splitlines(keepends=True))
+        yield from zip(accumulate(lengths, initial=offset), _decode(split, offset, block, errors), strict=False)
 
 
 def _decode(split: TextSplit, offset: int, block: bytes, errors: str) -> list[str]:

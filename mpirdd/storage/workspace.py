@@ -10,6 +10,7 @@ import sys
 from itertools import chain
 from typing import Protocol
 
+from mpirdd.storage.costs import Costs
 from mpirdd.storage.scratch import Scratch
 from mpirdd.storage.spill import SpillFile
 
@@ -66,6 +67,11 @@ class Workspace:
         file = SpillFile(self._scratch)
         (self._outliving if outlives_task else self._files).append(file)
         return file
+
+    @property
+    def costs(self) -> Costs:
+        """Where what files and their contents cost is counted."""
+        return self._scratch.costs
 
     @property
     def spilled_bytes(self) -> int:

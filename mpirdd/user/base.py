@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from mpirdd.decisions.hashing import stable_hash
 from mpirdd.decisions.lineage import ONE_TO_ONE, Narrow, Node, Shuffled
 from mpirdd.decisions.partitioners import FunctionPartitioner, HashPartitioner, Partitioner
+from mpirdd.storage import scatter, sortmerge
 from mpirdd.storage.combine import Combiner
-from mpirdd.storage.scatter import Splitter, gather, scatter
+from mpirdd.storage.scatter import Splitter
 from mpirdd.user.callsite import label
 from mpirdd.words.errors import InvalidValue, UsageError
 from mpirdd.words.stage import Inputs
@@ -65,11 +66,12 @@ class Handle:
 
         ``partitioner`` is what later operations may count on; None when equal keys may lie apart.
         """
-        write = self._context._profiles.watch(self._node.id, partial(scatter, splitter, combiner))
+        way = sortmerge if self._context._disk_mode.on else scatter
+        write = self._context._profiles.watch(self._node.id, partial(way.scatter, splitter, combiner))
         return self._context._new(
             lambda id: Shuffled(
                 id, label(operation), splitter.num_partitions, partitioner, self._node,
-                write, partial(gather, combiner),
+                write, partial(way.gather, combiner),
             )
         )
 

@@ -13,4 +13,6 @@ def label(operation: str) -> str:
     frame = sys._getframe(1)
     while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
         frame = frame.f_back
+    if frame.f_code.co_filename.startswith("<frozen"):
+        return operation  # a program of our own, under `python -m`
     return f"{operation} at {os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"

@@ -64,7 +64,8 @@ class Checkpoints:
         if not self.is_marked(rdd._node):
             asked = rdd._context._levels.get(rdd._node, StorageLevel.MEMORY_AND_DISK)
             # With disk, as what is dropped could not be computed again.
-            level = StorageLevel(True, asked.useMemory, asked.useOffHeap, asked.deserialized, asked.replication)
+            memory = asked.useMemory and not self._context._disk_mode.on
+            level = StorageLevel(True, memory, memory and asked.useOffHeap, memory and asked.deserialized, asked.replication)
             self._cut(rdd, _Mark(local=True))
             self._context._levels[rdd._node] = level
             self._context._driver.keep(rdd._node.id, level.replication, level._for_executors())
@@ -103,7 +104,7 @@ class Checkpoints:
         rdd._node = made._node
         if before in self._context._levels:
             level = self._context._levels[rdd._node] = self._context._levels[before]
-            self._context._driver.keep(rdd._node.id, level.replication, level._for_executors())
+            self._context._keep(rdd._node, level)
         self._marks[rdd._node] = mark
 
     def _save(self, node: Cut, mark: _Mark) -> None:

@@ -23,6 +23,7 @@ from mpirdd.user.broadcast import Broadcast
 from mpirdd.user.callsite import label
 from mpirdd.user.checkpoints import Checkpoints
 from mpirdd.user.conf import Conf
+from mpirdd.user.diskmode import DiskMode
 from mpirdd.user.files import Files
 from mpirdd.user.jobs import Jobs
 from mpirdd.user.profiling import BasicProfiler, Profiler, Profiles
@@ -60,6 +61,7 @@ class Context(Jobs, Application, Sources, Files):
         self._names: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
         self._levels: WeakKeyDictionary[Node, StorageLevel] = WeakKeyDictionary()
         self._checkpoints = Checkpoints(self)
+        self._disk_mode = DiskMode(driver)
         self._preparations: WeakKeyDictionary[Node, _Once] = WeakKeyDictionary()
         self._termination = Termination()
         driver.on_turn(self._termination.check)
@@ -187,6 +189,19 @@ class Context(Jobs, Application, Sources, Files):
         """
         return list(storage_infos(self._driver, self._levels, self._names))
 
+    def costs(self) -> dict[str, float]:
+        """What files and data on its way have cost so far, summed over the executors: seconds (``..._s``) and bytes.
+
+        ``task_s`` holds ``read_s``, ``write_s``, ``commit_s``, ``encode_s`` and ``decode_s``, apart from what was read for an
+        exchange. Input text is read and parsed by the job's own functions, within ``task_s``.
+
+        >>> sc.parallelize([("a", 1)]).reduceByKey(max).count()
+        1
+        >>> sc.costs()["task_s"] > 0
+        True
+        """
+        return dict(sorted(self._driver.costs.items()))
+
     def statusTracker(self) -> StatusTracker:
         """Recent jobs and stages, running and ended."""
         return StatusTracker(self._driver)
@@ -266,6 +281,13 @@ class Context(Jobs, Application, Sources, Files):
         finalize(node, self._driver.unreferenced, node.id).atexit = False
         return RDD(self, node)
 
+    def _keep(self, node: Node, level: StorageLevel) -> None:
+        """Keep the node's partitions, as the user asked; not in disk mode."""
+        if not self._disk_mode.on:
+            self._driver.keep(node.id, level.replication, level._for_executors())
+        else:
+            self._disk_mode.ignore_persist()
+
     def _before_first_use(self, node: Node, prepare: Callable[[], None]) -> None:
         """``prepare`` runs jobs of its own that the node's functions need; once, before the first job that
         needs the node."""
@@ -289,7 +311,8 @@ class Context(Jobs, Application, Sources, Files):
                     self._preparations.pop(ancestor, None)
         try:
             action = self._profiles.watch(node.id, action)
-            results = self._driver.run(node, partitions, action, operation, self._request())
+            with self._disk_mode.job(node):
+                results = self._driver.run(node, partitions, action, operation, self._request())
         except TaskError as error:
             raise error.with_traceback(None) from error.__cause__  # the engine's own frames tell the user nothing
         self._checkpoints.after_job(node)

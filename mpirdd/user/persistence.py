@@ -21,7 +21,7 @@ class Persistence(Handle):
         memory.) What counts against the memory budget is measured. When memory is short, what was used least recently leaves
         it; a partition never pushes out partitions of its own RDD, so that of data larger than memory a part stays.
         At ``MEMORY_ONLY`` what does not fit is computed again when it is needed. See ``StorageLevel`` for the levels, and
-        ``Context.storageInfo`` for what is kept where.
+        ``Context.storageInfo`` for what is kept where. In ``--mode mapreduce`` nothing is kept, as Hadoop keeps nothing.
 
         Raises:
             UsageError: it is persisted already, at another level.
@@ -35,8 +35,7 @@ class Persistence(Handle):
         if current not in (StorageLevel.NONE, storageLevel):
             raise UsageError(f"the RDD is persisted as {current!r} already; unpersist it before choosing {storageLevel!r}")
         self._context._levels[self._node] = storageLevel
-        self._context._driver.keep(
-            self._node.id, storageLevel.replication, storageLevel._for_executors())
+        self._context._keep(self._node, storageLevel)
         return self._same()
 
     def cache(self) -> RDD:

@@ -262,6 +262,8 @@ class Report:
     """What counts against this rank's budget."""
     gone: tuple[BlockId, ...] = ()
     """Blocks that have been dropped since they were made, for want of memory; possibly by a task of this very report."""
+    costs: dict[str, float] = field(default_factory=dict)
+    """What files cost since the last report: seconds (``..._s``) and bytes, as ``storage/costs.py`` names them."""
 
 
 @dataclass(frozen=True, slots=True)

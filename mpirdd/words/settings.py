@@ -16,6 +16,7 @@ from mpirdd.words.errors import UsageError
 
 MIB = 1 << 20
 Size = int
+_MODES = ("memory", "mapreduce")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -24,6 +25,8 @@ class Settings:
     """Frozen, sent from the driver to every executor when the Context starts."""
 
     app_name: str = "mpirdd"
+    mode: str = "memory"
+    """``memory``; or ``mapreduce``: as Hadoop MapReduce would run the same job, through files, with nothing kept."""
     parallelism: int = 0
     """Default number of partitions; 0 means one for each executor."""
     exchange_bytes: int = 64 * MIB
@@ -62,6 +65,8 @@ class Settings:
     """Profile the Python code of all tasks; ``Context.show_profiles`` prints where the time went."""
 
     def __post_init__(self) -> None:
+        if self.mode not in _MODES:
+            raise UsageError(f"mode must be {' or '.join(_MODES)}, not {self.mode!r}")
         if self.parallelism < 0:
             raise UsageError(f"parallelism must be 0 (automatic) or more, not {self.parallelism}")
         if self.task_retries < 0:

@@ -24,6 +24,8 @@ class Level(NamedTuple):
     """Beside ``memory``: what does not fit there, or is pushed out of it. Alone: everything."""
     encoded: bool = False
     """In memory as bytes, not as objects."""
+    committed: bool = False
+    """On disk in a file of the partition's own, forced to the disk (fsync) and renamed when it is whole."""
 
 
 class Output(NamedTuple):

@@ -11,6 +11,8 @@ from operator import itemgetter
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import pytest
+
 from mpirdd import RDD, Context
 from mpirdd.edge import session
 from mpirdd.storage.blocks import BlockStore
@@ -18,6 +20,8 @@ from mpirdd.words.ids import BlockId
 
 RANKS = session.transport().size
 first, second = itemgetter(0), itemgetter(1)
+about_keeping = pytest.mark.skipif(
+    os.environ.get("MPIRDD_MODE") == "mapreduce", reason="is about what is kept from job to job; mode mapreduce keeps nothing")
 
 
 class Calls:

@@ -8,7 +8,7 @@ from operator import add
 from typing import Any
 
 import pytest
-from beside import RANKS, blocks_held
+from beside import RANKS, about_keeping, blocks_held
 
 from mpirdd import RDD, Context, TaskError, UsageError
 from mpirdd.storage.blocks import BlockStore
@@ -57,6 +57,7 @@ def test_rdds_of_another_context_are_refused() -> None:
         sc.parallelize([(1, 2)]).union(old)
 
 
+@about_keeping
 def test_stopping_frees_what_executors_held() -> None:
     with Context() as sc:
         rdd = sc.parallelize([(1, 2)] * 10, 4).cache().reduceByKey(add)

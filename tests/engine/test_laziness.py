@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beside import Calls, blocks_held, double, first, in_pairs
+from beside import Calls, about_keeping, blocks_held, double, first, in_pairs
 
 from mpirdd import RDD, Context
 
@@ -103,6 +103,7 @@ def test_only_the_stages_that_are_needed_run(sc: Context, calls: Calls) -> None:
 # --- shuffles are kept ------------------------------------------------------------------------------------------------
 
 
+@about_keeping
 @pytest.mark.parametrize("shuffle", [
     lambda rdd: rdd.reduceByKey(add), lambda rdd: rdd.groupByKey(), lambda rdd: rdd.partitionBy(3),
     lambda rdd: rdd.sortByKey(), lambda rdd: rdd.distinct(), lambda rdd: rdd.repartition(5),
@@ -133,6 +134,7 @@ def test_a_shuffle_in_both_branches_of_one_job_is_done_once(sc: Context, calls: 
     assert calls.count() == 10
 
 
+@about_keeping
 def test_an_iteration_over_a_shuffle_runs_only_what_is_new(sc: Context, calls: Calls) -> None:
     rdd = sc.parallelize(TEN, 4)
     for _ in range(5):
@@ -141,6 +143,7 @@ def test_an_iteration_over_a_shuffle_runs_only_what_is_new(sc: Context, calls: C
         assert calls.count() == 10
 
 
+@about_keeping
 def test_shuffle_output_goes_when_nobody_refers_to_its_rdd(sc: Context, calls: Calls) -> None:
     before = kinds(sc)
     rdd = sc.parallelize(TEN, 4).map(calls).reduceByKey(add, 3)
@@ -157,6 +160,7 @@ def test_shuffle_output_goes_when_nobody_refers_to_its_rdd(sc: Context, calls: C
     assert kinds(sc) == before
 
 
+@about_keeping
 def test_a_loop_leaves_only_its_last_shuffle_behind(sc: Context) -> None:
     before = kinds(sc)
     for _ in range(4):
@@ -168,6 +172,7 @@ def test_a_loop_leaves_only_its_last_shuffle_behind(sc: Context) -> None:
 # --- caching ----------------------------------------------------------------------------------------------------------
 
 
+@about_keeping
 def test_a_cached_partition_is_never_computed_again(sc: Context, calls: Calls) -> None:
     rdd = sc.parallelize(range(20), 5).map(calls).cache()
     assert calls.count() == 0
@@ -180,6 +185,7 @@ def test_a_cached_partition_is_never_computed_again(sc: Context, calls: Calls) -
     assert calls.count() == 0
 
 
+@about_keeping
 def test_take_caches_what_it_computed_and_later_jobs_add_the_rest(sc: Context, calls: Calls) -> None:
     rdd = sc.parallelize(range(20), 5).map(calls).cache()
     assert rdd.take(1) == [0]
@@ -217,6 +223,7 @@ def check_computed_once(rdd: RDD, calls: Calls, operation: Callable[[RDD], RDD],
     assert calls.count() == 0
 
 
+@about_keeping
 @pytest.mark.parametrize(("operation", "expected"), JOINS)
 def test_a_cached_rdd_that_stages_of_its_first_job_share_is_computed_once(
     sc: Context, calls: Calls, operation: Callable[[RDD], RDD], expected: int
@@ -225,6 +232,7 @@ def test_a_cached_rdd_that_stages_of_its_first_job_share_is_computed_once(
     check_computed_once(rdd, calls, operation, expected)
 
 
+@about_keeping
 @pytest.mark.parametrize(("operation", "expected"), UNIONS)
 def test_a_cached_rdd_that_tasks_of_its_first_stage_share_is_computed_once(
     sc: Context, calls: Calls, operation: Callable[[RDD], RDD], expected: int
@@ -233,6 +241,7 @@ def test_a_cached_rdd_that_tasks_of_its_first_stage_share_is_computed_once(
     check_computed_once(rdd, calls, operation, expected)
 
 
+@about_keeping
 @pytest.mark.parametrize(("operation", "expected"), UNIONS)
 def test_a_cached_rdd_is_not_computed_again_in_later_unions(
     sc: Context, calls: Calls, operation: Callable[[RDD], RDD], expected: int
@@ -244,6 +253,7 @@ def test_a_cached_rdd_is_not_computed_again_in_later_unions(
     assert calls.count() == 0
 
 
+@about_keeping
 def test_a_cached_shuffle_result_keeps_what_follows_the_shuffle(sc: Context, calls: Calls) -> None:
     rdd = sc.parallelize(TEN, 4).reduceByKey(add).mapValues(calls).cache()
     other = sc.parallelize(TEN, 4).partitionBy(4)
@@ -252,6 +262,7 @@ def test_a_cached_shuffle_result_keeps_what_follows_the_shuffle(sc: Context, cal
     assert calls.count() == 10
 
 
+@about_keeping
 def test_caching_in_an_iteration_computes_each_step_once(sc: Context, calls: Calls) -> None:
     rdd = sc.parallelize(range(10), 4)
     for _ in range(6):
@@ -260,6 +271,7 @@ def test_caching_in_an_iteration_computes_each_step_once(sc: Context, calls: Cal
     assert calls.count() == 60
 
 
+@about_keeping
 def test_unpersist_makes_the_next_job_compute_again(sc: Context, calls: Calls) -> None:
     rdd = sc.parallelize(range(10), 4).map(calls).cache()
     for _ in range(2):
@@ -272,6 +284,7 @@ def test_unpersist_makes_the_next_job_compute_again(sc: Context, calls: Calls) -
         assert rdd.persist().is_cached
 
 
+@about_keeping
 def test_unpersisting_a_parent_leaves_a_cached_child(sc: Context, calls: Calls) -> None:
     parent = sc.parallelize(range(10), 4).map(calls).cache()
     child = parent.map(double).cache()
@@ -284,6 +297,7 @@ def test_unpersisting_a_parent_leaves_a_cached_child(sc: Context, calls: Calls) 
     assert calls.count() == 10
 
 
+@about_keeping
 def test_cached_blocks_go_with_the_last_handle(sc: Context) -> None:
     before = kinds(sc)
     rdd = sc.parallelize(range(10), 4).cache()
@@ -297,6 +311,7 @@ def test_cached_blocks_go_with_the_last_handle(sc: Context) -> None:
     assert kinds(sc) == before
 
 
+@about_keeping
 def test_caching_an_empty_rdd_and_empty_partitions(sc: Context, calls: Calls) -> None:
     def visit(records: Iterator[Any]) -> Iterator[Any]:
         calls("partition")
@@ -319,6 +334,7 @@ def test_cached_records_survive_the_functions_that_shuffle_them(sc: Context) -> 
     assert rdd.reduceByKey(add).mapValues(sorted).collectAsMap() == {k: [k, k + 3, k + 6] for k in range(3)}
 
 
+@about_keeping
 def test_numpy_partitions_stay_arrays_in_the_cache(sc: Context, calls: Calls) -> None:
     numpy = pytest.importorskip("numpy")
     rdd = sc.parallelize(range(4), 4).map(calls).map(lambda i: numpy.full(1000, i)).cache()
@@ -327,6 +343,7 @@ def test_numpy_partitions_stay_arrays_in_the_cache(sc: Context, calls: Calls) ->
     assert calls.count() == 4
 
 
+@about_keeping
 def test_a_failed_job_does_not_spoil_the_cache(sc: Context, calls: Calls) -> None:
     rdd = sc.parallelize(range(20), 5).map(calls).cache()
     with pytest.raises(Exception, match="division"):

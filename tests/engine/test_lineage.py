@@ -6,7 +6,7 @@ import sys
 from functools import partial, reduce
 from operator import add, ne
 
-from beside import Calls, double
+from beside import Calls, about_keeping, double
 
 from mpirdd import RDD, Context
 
@@ -82,6 +82,7 @@ def test_a_join_with_itself_that_shuffles_each_time(sc: Context) -> None:
     assert sorted(rdd.collect()) == [(i, 2**8) for i in range(6)]
 
 
+@about_keeping
 def test_a_union_with_itself_again_and_again(sc: Context, calls: Calls) -> None:
     rdd = sc.parallelize([1], 1).map(calls).cache()
     assert rdd.count() == 1

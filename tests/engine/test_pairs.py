@@ -13,7 +13,7 @@ from operator import add
 from typing import Any
 
 import pytest
-from beside import Calls, Cell, Plain, Point, blocks_held, on_every_executor, sizes
+from beside import Calls, Cell, Plain, Point, about_keeping, blocks_held, on_every_executor, sizes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -278,6 +278,7 @@ def test_partitions_that_are_joined_lie_on_one_executor(sc: Context) -> None:
     assert all(first == second for _, (first, second) in x.join(y).collect())
 
 
+@about_keeping
 def test_only_the_side_that_is_not_partitioned_moves(sc: Context, calls: Calls) -> None:
     here = sc.parallelize(WORDS, 4).partitionBy(3).mapValues(calls)
     there = sc.parallelize(WORDS, 3)

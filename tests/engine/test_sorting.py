@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from beside import Calls, Plain, first, second, sizes
+from beside import Calls, Plain, about_keeping, first, second, sizes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,6 +108,7 @@ def test_sorts_of_sorts_and_of_shuffles(sc: Context) -> None:
     assert counted.map(lambda kv: kv[0]).sortBy(lambda x: x).take(3) == [0, 1, 2]
 
 
+@about_keeping
 def test_sorting_runs_nothing_until_an_action_and_samples_once(sc: Context, calls: Calls) -> None:
     made = sc.parallelize(range(50), 5).map(calls).sortBy(lambda x: -x)
     again = made.map(str)

@@ -9,7 +9,7 @@ from operator import add
 from typing import Any
 
 import pytest
-from beside import Calls, fail_on
+from beside import Calls, about_keeping, fail_on
 
 from mpirdd import Context, TaskError
 
@@ -38,6 +38,7 @@ def test_threads_that_need_one_shuffle_do_it_once(sc: Context, calls: Calls) -> 
     assert calls.count() == len(DATA)
 
 
+@about_keeping
 def test_threads_that_need_one_cached_rdd_compute_it_once(sc: Context, calls: Calls) -> None:
     rdd = sc.parallelize(DATA, 4).map(calls).cache()
     made = at_once(rdd.count, rdd.collect, rdd.reduceByKey(add).collectAsMap, rdd.map(lambda kv: kv).count)

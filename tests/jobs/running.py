@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 JOBS = ROOT / "jobs"
 MODES: dict[str, list[str]] = {
     "memory": [],
+    "mapreduce": ["--mode", "mapreduce"],
 }
 """Each mode and its options of ``mpirdd run``."""
 LIMIT_S = 50

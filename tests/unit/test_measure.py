@@ -136,3 +136,9 @@ def test_nests_of_any_depth_are_measured(width: int) -> None:
     for _ in range(8):
         value = [value, *([str(n)] for n in range(width)), tuple(map(float, range(300)))]
     assert size_of([value] * 3 + [(f"{n}", (tuple(f"{n}{m}" for m in range(40)), 0.5, 0.25)) for n in range(500)]) > 40_000
+def test_long_lists_deep_inside_others_are_measured() -> None:
+    """A sample may have nothing left to spend when it gets there."""
+    value = [(number, ("key", [["value"] * 50 for _ in range(40)])) for number in range(40)]
+    deeper = [(number, [("key", [[["value"] * 500 for _ in range(40)]])]) for number in range(40)]
+    assert size_of(value) > 40 * 40 * 50 * 8
+    assert size_of([deeper] * 3) > 40 * 40 * 50 * 8

@@ -213,3 +213,29 @@ def test_a_workspace_gives_everything_back_at_its_end(scratch: Scratch) -> None:
     workspace.spill_file().write([TEXT])
     workspace.close()
     assert (miser.lent, len(os.listdir("/proc/self/fd"))) == (0, before)
+
+
+def test_a_committed_file_has_its_name_once_it_is_whole_and_loses_it_when_it_is_closed(tmp_path: Path) -> None:
+    scratch = Scratch(str(tmp_path))
+    file = SpillFile(scratch, named=True)
+    segment = file.write([b"one", b"two"])
+    assert all(name.startswith(".") for name in os.listdir(scratch.path()))
+    file.commit("rdd-1-part-00000-")
+    (name,) = os.listdir(scratch.path())
+    assert name.startswith("rdd-1-part-00000-")
+    assert [bytes(frame) for frame in file.read(segment)] == [b"one", b"two"]
+    costs = scratch.costs.take()
+    assert costs["written_bytes"] == costs["read_bytes"] == segment.length
+    assert costs["commit_s"] > 0
+    file.close()
+    assert os.listdir(scratch.path()) == []
+    scratch.remove()
+
+
+def test_a_file_that_is_never_committed_goes_too(tmp_path: Path) -> None:
+    scratch = Scratch(str(tmp_path))
+    file = SpillFile(scratch, named=True)
+    file.write([b"one"])
+    file.close()
+    assert os.listdir(scratch.path()) == []
+    scratch.remove()

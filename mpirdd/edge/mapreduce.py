@@ -1,0 +1,73 @@
+"""``mpirdd.mapreduce``: MapReduce as one call.
+
+    from mpirdd import mapreduce
+
+    def mapper(offset, line):
+        for word in line.split():
+            yield word, 1
+
+    def reducer(word, counts):
+        yield word, sum(counts)
+
+    mapreduce.run("speeches", mapper, reducer, combiner=reducer, output="counts")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mpirdd.edge.session import Context, active_context
+from mpirdd.user.mapreduce import Mapper, Reducer, map_reduce, save
+from mpirdd.user.rdd import RDD
+from mpirdd.words.errors import UsageError
+
+
+def run(
+    input: str | RDD,
+    mapper: Mapper,
+    reducer: Reducer,
+    combiner: Reducer | None = None,
+    partitioner: Callable[[Any], int] | None = None,
+    output: str | None = None,
+    *,
+    num_reducers: int | None = None,
+    min_partitions: int | None = None,
+) -> RDD | None:
+    """Map, sort by key, reduce.
+
+    Within the program's Context, if there is one; else in one of its own, which ends with the job.
+
+    Args:
+        input: text files (a path as for ``textFile``), whose records are (byte offset in its file, line); or an RDD of pairs.
+        mapper: (key, value) -> pairs.
+        reducer: (key, iterator over its values) -> pairs. Keys come in order within a partition; the values of a key in
+            the order of the input.
+        combiner: as the reducer, over what one map task made; its pairs go on to the reducers.
+        partitioner: key -> int; the key goes to that number modulo the reducers. By default the engine's stable hash.
+        output: a folder to make, with a part file of ``key TAB value`` lines a reducer, and ``_SUCCESS``.
+        num_reducers: one for each executor, by default.
+        min_partitions: at least so many map tasks, where the files are large enough.
+
+    Returns:
+        None when there is an ``output``; else the pairs as an RDD, and nothing has run yet.
+
+    Raises:
+        UsageError: the output exists already; or there is neither an output nor a Context.
+        TaskError: mapper, reducer or combiner raised, or keys cannot be compared.
+    """
+    active = active_context()
+    if active is None:
+        if output is None:
+            raise UsageError("mapreduce.run needs an output, or a Context in which its result can be used")
+        with Context("mapreduce") as sc:
+            pairs = map_reduce(sc, input, mapper, reducer, combiner, partitioner,
+                               num_reducers=num_reducers, min_partitions=min_partitions)
+            save(pairs, output)
+        return None
+    pairs = map_reduce(active, input, mapper, reducer, combiner, partitioner,
+                       num_reducers=num_reducers, min_partitions=min_partitions)
+    if output is None:
+        return pairs
+    save(pairs, output)
+    return None
