@@ -1,7 +1,8 @@
-"""What the kernel says about processes of this host: the CPU they use, and which a launch left behind."""
+"""What the kernel says about processes of this host: the CPU and memory they use, and which a launch left behind."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -24,6 +25,23 @@ def cpu_percent(processes: Sequence[int], seconds: float) -> list[float]:
     time.sleep(seconds)
     return [100 * (cpu_s(process) - start) / seconds
             for process, start in zip(processes, before, strict=True)]
+
+
+def memory_bytes(processes: Sequence[int]) -> int:
+    """What the processes have in memory together: what several map counts once (PSS), and what nobody outside of them
+    maps in full."""
+    total = 0
+    for process in processes:
+        with contextlib.suppress(OSError):  # ended meanwhile
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+    return total
+
+
+def of_this_launch() -> list[int]:
+    """All processes that the harness has started for the program that asks."""
+    mark = next(f"{name}={value}" for name, value in os.environ.items() if name == "BENCHMARK_LAUNCH")
+    return [*marked(mark), os.getpid()]
 
 
 def marked(variable: str) -> list[int]:

@@ -1,7 +1,7 @@
 """Runs all suites, each in a process of its own under a time limit, and prints one count at the end.
 
     python -m tests                    everything
-    python -m tests unit engine@4      some: unit, launch, jobs, contract@RANKS, engine@RANKS
+    python -m tests unit engine@4      some: unit, launch, recovery, jobs, contract@RANKS, engine@RANKS
 
 ``pyspark`` wants MPIRDD_PYSPARK_PYTHON, a Python that has PySpark. Suites with ``@RANKS`` run under the mpirun
 of this environment. A suite that hangs is ended with all its ranks.
@@ -27,6 +27,7 @@ SUITES = {
     "engine@1": 300, "engine@2": 300, "engine@3": 400, "engine@4": 400,
     "launch": 900,
     "jobs": 1200,
+    "recovery": 1200,
     "pyspark": 900, "pyspark@5": 900,
 }
 """Time limits in seconds, several times what the suites take on two cores."""

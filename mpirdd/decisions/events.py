@@ -61,7 +61,34 @@ class JobCancelled:
     job: JobId
 
 
-Event = JobSubmitted | TaskFinished | TaskFailed | BlocksGone | ExchangeFinished | JobCancelled
+@dataclass(frozen=True, slots=True)
+class ExecutorLost:
+    """The executor is dead for good; several are told of one after the other."""
+
+    executor: Rank
+
+
+@dataclass(frozen=True, slots=True)
+class Regrouped:
+    """All living executors have formed the group of that epoch; exchanges can be started again."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRunning:
+    """From heartbeats: how long a task has been running."""
+
+    executor: Rank
+    stage: StageId
+    partition: int
+    seconds: float
+
+
+Event = (
+    JobSubmitted | TaskFinished | TaskFailed | TaskRunning | BlocksGone | ExchangeFinished | JobCancelled
+    | ExecutorLost | Regrouped
+)
 
 # --- commands ---------------------------------------------------------------------------------------------------------
 
@@ -107,6 +134,51 @@ class CancelStage:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelTask:
+    """A second attempt elsewhere has won, or the task is not wanted any more."""
+
+    executor: Rank
+    stage: StageId
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSlow:
+    """A task runs far longer than its siblings did; said once for each attempt."""
+
+    executor: Rank
+    stage: StageId
+    label: str
+    partition: int
+    seconds: float
+    """How long it has been running."""
+    usual_seconds: float
+    """The median of the stage's finished tasks."""
+    speculated: Rank | None
+    """Where a second attempt was started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regroup:
+    """The living executors leave all exchanges under way and form a new group without the lost. What an executor had
+    got of such an exchange by then is dropped: a ``DropBlocks`` follows for those that were to get something."""
+
+    epoch: int
+    executors: tuple[Rank, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovering:
+    """An executor was lost. For the line that tells the user."""
+
+    lost: Rank
+    blocks: dict[str, int]
+    """How many blocks were lost of which no other executor has a copy, by kind."""
+    tasks: int
+    """How many tasks were under way there."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobEnded:
     job: JobId
     failure: Failure | None
@@ -128,4 +200,7 @@ class CloseStage:
     stage: StageId
 
 
-Command = StartTasks | StartExchange | CancelStage | CloseStage | DropBlocks | JobEnded
+Command = (
+    StartTasks | StartExchange | CancelStage | CancelTask | CloseStage | DropBlocks | JobEnded
+    | Regroup | Recovering | TaskSlow
+)

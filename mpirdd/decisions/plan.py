@@ -8,7 +8,7 @@ so that neither planning, nor pickling, nor executing a long lineage recurses.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 
 from mpirdd.decisions.lineage import ONE_TO_ONE, Narrow, Node, Shuffled, Source, walk
@@ -18,13 +18,13 @@ from mpirdd.words.stage import Output, Pipe
 
 @dataclass(slots=True)
 class Work:
-    """What one task touches, besides the functions of its stage."""
+    """What one task touches, besides the functions of its stage. Tuples, as those that are empty cost nothing."""
 
-    splits: list[tuple[NodeId, int]] = field(default_factory=list)
+    splits: tuple[tuple[NodeId, int], ...]
     """Splits of sources that it reads: (source, index)."""
-    reads: list[BlockId] = field(default_factory=list)
+    reads: tuple[BlockId, ...]
     """``in`` and ``rdd`` blocks that must be on the executor."""
-    makes: list[BlockId] = field(default_factory=list)
+    makes: tuple[BlockId, ...]
     """``rdd`` blocks that it will compute and keep."""
 
 
@@ -49,10 +49,14 @@ class Need:
     """By partition of the goal's node."""
     absent: dict[NodeId, set[int]]
     """Reduce partitions that no executor holds yet, by shuffle: an exchange must bring them."""
+    unwritten: dict[NodeId, list[int]] = field(default_factory=dict)
+    """Map outputs for ``absent`` that do not exist yet, by shuffle: other needs come first."""
     barrier: bool = False
     """All tasks must run at once, each on an executor of its own."""
-    blocked: bool = False
-    """Some map output for ``absent`` does not exist yet: another need comes first."""
+
+    @property
+    def blocked(self) -> bool:
+        return bool(self.unwritten)
 
 
 class Have:
@@ -86,13 +90,21 @@ class Have:
     def forget_kept(self, node: NodeId) -> None:
         self._holders.pop(("rdd", node), None)
 
-    def lose(self, executor: Rank) -> None:
-        """The executor is gone, and all its blocks with it."""
-        for of_node in self._holders.values():
+    def lose(self, executor: Rank) -> tuple[list[BlockId], list[BlockId]]:
+        """The executor is gone, and all its blocks with it: those that nobody holds any more, and those of which
+        others have a copy. Cost: all that is in the account."""
+        gone: list[BlockId] = []
+        copied: list[BlockId] = []
+        for (kind, node), of_node in self._holders.items():
             for index in [index for index, holders in of_node.items() if executor in holders]:
                 of_node[index].remove(executor)
-                if not of_node[index]:
+                block = BlockId(kind, node, index)  # type: ignore[arg-type]
+                if of_node[index]:
+                    copied.append(block)
+                else:
                     del of_node[index]
+                    gone.append(block)
+        return gone, copied
 
     def holders(self, block: BlockId) -> list[Rank]:
         """Executors that hold the block, in the order in which they got it."""
@@ -103,32 +115,45 @@ class Have:
         return self._holders.get((kind, node), {})
 
 
-def missing(goal: Goal, have: Have, kept: Container[NodeId]) -> list[Need]:
+def _nothing(output: Output) -> Container[int]:
+    return ()
+
+
+def missing(
+    goal: Goal, have: Have, kept: Container[NodeId], under_way: Callable[[Output], Container[int]] = _nothing
+) -> list[Need]:
     """The stages that must run for ``goal``, last first; empty when the goal wants no partition.
 
-    ``kept`` holds the persisted nodes. Cost: the nodes between the goal and what exists, plus the tasks to run.
+    ``kept`` holds the persisted nodes, ``under_way`` names partitions of an output that tasks compute already and that
+    are left out. Cost: the nodes between the goal and what exists, plus the tasks to run.
     """
     needs: list[Need] = []
     planned: set[NodeId] = set()
     goals = [goal]
     while goals:
-        need = _need(goals.pop(), have, kept)
+        need = need_of(goals.pop(), have, kept)
         if not need.work:
             continue
         needs.append(need)
-        for shuffle_id in need.absent:
+        for shuffle_id, unwritten in need.unwritten.items():
             shuffle = need.nodes[shuffle_id]
             assert isinstance(shuffle, Shuffled)
-            written = have.indexes("map", shuffle_id)
-            unwritten = [m for m in range(shuffle.from_node.num_partitions) if m not in written]
-            need.blocked = need.blocked or bool(unwritten)
-            if unwritten and shuffle_id not in planned:
+            if shuffle_id not in planned:
                 planned.add(shuffle_id)
-                goals.append(Goal(shuffle.from_node, unwritten, Output("map", shuffle_id), shuffle.label))
+                output = Output("map", shuffle_id)
+                left = [index for index in unwritten if index not in under_way(output)]
+                goals.append(Goal(shuffle.from_node, left, output, shuffle.label))
     return needs
 
 
-def _need(goal: Goal, have: Have, kept: Container[NodeId]) -> Need:
+def unwritten_maps(shuffle: NodeId, maps: int, have: Have) -> list[int]:
+    """Which of its ``maps`` map outputs a shuffle lacks."""
+    written = have.indexes("map", shuffle)
+    return [] if len(written) == maps else [index for index in range(maps) if index not in written]
+
+
+def need_of(goal: Goal, have: Have, kept: Container[NodeId]) -> Need:
+    """What the goal's own stage needs, without what must run before it."""
     pipes, nodes = _flatten(goal.node, have, kept)
     need = Need(goal, pipes, nodes, {}, {})
     need.barrier = any(isinstance(node, Narrow) and node.barrier for node in nodes.values())
@@ -137,6 +162,12 @@ def _need(goal: Goal, have: Have, kept: Container[NodeId]) -> Need:
         for block in work.reads:
             if block.kind == "in" and not have.holders(block):
                 need.absent.setdefault(block.of, set()).add(block.part)
+    for shuffle_id in need.absent:
+        shuffle = nodes[shuffle_id]
+        assert isinstance(shuffle, Shuffled)
+        unwritten = unwritten_maps(shuffle_id, shuffle.from_node.num_partitions, have)
+        if unwritten:
+            need.unwritten[shuffle_id] = unwritten
     return need
 
 
@@ -180,8 +211,9 @@ def _continues(node: Node, kept: Container[NodeId]) -> bool:
 
 def _work(pipes: dict[NodeId, Pipe], target: NodeId, partition: int, have: Have) -> Work:
     """What the task for ``partition`` of ``target`` reads and keeps."""
-    work = Work()
-    made: set[BlockId] = set()
+    splits: list[tuple[NodeId, int]] = []
+    reads: list[BlockId] = []
+    makes: dict[BlockId, None] = {}
     stack = [(target, partition)]
     while stack:
         node, index = stack.pop()
@@ -189,20 +221,19 @@ def _work(pipes: dict[NodeId, Pipe], target: NodeId, partition: int, have: Have)
         if pipe.keep:
             block = BlockId("rdd", node, index)
             if have.holders(block):
-                work.reads.append(block)
+                reads.append(block)
                 continue
-            if block in made:
+            if block in makes:
                 continue
-            made.add(block)
-            work.makes.append(block)
+            makes[block] = None
         if pipe.kind == "source":
-            work.splits.append((pipe.head, index))
+            splits.append((pipe.head, index))
         elif pipe.kind == "shuffle":
-            work.reads.append(BlockId("in", pipe.head, index))
+            reads.append(BlockId("in", pipe.head, index))
         else:
             assert pipe.inputs is not None
             stack.extend((pipe.parents[parent], at) for parent, at in pipe.inputs.of(index))
-    return work
+    return Work(tuple(splits), tuple(reads), tuple(makes))
 
 
 def shuffles_of(goal_node: Node) -> set[NodeId]:

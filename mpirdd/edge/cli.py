@@ -62,6 +62,17 @@ def _add_run(commands: _Commands) -> None:
         "--progress", action=BooleanOptionalAction, help="a progress bar (default: on a terminal)"
     )
     parser.add_argument(
+        "--no-ft", action="store_false", dest="recover", help="let the loss of a rank end the run, as MPI does by itself"
+    )
+    parser.add_argument("--task-retries", metavar="N", help="try a failed task again, up to N times (default: 0)")
+    parser.add_argument(
+        "--speculation", action="store_true", default=None,
+        help="run tasks that take far longer than their siblings a second time elsewhere",
+    )
+    parser.add_argument(
+        "--executor-timeout", metavar="SECONDS", help="give up an executor that does not answer for so long (default: 25)"
+    )
+    parser.add_argument(
         "--memory", metavar="SIZE", help="memory budget of a rank, as 512m or 2g (default: from this host's memory)"
     )
     parser.add_argument(
@@ -81,14 +92,16 @@ def _run(options: Namespace) -> int:
     if not program:
         raise UsageError("which program? mpirdd run [-n RANKS] job.py [args ...]")
     given = {"PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level, "PROGRESS": options.progress,
-             "PYSPARK": options.pyspark, "MEMORY": _size(options.memory, "--memory"), "SCRATCH": options.scratch,
-             "MAX_RESULT_BYTES": _size(options.max_result, "--max-result")}
+             "PYSPARK": options.pyspark, "TASK_RETRIES": options.task_retries, "SPECULATION": options.speculation,
+             "EXECUTOR_TIMEOUT_S": options.executor_timeout, "MEMORY": _size(options.memory, "--memory"),
+             "SCRATCH": options.scratch, "MAX_RESULT_BYTES": _size(options.max_result, "--max-result")}
     return launch.run(
         launch.Order(
             program=["-m", *program] if options.is_module else program,
             ranks=options.ranks,
             mpirun=options.mpirun,
             mpi_words=launch.split_words(options.mpi_args),
+            recover=options.recover,
             settings={f"MPIRDD_{key}": _as_text(value) for key, value in given.items() if value is not None},
         )
     )

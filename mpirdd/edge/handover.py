@@ -32,6 +32,9 @@ from types import TracebackType
 STATUS_VARIABLE = "MPIRDD_STATUS_FILE"
 STREAMS_VARIABLE = "MPIRDD_STREAMS"
 _CONNECT_TIMEOUT_S = 10.0
+DRIVER_LOST = 71
+"""The exit code of executors that leave because the driver has died."""
+_RANK_FILE = "rank-"
 
 
 class Handover:
@@ -84,6 +87,16 @@ class Handover:
                 self.driver_pid = struct.unpack("3i", credentials)[0]
                 socket.send_fds(connection, [b"."], [_stdin_to_lend(), 1, 2])
 
+    def ranks(self) -> dict[int, tuple[str, int]]:
+        """Host and process id of the ranks that have started, as far as they see this folder."""
+        ranks = {}
+        for name in os.listdir(self._folder):
+            if name.startswith(_RANK_FILE) and not name.endswith(".part"):
+                with suppress(OSError, ValueError), open(os.path.join(self._folder, name)) as file:
+                    host, pid = file.read().split()
+                    ranks[int(name[len(_RANK_FILE):])] = host, int(pid)
+        return ranks
+
     def exit_code(self) -> int | None:
         """The driver's exit code; None if it never got so far as to tell."""
         try:
@@ -91,6 +104,16 @@ class Handover:
                 return int(file.read())
         except (OSError, ValueError):
             return None
+
+
+def register(status_file: str | None, rank: int) -> None:
+    """On every rank, before MPI starts: let the launcher know the process, where this host sees its folder."""
+    with suppress(OSError):
+        if status_file is not None and os.path.isdir(os.path.dirname(status_file)):
+            path = os.path.join(os.path.dirname(status_file), f"{_RANK_FILE}{rank}")
+            with open(path + ".part", "w") as file:
+                file.write(f"{os.uname().nodename} {os.getpid()}")
+            os.rename(path + ".part", path)
 
 
 def take_streams(environment: MutableMapping[str, str]) -> None:

@@ -15,17 +15,15 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Literal
 
 from mpirdd.edge.allotment import THREAD_VARIABLES, cap_threads, cores
-from mpirdd.edge.handover import Handover, die_with_parent
+from mpirdd.edge.handover import Handover
+from mpirdd.edge.supervise import supervise
 from mpirdd.words.errors import ClusterError, UsageError
 from mpirdd.words.settings import Settings
 
@@ -39,9 +37,6 @@ NO_MPIRUN = (
 )
 NO_MPI4PY = "mpi4py is not installed here, and more than one rank needs it.\n  fix: pip install mpi4py"
 _IDENTIFY_TIMEOUT_S = 20
-_PATIENCE_S = (2.0, 1.5, 1.0)
-"""How long the driver, then mpirun, then the kernel may take to end the run. Less than 5 s in all."""
-
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
@@ -62,15 +57,10 @@ class Order:
     mpirun: str | None = None
     mpi_words: Sequence[str] = ()
     """Given to mpirun as they are, behind our own."""
+    recover: bool = True
+    """Go on without executors that die, where the MPI can."""
     settings: Mapping[str, str] | None = None
     """``MPIRDD_*`` variables for all ranks."""
-
-
-class _StopRequested(BaseException):
-    """A signal told us to end. Raised out of whatever the main thread was waiting in."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
 
 
 def run(order: Order) -> int:
@@ -100,8 +90,10 @@ def run(order: Order) -> int:
         # One seed for all ranks, as Spark has it, so that users' own __hash__ methods agree on them.
         environment = {"PYTHONHASHSEED": "0", **os.environ, **settings, **handover.environment()}
         environment = environment_for(launcher, environment)
-        python = command_for(launcher, ranks, environment, order.mpi_words)
-        return _supervise([*python, "-m", "mpirdd", *order.program], environment, handover)
+        recovers = order.recover and can_recover(launcher)
+        python = command_for(launcher, ranks, environment, order.mpi_words, recover=recovers)
+        return supervise(
+            [*python, "-m", "mpirdd", *order.program], environment, handover, ranks=ranks, recovers=recovers)
 
 
 def default_ranks(environment: Mapping[str, str]) -> int:
@@ -181,13 +173,30 @@ def environment_for(launcher: Launcher, environment: Mapping[str, str]) -> dict[
     return result
 
 
+RECOVERY_WORDS = (
+    "--with-ft", "ulfm",
+    # MPI_Finalize may wait for the dead for ever without it.
+    "--mca", "async_mpi_finalize", "1",
+    # Without "put", which is on by default: a rank that was to fetch a large message by it from one that dies retries
+    # for ever inside MPI (mca_pml_ob1_recv_request_schedule_once). Two of four executors killed in an exchange over TCP:
+    # 11 of 18 runs hung; without "put" none of 14.
+    "--mca", "btl_tcp_flags", "send,inplace,need-ack,need-csum,hetero-rdma",
+)
+
+
+def can_recover(launcher: Launcher) -> bool:
+    """Open MPI has had ULFM built in since version 5."""
+    major = launcher.version.split(".")[0]
+    return launcher.kind == "Open MPI" and major.isdigit() and int(major) >= 5
+
+
 def command_for(
-    launcher: Launcher, ranks: int, environment: Mapping[str, str], extra: Sequence[str] = ()
+    launcher: Launcher, ranks: int, environment: Mapping[str, str], extra: Sequence[str] = (), *, recover: bool = False
 ) -> list[str]:
     """mpirun and its words up to and with the Python interpreter."""
     words: list[str] = []
     if launcher.kind == "Open MPI":
-        words = _open_mpi_words(ranks, environment, extra)
+        words = [*(RECOVERY_WORDS if recover else ()), *_open_mpi_words(ranks, environment, extra)]
     return [launcher.path, *words, *extra, "-n", str(ranks), sys.executable]
 
 
@@ -225,88 +234,6 @@ def _rank_0_is_near(environment: Mapping[str, str], extra: Sequence[str]) -> boo
     named = any(word.startswith("-") and word.lstrip("-").split("=")[0] in hosts for word in extra)
     login_node = "SLURM_JOB_ID" in environment and "SLURMD_NODENAME" not in environment
     return not named and not login_node
-
-
-def _supervise(command: Sequence[str], environment: Mapping[str, str], handover: Handover) -> int:
-    """Run mpirun to its end, or to ours."""
-    child: subprocess.Popen[bytes] | None = None
-    with _stop_signals_raised():
-        try:
-            # A session of its own, so that Ctrl-C on the terminal comes to us alone.
-            child = subprocess.Popen(
-                command,
-                env=environment,
-                stdin=None if handover.driver_is_far else subprocess.DEVNULL,
-                start_new_session=True,
-                preexec_fn=_end_mpirun_with_us,
-            )
-            handover.lend_streams()
-            code = child.wait()
-        except _StopRequested as stop:
-            if child is not None:
-                _end(child, stop.number, handover.driver_pid)
-            return 128 + stop.number
-        except OSError as error:
-            raise ClusterError(f"{command[0]} does not start: {error}") from error
-    told = handover.exit_code()
-    return _ended_early(code) if told is None else told
-
-
-def _ended_early(code: int) -> int:
-    """mpirun has ended, and the driver had not. Never success, whatever mpirun says."""
-    how = f"mpirun was killed by signal {-code}" if code < 0 else f"mpirun ended with exit code {code}"
-    killed = code in (9, 137, 15, 143) or code < 0
-    why = "A rank was probably killed: by kill -9, or for memory." if killed else "A rank probably left early, or crashed."
-    print(
-        f"mpirdd: the run ended before the driver finished: {how}. {why} The lines above may say which one; "
-        "if the run never started, try `mpirdd doctor`.",
-        file=sys.stderr,
-    )
-    return 128 - code if code < 0 else code or 1
-
-
-@contextmanager
-def _stop_signals_raised() -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> None:
-        for each in handled:
-            signal.signal(each, signal.SIG_IGN)  # ending takes at most 5 s: nothing to hurry
-        raise _StopRequested(number)
-
-    handled = [
-        number
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
-    ]
-    before = {number: signal.signal(number, stop) for number in handled}
-    # Ctrl-Z would stop this process, but not the ranks, one of which reads from the terminal.
-    before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _end(child: subprocess.Popen[bytes], number: int, driver_pid: int | None) -> None:
-    """End the run, the driver first: then the program can clean up, and mpirun has no failure to explain."""
-    if driver_pid:
-        try:
-            os.kill(driver_pid, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
-            child.wait(_PATIENCE_S[0])
-            return
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            pass
-    for harder, patience_s in zip((signal.SIGTERM, signal.SIGKILL), _PATIENCE_S[1:], strict=True):
-        child.send_signal(harder)  # after SIGKILL, the ranks go with their parent (``die_with_parent``)
-        try:
-            child.wait(patience_s)
-            return
-        except subprocess.TimeoutExpired:
-            pass
-
-
-def _end_mpirun_with_us() -> None:
-    die_with_parent(signal.SIGTERM)
 
 
 def split_words(text: str) -> list[str]:

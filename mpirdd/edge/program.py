@@ -29,14 +29,15 @@ def main(words: Sequence[str]) -> int:
     """Be this process's rank of a run of ``job.py args`` or ``-m module args``. Returns the exit code."""
     from mpirdd.edge import handover
 
+    status_file = os.environ.pop(handover.STATUS_VARIABLE, None)  # no matter of what the program starts
     if launched_size(os.environ) > 1:
         handover.die_with_parent(signal.SIGKILL)  # or kill -9 of mpirun would leave the ranks behind
+        handover.register(status_file, launched_rank(os.environ))
         cap_threads(os.environ)  # before session, which imports numpy
     from mpirdd.edge import session
 
     if os.environ.get(pyspark.VARIABLE):
         pyspark.enable()
-    status_file = os.environ.pop(handover.STATUS_VARIABLE, None)  # no matter of what the program starts
     try:
         transport = session.transport()
     except ClusterError as problem:  # each rank is alone: one of them says so, and none waits for another
@@ -50,9 +51,11 @@ def main(words: Sequence[str]) -> int:
         session.serve()
         return 0
     handover.take_streams(os.environ)
-    code = run(words)
-    session.finish(code)
-    return handover.report_exit(status_file, code)
+    if status_file is not None:
+        session.on_abrupt_exit(lambda code: handover.report_exit(status_file, code))
+    code = handover.report_exit(status_file, run(words))
+    session.finish(code)  # may take for ever when a rank does not answer any more; the launcher knows all it needs
+    return code
 
 
 def run(words: Sequence[str]) -> int:

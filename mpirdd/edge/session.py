@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -22,8 +23,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import mpirdd
 from mpirdd.edge import reports
 from mpirdd.edge.allotment import budget, cap_threads, check_world, launched_size, ranks_here
+from mpirdd.edge.handover import DRIVER_LOST
 from mpirdd.roles.driver import Driver
-from mpirdd.roles.executor import Executor
+from mpirdd.roles.executor import DriverLost, Executor
 from mpirdd.roles.interrupt import Watch
 from mpirdd.roles.waiting import Waiting
 from mpirdd.storage.codec import encode
@@ -48,6 +50,7 @@ _LAUNCHERS = (
 """How the variables begin that mpirun, srun and the like of all known MPIs set for the processes that they start."""
 
 
+_os_exit = os._exit
 _MOST_RESULT_BYTES, _LEAST_RESULT_BYTES = 1 << 30, 64 << 20
 
 
@@ -177,8 +180,11 @@ class _Process:
         """Be an executor until the driver's program has ended."""
         settings = Settings.read()
         waiting = Waiting(spin_s=settings.spin_s, poll_sleep_s=settings.poll_sleep_s)
-        executor = Executor(self.transport, Watch(self.transport), allotted_bytes=self.allotted_bytes)
+        watch = Watch(self.transport, _leave_lost_run)
+        executor = Executor(self.transport, watch, allotted_bytes=self.allotted_bytes)
         self.serving = True
+        if self.transport.recovers:
+            on_abrupt_exit()
         os.dup2(2, 1)  # what a task's child processes print is not the program's output
         try:
             while not executor.stopped:
@@ -186,12 +192,16 @@ class _Process:
                     waiting.reset()
                 else:
                     waiting.pause(busy=executor.busy())
+        except DriverLost:
+            _leave_lost_run()
         except BaseException:
-            # Not a user's function, those are caught: the others cannot go on without this rank, and must not
-            # wait for it.
+            # Not a user's function, those are caught: the others must not wait for this rank.
+            end = "this rank" if self.transport.recovers else "all ranks"
             sys.stderr.write(f"mpirdd: the executor on rank {self.transport.rank} ({self.transport.host}) failed:\n"
-                             f"{traceback.format_exc()}mpirdd: ending all ranks\n")
+                             f"{traceback.format_exc()}mpirdd: ending {end}\n")
             sys.stderr.flush()
+            if self.transport.recovers:
+                os.kill(os.getpid(), signal.SIGKILL)
             self._abort()
         self.finished = True
 
@@ -300,6 +310,24 @@ def _leave_process() -> NoReturn:
 
     ctypes.CDLL(None).exit(0)
     raise AssertionError("exit came back")
+
+
+def _leave_lost_run() -> None:
+    """The driver has died: whoever started the run says so."""
+    _os_exit(DRIVER_LOST)
+
+
+def on_abrupt_exit(told: Callable[[int], object] = lambda code: None) -> None:
+    """Let ``os._exit(code)`` call ``told`` with the code, then kill this rank: the MPI notices only those that a signal ends."""
+    rank = os.getpid()
+
+    def leave(status: int) -> NoReturn:
+        if os.getpid() == rank:  # not in a process that the program has forked
+            told(status)
+            os.kill(rank, signal.SIGKILL)
+        _os_exit(status)
+
+    os._exit = leave
 
 
 def _stepper(executor: Executor) -> Callable[[bool], None]:

@@ -11,10 +11,13 @@ only what is new, and tells them to forget what no handle refers to any more.
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from threading import Lock
@@ -26,18 +29,23 @@ from mpirdd.decisions.lineage import Narrow, Node, Shuffled, Source, walk
 from mpirdd.decisions.plan import shuffles_of
 from mpirdd.decisions.scheduler import Scheduler
 from mpirdd.roles.current import collecting_broadcasts
+from mpirdd.roles.heartbeats import Heartbeats
 from mpirdd.roles.history import History
 from mpirdd.roles.memories import MemoryOfRanks
 from mpirdd.roles.progress import Progress
 from mpirdd.storage.codec import decode, encode, pickle_function
+from mpirdd.together.broadcast import BroadcastSender
 from mpirdd.words import messages
-from mpirdd.words.errors import Failure, JobCancelled, ResultTooLarge, TaskError, UsageError
+from mpirdd.words.errors import ClusterError, Failure, JobCancelled, ResultTooLarge, TaskError
 from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
 from mpirdd.words.settings import MIB, Settings
 from mpirdd.words.stage import ClosureId, Level
 from mpirdd.words.transport import Frames, Transport
 
 _log = logging.getLogger("mpirdd")
+_SETTLE_S = 10.0
+"""Broadcast values that are on their way get this long to arrive when the Context stops: an executor that leaves with the
+program must not leave another one behind that is still sending to it."""
 _UNSET = object()
 _EXCHANGE_PART = 16
 """The two buffers of an exchange take at most two of these parts of the smallest budget (but 1 MiB each in any case)."""
@@ -95,26 +103,35 @@ class Driver:
         self.history = History()
         self._transport = transport
         self._pause, self._resume = pause, resume
-        self._scheduler = Scheduler(range(1, transport.size))
+        self._scheduler = Scheduler(
+            range(1, transport.size), task_retries=settings.task_retries, speculation=settings.speculation)
+        self._scheduler.hosts = self.hosts
+        self._pids: dict[Rank, int] = {}
+        self._ticks: dict[Rank, int] = {}
+        self._lost: dict[Rank, str] = {}
+        self._heartbeats = Heartbeats(
+            self._scheduler.executors, ping_s=settings.ping_s, timeout_s=settings.executor_timeout_s, now=monotonic())
         self._jobs: dict[JobId, _Job] = {}
         self._job_ids = count(1)
         self._levels: dict[NodeId, Level] = {}
         self._pickled: dict[ClosureId, bytes] = {}
         self._uses: dict[ClosureId, set[int]] = {}
-        self._broadcasts: dict[int, Frames] = {}
+        self._broadcasts = BroadcastSender(
+            self._send, host=transport.host, hosts=self.hosts, shared_bytes=settings.broadcast_bytes)
+        self._unreferenced_broadcasts: deque[int] = deque()
         self._sent: dict[Rank, set[ClosureId | StageId]] = {rank: set() for rank in self._scheduler.executors}
-        self._sent_broadcasts: dict[Rank, set[int]] = {rank: set() for rank in self._scheduler.executors}
         self._barriers: dict[StageId, dict[int, tuple[Rank, str]]] = {}
         self._attempts = 0
         self._take_updates: Callable[[dict[int, Any]], None] = lambda updates: None
         self._counted: set[tuple[NodeId, int]] = set()
         self._unreferenced: deque[NodeId] = deque()
+        self._regrouped: deque[int] = deque()
         self._lock = Lock()
         self._progress = Progress(settings.progress)
         self._sees_folder: list[bool] = []
         for rank in self._scheduler.executors:
             self._send(rank, messages.Start(settings, folder, tuple(sys.argv)))
-        while len(self.hosts) < len(self._scheduler.executors):
+        while not self._pids.keys() >= set(self._scheduler.executors):
             if not self._turn():
                 self._pause(self._transport.in_flight())
 
@@ -176,6 +193,9 @@ class Driver:
             raise job.error
         if job.cancelled:
             raise JobCancelled(f"{label} was cancelled")
+        if job.failure is not None and not self._scheduler.executors:
+            raise ClusterError(
+                f"{label}: all executors are lost, so nothing can run any more. The lines above say which, and why.")
         if job.failure is not None:
             exception = _exception(job.failure)
             if isinstance(exception, ResultTooLarge):
@@ -191,19 +211,38 @@ class Driver:
                     job.cancelled = job.ended = True
                     self._act(self._scheduler.handle(events.JobCancelled(job_id)))
 
-    def broadcast(self, broadcast: int, value: Any) -> None:
-        """Keep ``value`` for tasks; it goes to an executor before the first task there that uses it."""
-        self._broadcasts[broadcast] = encode(value, by_value=True)
+    def broadcast(self, broadcast: int, value: Any) -> Any:
+        """Keep ``value`` for tasks; it goes to the executors before the first task that uses it runs there.
 
-    def drop_broadcast(self, broadcast: int, *, destroy: bool) -> None:
-        """Drop the executors' copies; unless destroyed, they are sent again when used."""
+        Returns:
+            The value: for large arrays a read-only view of shared memory, else ``value`` itself.
+        """
+        with collecting_broadcasts() as inner:
+            frames = encode(value, by_value=True)
         with self._lock:
-            if destroy:
-                self._broadcasts.pop(broadcast, None)
-            for rank, sent in self._sent_broadcasts.items():
-                if broadcast in sent:
-                    sent.discard(broadcast)
-                    self._send(rank, messages.Drop(broadcasts=(broadcast,)))
+            self._forget_unreferenced_broadcasts()
+            shared = self._broadcasts.add(broadcast, frames, inner)
+        return value if shared is None else shared
+
+    def drop_broadcast(self, broadcast: int, *, destroy: bool, wait: bool) -> None:
+        """Drop the executors' copies once no task uses them; unless destroyed, they are sent again when used.
+
+        ``wait`` returns when that is done.
+        """
+        with self._lock:
+            dropped = self._broadcasts.drop(broadcast, destroy=destroy)
+            while not dropped and self._turn():  # executors may have told that they have it
+                dropped = self._broadcasts.drop(broadcast, destroy=destroy)
+        while wait and not dropped:
+            self._pause(self._transport.in_flight())
+            with self._lock:
+                self._turn()
+                dropped = self._broadcasts.drop(broadcast, destroy=destroy)
+
+    def unreferenced_broadcast(self, broadcast: int) -> None:
+        """The program has let go of the variable; it goes once no function of an RDD uses it. May be called from anywhere,
+        at any time."""
+        self._unreferenced_broadcasts.append(broadcast)
 
     def on_every_executor(self, function: Callable[[], Any]) -> None:
         """Run ``function`` once on each executor, before any task of a later job. What it raises is printed there."""
@@ -216,14 +255,14 @@ class Driver:
         self._take_updates = take
 
     def keep(self, node: NodeId, copies: int = 1, level: Level = Level()) -> None:  # noqa: B008  (a frozen value)
-        """Keep the node's partitions where they are computed from now on."""
+        """Keep the node's partitions where they are computed from now on, and copies of them on other executors."""
         self._levels[node] = level
-        self._scheduler.kept.add(node)
+        self._scheduler.kept[node] = copies
 
     def unkeep(self, node: NodeId) -> None:
         """Drop the node's kept partitions."""
         with self._lock:
-            self._scheduler.kept.discard(node)
+            self._scheduler.kept.pop(node, None)
             self._scheduler.have.forget_kept(node)
             self._levels.pop(node, None)
             self.memory.forget(node)
@@ -253,21 +292,35 @@ class Driver:
 
     def stop(self) -> None:
         """Let the executors forget this Context; they wait for another one."""
+        deadline = monotonic() + _SETTLE_S
+        while not self._broadcasts.settled and monotonic() < deadline:
+            with self._lock:
+                worked = self._turn()
+            if not worked:
+                self._pause(self._transport.in_flight())
         with self._lock:
             self._broadcast(messages.Reset())
+            self._broadcasts.clear()
             self._progress.close()
 
     # --- the loop -------------------------------------------------------------------------------------------------
 
     def _turn(self) -> bool:
-        """Handle one message if there is one."""
+        """Handle one message if there is one; else see who is lost."""
         received = self._transport.poll()
-        if received is None:
-            return False
-        self._receive(*received)
-        return True
+        if received is not None:
+            self._receive(*received)
+            return True
+        for rank in self._transport.lost():
+            self._lose(rank, "it died")
+        if self._heartbeats.due(now := monotonic()):
+            self._look_after_executors(now)
+        return False
 
     def _receive(self, sender: Rank, frames: Frames) -> None:
+        if sender in self._lost:
+            return  # it was given up, and is alive after all
+        self._heartbeats.heard(sender, monotonic())
         message = decode(frames)
         if isinstance(message, messages.Report):
             sizes = {block: size for block, size in message.sizes.items() if block.of in self._levels}
@@ -289,10 +342,17 @@ class Driver:
             self._take_gone(sender, message.blocks)
         elif isinstance(message, messages.AtBarrier):
             self._meet(sender, message)
+        elif isinstance(message, messages.Alive):
+            if message.stage is not None:
+                self._act(self._scheduler.handle(
+                    events.TaskRunning(sender, message.stage, message.partition, message.seconds)))
+        elif isinstance(message, messages.BroadcastArrived | messages.BroadcastRefused):
+            self._broadcasts.receive(sender, message)
         elif isinstance(message, messages.Printed):
             self._progress.write("".join(f"[rank {sender}] {line}\n" for line in message.lines))
         elif isinstance(message, messages.Started):
             self.hosts[sender] = message.host
+            self._pids[sender] = message.pid
             self.memory.limit_bytes[sender] = message.memory_bytes
             self._sees_folder.append(message.sees_folder)
 
@@ -338,7 +398,97 @@ class Driver:
             for rank, _ in there.values():
                 self._send(rank, messages.BarrierPassed(message.stage, said))
 
+    # --- losses -----------------------------------------------------------------------------------------------------
+
+    def _look_after_executors(self, now: float) -> None:
+        to_ping, late, silent = self._heartbeats.look(now)
+        for rank in to_ping:
+            self._send(rank, messages.Ping())
+        for rank in late + silent:
+            if self.hosts.get(rank) == self._transport.host:
+                ticks, before = _cpu_ticks(self._pids[rank]), self._ticks.get(rank)
+                if ticks is None:
+                    self._give_up(rank, "its process has ended")
+                elif before is not None and ticks > before:
+                    self._heartbeats.heard(rank, now)  # in a long call of C code, say, that does not let it answer
+                self._ticks[rank] = ticks or 0
+        for rank in [rank for rank in silent if self._heartbeats.is_silent(rank)]:
+            self._end_process(rank)
+            self._give_up(rank, f"it did not answer for {self.settings.executor_timeout_s:g} s")
+
+    def _end_process(self, rank: Rank) -> None:
+        """So that nothing of it is left, should it wake up again."""
+        pid, host = self._pids.get(rank), self.hosts.get(rank)
+        if pid is None:
+            return
+        if host == self._transport.host:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+            return
+        for other in self._scheduler.executors:
+            if other != rank and self.hosts[other] == host:
+                self._send(other, messages.EndProcess(pid))
+                return
+
+    def _give_up(self, rank: Rank, why: str) -> None:
+        if not self._transport.recovers:
+            raise ClusterError(
+                f"rank {rank} (host {self.hosts.get(rank, 'unknown')}) is lost: {why}. This MPI cannot go on without it; "
+                "with Open MPI 5 or newer, `mpirdd run` survives that")
+        self._transport.declare_lost(rank)
+        self._transport.lost()
+        self._lose(rank, why)
+
+    def _lose(self, rank: Rank, why: str) -> None:
+        """The others go on without it."""
+        if rank in self._lost:
+            return
+        self._lost[rank] = why
+        self._heartbeats.forget(rank)
+        self._sent.pop(rank, None)
+        self._broadcasts.executor_lost(rank)
+        self.memory.lose(rank)
+        for there in self._barriers.values():
+            for partition in [partition for partition, (waiting, _) in there.items() if waiting == rank]:
+                del there[partition]
+        self._act(self._scheduler.handle(events.ExecutorLost(rank)))
+
+    def _regroup(self, command: events.Regroup) -> None:
+        for rank in command.executors:
+            self._send(rank, messages.Regroup(command.epoch, command.executors, tuple(self._lost)))
+        self._regrouped.append(command.epoch)
+
+    def _say_lost(self, command: events.Recovering) -> None:
+        names = {"rdd": "cached partition", "map": "map output", "in": "shuffled partition"}
+        gone = [_count(number, names[kind]) for kind, number in command.blocks.items() if number]
+        gone += [_count(command.tasks, "task")] if command.tasks else []
+        left = len(self._scheduler.executors)
+        self._warn(
+            f"lost the executor on rank {command.lost} (host {self.hosts.get(command.lost, 'unknown')}): "
+            f"{self._lost[command.lost]}. "
+            f"{'Making again what is needed of ' + ', '.join(gone) if gone else 'It had nothing that is needed'}; "
+            f"{_count(left, 'executor')} left.")
+
+    def _say_slow(self, command: events.TaskSlow) -> None:
+        second = f"; running it a second time on rank {command.speculated}" if command.speculated is not None else ""
+        self._warn(
+            f"task {command.partition} of {command.label} has been running for {command.seconds:.1f} s on rank "
+            f"{command.executor} (host {self.hosts[command.executor]}), where its siblings took "
+            f"{command.usual_seconds:.1f} s{second}")
+
+    def _warn(self, text: str) -> None:
+        self._progress.write(f"mpirdd: {text}\n")
+
+    # --- acting on commands -----------------------------------------------------------------------------------------
+
     def _act(self, commands: list[events.Command]) -> None:
+        self._act_in_order(commands)
+        while self._regrouped:
+            # Nobody waits for anybody: messages of the new epoch wait for whoever has not read of it yet. But they come
+            # behind the other commands of the loss: a drop that came late would take what is made anew.
+            self._act_in_order(self._scheduler.handle(events.Regrouped(self._regrouped.popleft())))
+
+    def _act_in_order(self, commands: list[events.Command]) -> None:
         for command in commands:
             if isinstance(command, events.StartTasks):
                 self._start_tasks(command)
@@ -346,11 +496,19 @@ class Driver:
                 self._start_exchange(command)
             elif isinstance(command, events.CancelStage):
                 self._send(command.executor, messages.CancelStage(command.stage))
+            elif isinstance(command, events.CancelTask):
+                self._send(command.executor, messages.CancelTask(command.stage, command.partition))
+            elif isinstance(command, events.Regroup):
+                self._regroup(command)
+            elif isinstance(command, events.Recovering):
+                self._say_lost(command)
+            elif isinstance(command, events.TaskSlow):
+                self._say_slow(command)
             elif isinstance(command, events.DropBlocks):
                 self._send(command.executor, messages.Drop(blocks=command.blocks))
             elif isinstance(command, events.CloseStage):
                 self._close_stage(command.stage)
-            elif command.job in self._jobs:
+            elif isinstance(command, events.JobEnded) and command.job in self._jobs:
                 job = self._jobs[command.job]
                 job.failure, job.ended = command.failure, True
 
@@ -360,7 +518,7 @@ class Driver:
         wanting = self._scheduler.jobs_wanting(stage.output)
         self.history.tasks_started(
             stage.id, stage.label, self._scheduler.tasks_of(stage.id), len(command.tasks), wanting)
-        self._send_broadcasts(command)
+        broadcasts = self._provide_broadcasts(command)
         new = [closure for closure in dict.fromkeys(stage.closures()) if closure not in sent]
         if new:
             self._send(command.executor, messages.Closures(tuple((c, self._pickled[c]) for c in new)))
@@ -368,7 +526,7 @@ class Driver:
         if stage.id not in sent:
             properties = self._jobs[wanting[0]].request.properties if wanting else {}
             levels = {node: self._levels[node] for node, pipe in stage.pipes.items() if pipe.keep and node in self._levels}
-            self._send(command.executor, messages.OpenStage(stage, properties, levels))
+            self._send(command.executor, messages.OpenStage(stage, properties, broadcasts, levels))
             sent.add(stage.id)
         splits = {}
         for task in command.tasks:
@@ -381,17 +539,13 @@ class Driver:
         self._attempts += len(command.tasks)
         self._transport.send(command.executor, encode(message, by_value=True))
 
-    def _send_broadcasts(self, command: events.StartTasks) -> None:
-        """Send what the stage's functions use and the executor does not have."""
+    def _provide_broadcasts(self, command: events.StartTasks) -> dict[int, int]:
+        """Send what the stage's functions use and the executor does not have; gives the copies to wait for."""
         if not self._uses:
-            return
-        sent = self._sent_broadcasts[command.executor]
-        for closure in command.stage.closures():
-            for broadcast in self._uses.get(closure, _NONE) - sent:
-                if broadcast not in self._broadcasts:
-                    raise UsageError(f"{command.stage.label} uses a broadcast variable that was destroyed")
-                self._send(command.executor, messages.Broadcast(broadcast, self._broadcasts[broadcast]))
-                sent.add(broadcast)
+            return {}
+        stage = command.stage
+        used = set().union(*[self._uses.get(closure, _NONE) for closure in stage.closures()])
+        return self._broadcasts.provide(used, stage.id, command.executor)
 
     def _start_exchange(self, command: events.StartExchange) -> None:
         buffer_bytes = min(self.settings.exchange_bytes, self.memory.least_bytes() // _EXCHANGE_PART)
@@ -405,6 +559,7 @@ class Driver:
     def _close_stage(self, stage: StageId) -> None:
         self._barriers.pop(stage, None)
         self.history.stage_closed(stage)
+        self._broadcasts.stage_closed(stage)
         for rank, sent in self._sent.items():
             if stage in sent:
                 sent.discard(stage)
@@ -445,8 +600,17 @@ class Driver:
 
     def _forget_unreferenced(self) -> None:
         nodes = [self._unreferenced.popleft() for _ in range(len(self._unreferenced))]
-        if not nodes:
-            return
+        if nodes:
+            self._forget_nodes(nodes)
+        self._forget_unreferenced_broadcasts()
+
+    def _forget_unreferenced_broadcasts(self) -> None:
+        if self._unreferenced_broadcasts:
+            waiting = self._unreferenced_broadcasts
+            gone = {waiting.popleft() for _ in range(len(waiting))}
+            waiting.extend(self._broadcasts.drop_unused(gone, set().union(*self._uses.values())))
+
+    def _forget_nodes(self, nodes: list[NodeId]) -> None:
         if self._counted:
             gone = set(nodes)
             self._counted = {counted for counted in self._counted if counted[0] not in gone}
@@ -471,6 +635,20 @@ class Driver:
 
     def _send(self, rank: Rank, message: Any) -> None:
         self._transport.send(rank, encode(message))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
+
+
+def _cpu_ticks(pid: int) -> int | None:
+    """How long a process of this host has used a core, in the kernel's ticks; None if it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in ("Z", "X") else int(fields[11]) + int(fields[12])
 
 
 def _exception(failure: Failure) -> BaseException | None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -26,19 +28,24 @@ from mpirdd.storage.codec import decode, encode, inside
 from mpirdd.storage.memory import Memory, resident_bytes, reuse_freed_memory
 from mpirdd.storage.scratch import Scratch
 from mpirdd.storage.workspace import Workspace
+from mpirdd.together.broadcast import BroadcastReceiver
 from mpirdd.together.exchange import Parcel, exchange
 from mpirdd.words import messages
 from mpirdd.words.errors import ClusterError, Failure, InternalError, ResultTooLarge, UsageError
 from mpirdd.words.ids import BlockId, NodeId, Rank, StageId
 from mpirdd.words.settings import Settings
 from mpirdd.words.stage import ClosureId
-from mpirdd.words.transport import Frames, Transport
+from mpirdd.words.transport import EpochOver, Frames, Transport
 
 _DRIVER: Rank = 0
 _EMPTY = -1
 """The source of a parcel that only says that its block is empty."""
 _BUDGET_BYTES = 1 << 30
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class DriverLost(Exception):
+    """The driver has died, and the run with it."""
 
 
 class Executor:
@@ -56,8 +63,7 @@ class Executor:
         self._store = BlockStore(Memory(allotted_bytes), self._scratch)
         self._workspace = Workspace(self._store.memory, self._scratch)
         self._stages: dict[StageId, messages.OpenStage] = {}
-        self._broadcasts: dict[int, Any] = {}
-        self._undecoded: dict[int, Frames] = {}
+        self._broadcasts = BroadcastReceiver(transport.rank, self._send, lambda nbytes: self._store.memory.reserve(nbytes))
         self._closures: dict[ClosureId, Callable[..., Any]] = {}
         self._tasks: deque[_Task] = deque()
         self._waiting_messages: deque[tuple[int, Frames]] = deque()
@@ -72,12 +78,16 @@ class Executor:
         self._handlers: dict[type, Callable[[Any], None]] = {
             messages.Start: self._start,
             messages.Closures: self._keep_closures,
-            messages.Broadcast: self._keep_broadcast,
+            **self._broadcasts.handlers,
             messages.Prepare: self._prepare,
             messages.OpenStage: self._open_stage,
             messages.RunTasks: self._queue_tasks,
+            messages.CancelTask: self._cancel_task,
             messages.CancelStage: self._cancel_stage,
             messages.Exchange: self._queue_exchange,
+            messages.Regroup: self._regroup,
+            messages.Ping: self._answer,
+            messages.EndProcess: self._end_process,
             messages.Drop: self._drop,
             messages.Reset: self._reset,
             messages.Stop: self._stop,
@@ -88,7 +98,11 @@ class Executor:
         return self._round > 0 or self._transport.in_flight()
 
     def step(self) -> bool:
-        """Do one thing; False when there is nothing to do but wait."""
+        """Do one thing; False when there is nothing to do but wait.
+
+        Raises:
+            DriverLost: nobody will ever ask for anything again.
+        """
         received = self._waiting_messages.popleft() if self._waiting_messages else self._interrupts.poll()
         if received is not None:
             message = decode(received[1])
@@ -99,9 +113,14 @@ class Executor:
             return True
         if self._exchanges:
             return self._move_exchange()
-        if self._tasks:
-            self._run_next_task()
+        task = self._next_task()
+        if task is not None:
+            self._run_task(task)
             return True
+        if _DRIVER in self._transport.lost():
+            raise DriverLost
+        if self._done:
+            self._report()
         return False
 
     # --- messages from the driver ---------------------------------------------------------------------------------
@@ -113,7 +132,7 @@ class Executor:
         sees_folder = os.path.isdir(message.folder)
         if sees_folder and message.folder not in sys.path:
             sys.path.insert(0, message.folder)
-        self._tell(messages.Started(self._transport.host, sees_folder, self._store.memory.limit_bytes))
+        self._tell(messages.Started(self._transport.host, sees_folder, os.getpid(), self._store.memory.limit_bytes))
 
     def _set_up_storage(self) -> None:
         """Make an empty store in the budget that the settings give. Only a process of its own watches its resident size:
@@ -137,9 +156,6 @@ class Executor:
             except Exception as error:  # a module that is not installed here, say: tell it when a task needs it
                 self._closures[closure] = _Unloadable(f"{type(error).__name__}: {error}")
 
-    def _keep_broadcast(self, message: messages.Broadcast) -> None:
-        self._undecoded[message.id] = message.frames
-
     def _prepare(self, message: messages.Prepare) -> None:
         try:
             with self._lines:
@@ -154,6 +170,11 @@ class Executor:
     def _queue_tasks(self, message: messages.RunTasks) -> None:
         for attempt, partition in enumerate(message.partitions, message.first_attempt):
             self._tasks.append(_Task(message.stage, partition, attempt, message.barrier, message.splits))
+
+    def _cancel_task(self, message: messages.CancelTask) -> None:
+        wanted = [task for task in self._tasks if (task.stage, task.partition) != (message.stage, message.partition)]
+        self._tasks.clear()
+        self._tasks.extend(wanted)
 
     def _cancel_stage(self, message: messages.CancelStage) -> None:
         kept = [task for task in self._tasks if task.stage != message.stage]
@@ -176,16 +197,13 @@ class Executor:
             self._closures.pop(closure, None)
         for stage in message.stages:
             self._stages.pop(stage, None)
-        for broadcast in message.broadcasts:
-            self._broadcasts.pop(broadcast, None)
-            self._undecoded.pop(broadcast, None)
+        self._broadcasts.drop(message.broadcasts)
 
     def _reset(self, message: messages.Reset) -> None:
         self._clear_storage()
         self._stages.clear()
         self._closures.clear()
         self._broadcasts.clear()
-        self._undecoded.clear()
         self._tasks.clear()
         self._done.clear()
 
@@ -193,20 +211,35 @@ class Executor:
         self._clear_storage()
         self.stopped = True
 
+    def _answer(self, message: messages.Ping) -> None:
+        self._tell(messages.Alive(None, 0, 0.0))
+
+    def _end_process(self, message: messages.EndProcess) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(message.pid, signal.SIGKILL)
+
     # --- tasks ----------------------------------------------------------------------------------------------------
 
-    def _run_next_task(self) -> None:
-        stage_id, partition, attempt, barrier, splits = self._tasks.popleft()
+    def _next_task(self) -> _Task | None:
+        """The first one whose broadcast variables are here."""
+        for place, task in enumerate(self._tasks):
+            if self._broadcasts.has(self._stages[task.stage].broadcasts.values()):
+                del self._tasks[place]
+                return task
+        return None
+
+    def _run_task(self, started: _Task) -> None:
+        stage_id, partition, attempt, barrier, splits = started
         opened = self._stages[stage_id]
         stage = opened.stage
-        task = CurrentTask(stage_id, partition, attempt, opened.properties, None, barrier, self._broadcast_value,
-                           workspace=self._workspace)
+        broadcast = partial(self._broadcast_value, opened.broadcasts)
+        task = CurrentTask(stage_id, partition, attempt, opened.properties, None, barrier, broadcast, workspace=self._workspace)
         began = perf_counter()
         if barrier:
             task.barrier = partial(self._wait_at_barrier, stage_id, partition, len(barrier))
         try:
             with self._lines, task:
-                self._interrupts.begin(stage_id)
+                self._interrupts.begin(stage_id, partition)
                 try:
                     outcome = run_task(stage, partition, store=self._store, closures=self._closures, splits=splits,
                                        workspace=task.workspace, levels=opened.levels)
@@ -218,6 +251,8 @@ class Executor:
                     self._store.end_task()
             seconds = perf_counter() - began
             self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), seconds, result, updates))
+        except DriverLost:
+            raise
         except Interrupted:  # the driver does not wait for it any more
             self._store.memory.recount()
         except BlocksMissing as missing:
@@ -250,20 +285,32 @@ class Executor:
         while True:
             received = self._interrupts.poll()
             if received is None:
+                if _DRIVER in self._transport.lost():
+                    raise DriverLost
                 waiting.pause()
                 continue
             answer = decode(received[1])
+            if isinstance(answer, messages.Ping):
+                self._answer(answer)
+                continue
             if isinstance(answer, messages.BarrierPassed) and answer.stage == stage:
                 return answer.said
+            if type(answer) in self._broadcasts.handlers:  # other tasks may wait for this rank to pass it on
+                self._handlers[type(answer)](answer)
+                continue
             self._waiting_messages.append(received)
-            if isinstance(answer, messages.CancelStage) and answer.stage == stage:
+            cancelled = isinstance(answer, messages.CancelStage) and answer.stage == stage
+            if cancelled or answer == messages.CancelTask(stage, partition):
                 raise Interrupted
 
-    def _broadcast_value(self, broadcast: int) -> Any:
-        """Decoded when a task first asks, then shared by all tasks here."""
-        if broadcast in self._undecoded:
-            self._broadcasts[broadcast] = decode(self._undecoded.pop(broadcast))
-        return self._broadcasts[broadcast]
+    def _broadcast_value(self, copies: dict[int, int], broadcast: int) -> Any:
+        """``copies``: of the broadcast variables that the stage uses."""
+        if broadcast not in copies:
+            raise UsageError(
+                f"broadcast variable {broadcast} has been destroyed; or it came here with the data, where only functions "
+                "bring their variables along"
+            )
+        return self._broadcasts.value(copies[broadcast])
 
     def _report(self) -> None:
         """Send what has gathered: lines first, so that a task's output comes before its result."""
@@ -297,7 +344,26 @@ class Executor:
             self._exchange, self._round = None, 0
             self._exchanges.popleft()
             return True
+        except EpochOver:
+            self._leave_exchanges()  # the driver learns of the loss as well, and will tell how to go on
+            return True
         return self._round != before
+
+    def _leave_exchanges(self) -> None:
+        if not self._transport.recovers:
+            raise ClusterError("another rank is lost in the middle of an exchange, and this MPI cannot go on without it")
+        if self._exchange is not None:
+            self._exchange.close()
+        self._exchange, self._round = None, 0
+        self._exchanges.clear()
+        self._store.abandon_arrivals()
+
+    def _regroup(self, message: messages.Regroup) -> None:
+        for rank in message.lost:
+            self._transport.declare_lost(rank)
+        if self._exchanges:
+            self._leave_exchanges()
+        self._transport.regroup(message.epoch, message.members)
 
     def _run_exchange(
         self, message: messages.Exchange, parcels: dict[Rank, list[Parcel]] | None
@@ -349,7 +415,10 @@ class Executor:
             self._store.arrive(parcel.block, parcel.source, parcel.frames)  # type: ignore[arg-type]  # ours, or in memory
 
     def _tell(self, message: Any) -> None:
-        self._transport.send(_DRIVER, encode(message))
+        self._send(_DRIVER, message)
+
+    def _send(self, rank: Rank, message: Any) -> None:
+        self._transport.send(rank, encode(message))
 
 
 class _Task(NamedTuple):

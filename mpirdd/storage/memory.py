@@ -69,6 +69,8 @@ class Memory:
         self.kept_bytes = 0
         """The part of ``held_bytes`` that kept partitions take."""
         self.working_bytes = 0
+        self.reserved_bytes = 0
+        """What stays until it is dropped: broadcast values."""
         self.evictions = 0
         self._holdings: dict[Holding, None] = {}  # least recently used first
         self._resident = resident
@@ -77,7 +79,7 @@ class Memory:
 
     @property
     def used_bytes(self) -> int:
-        return self.held_bytes + self.working_bytes
+        return self.held_bytes + self.working_bytes + self.reserved_bytes
 
     def hold(self, holding: Holding, nbytes: int) -> bool:
         """Count ``nbytes`` more for ``holding``, which becomes the most recently used. False: there is no room, and they
@@ -122,6 +124,13 @@ class Memory:
                 self._make_room(nbytes, None)
         self.working_bytes += nbytes
 
+    def reserve(self, nbytes: int) -> None:
+        """Count what cannot leave memory, evicting what can; below 0, count it no more."""
+        if nbytes > 0:
+            with suppress(ScratchError):
+                self._make_room(nbytes, None)
+        self.reserved_bytes += nbytes
+
     def release(self, nbytes: int) -> None:
         self.working_bytes -= nbytes
 
@@ -132,7 +141,7 @@ class Memory:
         self.working_bytes = 0
 
     def _make_room(self, nbytes: int, asking: Holding | None) -> bool:
-        over = self.held_bytes + self.working_bytes + nbytes - self.limit_bytes
+        over = self.used_bytes + nbytes - self.limit_bytes
         if over > 0:
             if asking is not None and asking.kept and over > self._evictable_bytes(asking):
                 return False  # and do not evict for nothing

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mpirdd.words.ids import BlockId, Rank
-from mpirdd.words.transport import Buffer, Frames, Group
+from mpirdd.words.transport import Buffer, Frames, Group, Pending
 
 _HEADER = struct.Struct("<4sqqqI")
 _KINDS = {"rdd": b"rdd ", "map": b"map ", "in": b"in  "}
@@ -115,9 +115,7 @@ def _rounds(
         for stream, count in zip(streams, send_counts, strict=True):
             stream.take(send[at : at + count])
             at += count
-        pending = group.alltoallv(send, send_counts, receive, receive_counts)
-        while not pending.test():
-            yield number + 1
+        yield from _finish([group.alltoallv(send, send_counts, receive, receive_counts)], number + 1)
         at = 0
         for assembler, count in zip(assemblers, receive_counts, strict=True):
             assembler.feed(receive[at : at + count])
@@ -131,10 +129,20 @@ def _agree(group: Group, sizes: list[int], longest: int) -> Generator[int, None,
         return [0], [longest]
     incoming, longest_of = [0] * count, [0] * count
     pendings = [group.alltoall(sizes, incoming), group.alltoall([longest] * count, longest_of)]
-    for pending in pendings:
-        while not pending.test():
-            yield 0
+    yield from _finish(pendings, 0)
     return incoming, longest_of
+
+
+def _finish(pendings: Sequence[Pending], number: int) -> Generator[int, None, None]:
+    """Until they are done; when the exchange is left in the middle, or the epoch is over, what is under way is given up."""
+    try:
+        for pending in pendings:
+            while not pending.test():
+                yield number
+    except BaseException:
+        for pending in pendings:
+            pending.leave()
+        raise
 
 
 class _Stream:

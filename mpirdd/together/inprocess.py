@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from mpirdd.words.transport import Frames, Pending
+from mpirdd.words.transport import EpochOver, Frames, Pending
 
 _Fill = Callable[[list[bytes]], None]
 """Takes the pieces for this member, in the members' order."""
@@ -23,13 +23,19 @@ class Network:
     size: int
     host: str = "localhost"
     mailboxes: list[deque[tuple[int, Frames]]] = field(default_factory=list)
-    collectives: dict[int, _Collective] = field(default_factory=dict)
+    collectives: dict[tuple[int, int], _Collective] = field(default_factory=dict)
+    """By epoch and number."""
+    dead: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.mailboxes = [deque() for _ in range(self.size)]
 
     def end(self, rank: int) -> InProcessTransport:
         return InProcessTransport(self, rank)
+
+    def kill(self, rank: int) -> None:
+        """What kill -9 does to a rank: its end is not used any more, and the others notice."""
+        self.dead.append(rank)
 
 
 class InProcessTransport:
@@ -38,20 +44,42 @@ class InProcessTransport:
     def __init__(self, network: Network, rank: int) -> None:
         self._network = network
         self.rank, self.size, self.host = rank, network.size, network.host
-        self._group = InProcessGroup(network, rank - 1) if rank else None
+        self._group = InProcessGroup(network, rank, range(1, network.size), 0) if rank else None
+        self._gone: set[int] = set()
+        self._newly_gone: list[int] = []
+        self.recovers = True
 
     def send(self, to: int, frames: Frames) -> None:
-        self._network.mailboxes[to].append((self.rank, [bytearray(frame) for frame in frames]))
+        if to not in self._gone:
+            self._network.mailboxes[to].append((self.rank, [bytearray(frame) for frame in frames]))
 
     def poll(self) -> tuple[int, Frames] | None:
+        for rank in self._network.dead:
+            self.declare_lost(rank)
         mailbox = self._network.mailboxes[self.rank]
-        return mailbox.popleft() if mailbox else None
+        while mailbox:
+            sender, frames = mailbox.popleft()
+            if sender not in self._gone:
+                return sender, frames
+        return None
+
+    def lost(self) -> list[int]:
+        lost, self._newly_gone = self._newly_gone, []
+        return lost
+
+    def declare_lost(self, rank: int) -> None:
+        if rank not in self._gone:
+            self._gone.add(rank)
+            self._newly_gone.append(rank)
 
     def in_flight(self) -> bool:
         return False
 
     def group(self) -> InProcessGroup | None:
         return self._group
+
+    def regroup(self, epoch: int, members: Sequence[int]) -> None:
+        self._group = InProcessGroup(self._network, self.rank, members, epoch)
 
     def close(self) -> None:
         self._network.mailboxes[self.rank].clear()
@@ -60,10 +88,11 @@ class InProcessTransport:
 class InProcessGroup:
     """``mpirdd.words.transport.Group``: the n-th collective of each member belongs to the n-th of all others."""
 
-    def __init__(self, network: Network, index: int) -> None:
+    def __init__(self, network: Network, rank: int, members: Sequence[int], epoch: int) -> None:
         self._network = network
-        self.members = tuple(range(1, network.size))
-        self.index = index
+        self.members = tuple(members)
+        self.index = self.members.index(rank)
+        self.epoch = epoch
         self._started = 0
 
     def alltoall(self, send: Sequence[int], receive: list[int]) -> Pending:
@@ -92,22 +121,22 @@ class InProcessGroup:
         return self._start(pieces, fill)
 
     def _start(self, pieces: list[bytes], fill: _Fill) -> Pending:
-        number = self._started
+        number = self.epoch, self._started
         self._started += 1
-        collective = self._network.collectives.setdefault(number, _Collective(len(self.members)))
+        collective = self._network.collectives.setdefault(number, _Collective(self.members))
         collective.given[self.index] = pieces
         return _InProcessPending(self._network, number, self.index, fill)
 
 
 @dataclass(slots=True)
 class _Collective:
-    members: int
+    members: tuple[int, ...]
     given: dict[int, list[bytes]] = field(default_factory=dict)
     taken: int = 0
 
 
 class _InProcessPending:
-    def __init__(self, network: Network, number: int, index: int, fill: _Fill) -> None:
+    def __init__(self, network: Network, number: tuple[int, int], index: int, fill: _Fill) -> None:
         self._network, self._number, self._index, self._fill = network, number, index, fill
         self._done = False
 
@@ -115,11 +144,17 @@ class _InProcessPending:
         if self._done:
             return True
         collective = self._network.collectives[self._number]
-        if len(collective.given) < collective.members:
+        count = len(collective.members)
+        if len(collective.given) < count:
+            if not set(collective.members).isdisjoint(self._network.dead):
+                raise EpochOver
             return False
-        self._fill([collective.given[member][self._index] for member in range(collective.members)])
+        self._fill([collective.given[member][self._index] for member in range(count)])
         collective.taken += 1
-        if collective.taken == collective.members:
+        if collective.taken == count:
             del self._network.collectives[self._number]
         self._done = True
         return True
+
+    def leave(self) -> None:
+        pass

@@ -6,6 +6,7 @@ whatever is tried twice. (In transformations, as in Spark, a partition that is c
 
 from __future__ import annotations
 
+from copy import deepcopy
 from types import GenericAlias
 from typing import Any
 
@@ -73,12 +74,18 @@ class Accumulator:
 
     def add(self, term: Any) -> None:
         """Add a term, in a task or on the driver."""
-        task = current_task() if self._remote else None
-        if task is None:
+        if not self._remote:
             self._value = self.accum_param.addInPlace(self._value, term)
-        else:
-            so_far = task.updates[self.aid] if self.aid in task.updates else self.accum_param.zero(self._value)
-            task.updates[self.aid] = self.accum_param.addInPlace(so_far, term)
+            return
+        task = current_task()
+        if task is None:
+            raise UsageError(
+                "an accumulator was added to outside of a task, where nobody counts it; in a thread that your function "
+                "starts, run contextvars.copy_context().run(function)"
+            )
+        # A copy, as a param may give the same object each time, which the sum of one task would then change for the next.
+        so_far = task.updates[self.aid] if self.aid in task.updates else deepcopy(self.accum_param.zero(self._value))
+        task.updates[self.aid] = self.accum_param.addInPlace(so_far, term)
 
     def __iadd__(self, term: Any) -> Accumulator:
         self.add(term)

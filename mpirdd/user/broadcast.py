@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from types import GenericAlias
 from typing import Any, BinaryIO
+from weakref import finalize
 
 from mpirdd.roles.current import current_task, note_broadcast
 from mpirdd.roles.driver import Driver
@@ -13,6 +14,14 @@ from mpirdd.words.errors import UsageError
 
 class Broadcast:
     """A read-only value for tasks; made by ``Context.broadcast``.
+
+    A value of 64 KiB and more (encoded; the setting ``broadcast_bytes``) lies in shared memory, once on each host, and
+    numpy arrays in it are read-only views of that memory, on the driver too: a program that drops the array it has
+    broadcast, and goes on with ``value``, holds one copy of it. Objects that are not arrays are unpickled once on each
+    executor.
+
+    When neither the program nor a function of an RDD refers to the variable any more, its memory is freed before the
+    next job or broadcast.
 
     >>> table = sc.broadcast({1: "one", 2: "two"})
     >>> sc.parallelize([2, 1]).map(lambda x: table.value[x]).collect()
@@ -24,27 +33,28 @@ class Broadcast:
     def __init__(self, driver: Driver, broadcast: int, value: Any) -> None:
         self._driver = driver
         self._id = broadcast
-        self._value = value
+        self._value = driver.broadcast(broadcast, value)
         self._destroyed = False
-        driver.broadcast(broadcast, value)
+        finalize(self, driver.unreferenced_broadcast, broadcast).atexit = False
 
     @property
     def value(self) -> Any:
-        """The value. Change it nowhere: tasks of an executor share it."""
+        """The value. Change it nowhere: tasks of an executor share it, and arrays of a host's ranks."""
         self._check()
         return self._value
 
     def unpersist(self, blocking: bool = False) -> None:
-        """Drop the executors' copies; they are sent again when used."""
+        """Drop the executors' copies once no task uses them; they are sent again when used. ``blocking`` waits for it."""
         self._check()
-        self._driver.drop_broadcast(self._id, destroy=False)
+        self._driver.drop_broadcast(self._id, destroy=False, wait=blocking)
 
     def destroy(self, blocking: bool = False) -> None:
-        """Drop it for good; later use is an error."""
+        """Drop it for good, memory on the driver included; later use is an error. Arrays that the program has taken from
+        ``value`` stay valid, and keep the memory for as long as they exist."""
         self._check()
         self._destroyed = True
         self._value = None
-        self._driver.drop_broadcast(self._id, destroy=True)
+        self._driver.drop_broadcast(self._id, destroy=True, wait=blocking)
 
     def dump(self, value: Any, f: BinaryIO) -> None:
         """Pickle ``value`` to an open file, and close it. Raises PicklingError, with a hint, if that cannot be."""

@@ -1,8 +1,10 @@
 """The control messages between driver and executors: frozen values, pickled as they are.
 
-    driver -> executor   Start, Closures, Broadcast, Prepare, OpenStage, RunTasks, CancelStage, BarrierPassed, Exchange, Drop,
-                          Reset, Stop
-    executor -> driver   Started, Report, Failed, Lacking, Gone, Exchanged, AtBarrier, Printed
+    driver -> executor   Start, Closures, Broadcast, SharedBroadcast, BroadcastStream, BroadcastPiece, Prepare, OpenStage,
+                         RunTasks, CancelTask, CancelStage, BarrierPassed, Exchange, Regroup, Drop, Ping, EndProcess, Reset, Stop
+    executor -> driver   Started, Report, Failed, Lacking, Gone, Exchanged, AtBarrier, Alive, Printed, BroadcastArrived,
+                         BroadcastRefused
+    executor -> executor Broadcast, SharedBroadcast, BroadcastStream, BroadcastPiece
 
 Messages between two ranks arrive in the order in which they were sent: a stage is open before its first task, and a
 block that was dropped is gone before the next exchange.
@@ -36,6 +38,7 @@ class Started:
     host: str
     sees_folder: bool
     """The job's folder exists here, so its modules need not be shipped."""
+    pid: int
     memory_bytes: int
     """This rank's budget."""
 
@@ -59,6 +62,8 @@ class OpenStage:
     stage: Stage
     properties: dict[str, str]
     """Local properties of the thread that asked for the job."""
+    broadcasts: dict[int, int] = field(default_factory=dict)
+    """The broadcast variables that its functions use, and which copy of each: its tasks wait until these are there."""
     levels: dict[NodeId, Level] = field(default_factory=dict)
     """How the stage's persisted nodes are kept."""
 
@@ -67,8 +72,77 @@ class OpenStage:
 class Broadcast:
     """A value to keep until it is dropped."""
 
-    id: int
+    copy: int
+    """Which value this is: a variable's id and, after ``unpersist``, which time it is sent. Never used twice."""
     frames: Frames
+    acknowledge: bool = False
+    """Answer with BroadcastArrived."""
+
+
+class Address(NamedTuple):
+    """Where encoded values lie in shared memory of this host."""
+
+    path: str
+    name: str
+    """Is part of what the path leads to."""
+    sizes: tuple[int, ...]
+    """Bytes of each frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedBroadcast:
+    """A value to map from the memory of another process on this host, until it is dropped."""
+
+    copy: int
+    source: Rank
+    """Whose memory it is."""
+    address: Address
+
+
+class Route(NamedTuple):
+    """Whom a value goes to, and whom that executor passes it on to."""
+
+    to: Rank
+    neighbours: tuple[Rank, ...]
+    """Executors on its host, who map its memory."""
+    branches: tuple[Route, ...]
+    """Executors on further hosts, who are sent the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastStream:
+    """A large value follows in pieces; pass on what comes, along the route."""
+
+    copy: int
+    source: Rank
+    attempt: int
+    """Sent again after a loss, with a higher number; what is left of earlier attempts may come later still."""
+    sizes: tuple[int, ...]
+    """Bytes of each frame."""
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastPiece:
+    copy: int
+    source: Rank
+    offset: int
+    """Bytes of the value before this piece."""
+    data: Any
+    """Bytes; a PickleBuffer where the message is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastArrived:
+    copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastRefused:
+    """The memory of ``source`` cannot be mapped here; send the value."""
+
+    copy: int
+    source: Rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +155,14 @@ class RunTasks:
     """Barrier stages only: the hosts of all its tasks, by partition."""
     splits: dict[tuple[NodeId, int], Any]
     """What the tasks' sources read, by (source, index)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTask:
+    """The task is not wanted any more here, queued or running."""
+
+    stage: StageId
+    partition: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +189,28 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class Regroup:
+    """Somebody is lost: leave all exchanges that are under way or waiting; later ones are among ``members``."""
+
+    epoch: int
+    members: tuple[Rank, ...]
+    lost: tuple[Rank, ...]
+    """All that are lost so far. Some may be alive: they did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Answer with ``Alive``, whatever you are doing."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndProcess:
+    """Kill a process on this host: a rank of this run that did not answer any more."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Forget blocks, functions and stages; those that are not there are no error."""
 
@@ -120,6 +224,7 @@ class Drop:
     closures: tuple[ClosureId, ...] = ()
     stages: tuple[StageId, ...] = ()
     broadcasts: tuple[int, ...] = ()
+    """Copies of broadcast variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +290,15 @@ class Gone:
 @dataclass(frozen=True, slots=True)
 class Exchanged:
     exchange: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    stage: StageId | None
+    """Of the task that is running; None when none is."""
+    partition: int
+    seconds: float
+    """How long it has been running."""
 
 
 @dataclass(frozen=True, slots=True)

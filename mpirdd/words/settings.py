@@ -28,6 +28,8 @@ class Settings:
     """Default number of partitions; 0 means one for each executor."""
     exchange_bytes: int = 64 * MIB
     """Send buffer of a rank in one round of an exchange, shared by all destinations; as much again to receive."""
+    broadcast_bytes: int = 64 << 10
+    """Broadcast values of this size (encoded) and more lie in shared memory, once on each host."""
     memory: Size = 0
     """The memory budget of a rank, in bytes (``512m``, ``2g`` and the like are understood); 0: what the machine, the cgroup or
     Slurm gives this host, shared by its ranks."""
@@ -42,6 +44,15 @@ class Settings:
     """Longest sleep of a waiting rank between two looks at the network."""
     spin_s: float = 0.0001
     """A waiting rank yields its core without sleeping for this long first."""
+    task_retries: int = 0
+    """How often a task that raised an exception is tried again, on another executor where there is one."""
+    speculation: bool = False
+    """Run a task that takes far longer than its siblings a second time elsewhere; the first result wins."""
+    ping_s: float = 1.0
+    """An executor that has said nothing for so long is asked whether it is alive."""
+    executor_timeout_s: float = 25.0
+    """An executor that has not answered for so long is taken for lost. One on the driver's host that uses its core is not:
+    a single long call of C code keeps it from answering."""
     progress: bool = False
     """Draw a progress bar on stderr."""
     log_level: str = "WARNING"
@@ -51,6 +62,11 @@ class Settings:
     def __post_init__(self) -> None:
         if self.parallelism < 0:
             raise UsageError(f"parallelism must be 0 (automatic) or more, not {self.parallelism}")
+        if self.task_retries < 0:
+            raise UsageError(f"task_retries must be 0 or more, not {self.task_retries}")
+        if not 0 < self.ping_s <= self.executor_timeout_s:
+            raise UsageError(
+                f"executor_timeout_s ({self.executor_timeout_s}) must be at least ping_s ({self.ping_s}), and both above 0")
         if self.log_level.upper() not in _LOG_LEVELS:
             raise UsageError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, not {self.log_level!r}")
         if self.memory and self.memory < MIB:

@@ -2,11 +2,16 @@
 
 An executor behaves as the real one: messages reach it in order, it takes part in exchanges before it runs
 tasks, an exchange begins when all have come to it, and what it tells the driver arrives in order, some time
-later. Who does something next is random. Data is only the ids of blocks.
+later. Who does something next is random. Data is only the ids of blocks, and for ``in`` blocks the map outputs
+that came together in them.
+
+An executor may die at any moment, with messages on their way in both directions. The driver hears of it some time
+later; until then an exchange with the dead stands still, though some may have got all of theirs. Told to regroup,
+executors leave their exchanges, and the driver says ``Regrouped`` when all living ones are there.
 
 ``Account`` knows what the driver has been told, and holds every command against it: a task is sent only where
-all that it reads lies, nothing that exists is made again, an exchange is complete. When nothing moves any more,
-every job must have ended.
+all that it reads lies, nothing that exists is made again, no task runs twice at a time, an exchange is complete,
+nothing goes to the lost. When nothing moves any more, every job must have ended.
 """
 
 from __future__ import annotations
@@ -19,19 +24,26 @@ from random import Random
 from mpirdd.decisions.events import (
     BlocksGone,
     CancelStage,
+    CancelTask,
     CloseStage,
     Command,
     DropBlocks,
     Event,
     ExchangeFinished,
+    ExecutorLost,
     JobCancelled,
     JobEnded,
     JobSubmitted,
+    Recovering,
+    Regroup,
+    Regrouped,
     StartExchange,
     StartTasks,
     Task,
     TaskFailed,
     TaskFinished,
+    TaskRunning,
+    TaskSlow,
 )
 from mpirdd.decisions.lineage import (
     Concatenated,
@@ -60,7 +72,15 @@ class DropNode:
     kinds: tuple[str, ...] = ("rdd", "map", "in")
 
 
-Message = StartTasks | StartExchange | CancelStage | CloseStage | DropBlocks | DropNode
+@dataclass(frozen=True)
+class InGroup:
+    """An executor has come to the group of an epoch. To the driver alone, which tells the scheduler when all have."""
+
+    executor: Rank
+    epoch: int
+
+
+Message = StartTasks | StartExchange | CancelStage | CancelTask | CloseStage | DropBlocks | DropNode | Regroup
 
 
 @dataclass(frozen=True)
@@ -71,6 +91,12 @@ class Chaos:
     """Probability that a task fails."""
     vanishing: float = 0.0
     """Probability, at each step, that a block is gone; its executor says so when somebody wants it."""
+    dying: float = 0.0
+    """Probability, at each step, that an executor dies."""
+    survivors: int = 0
+    """So many executors never die."""
+    dawdling: float = 0.0
+    """Probability that a task takes long, and its executor says so."""
 
 
 # --- what a task touches ----------------------------------------------------------------------------------------------
@@ -82,12 +108,15 @@ class Touched:
     """Blocks without which the task cannot run; empty when it can."""
     kept: list[BlockId]
     """Persisted partitions that it computes."""
+    read: list[BlockId]
+    """``in`` blocks that it merges."""
 
 
 def touch(stage: Stage, task: Task, held: Container[BlockId]) -> Touched:
     """What a task does on an executor that holds these blocks."""
     kept: dict[BlockId, None] = {}
     absent: list[BlockId] = []
+    read: list[BlockId] = []
     complete, splits = True, set(task.splits)
     stack = [(stage.target, task.partition)]
     while stack:
@@ -101,14 +130,13 @@ def touch(stage: Stage, task: Task, held: Container[BlockId]) -> Touched:
         if pipe.kind == "source":
             complete = complete and (pipe.head, index) in splits
         elif pipe.kind == "shuffle":
-            if BlockId("in", pipe.head, index) not in held:
-                absent.append(BlockId("in", pipe.head, index))
+            (read if BlockId("in", pipe.head, index) in held else absent).append(BlockId("in", pipe.head, index))
         elif any(parent not in stage.pipes for parent in pipe.parents):
             complete = False
         else:
             assert pipe.inputs is not None
             stack.extend((pipe.parents[parent], at) for parent, at in pipe.inputs.of(index))
-    return Touched([] if complete and not absent else [*kept, *absent], list(kept))
+    return Touched([] if complete and not absent else [*kept, *absent], list(kept), read)
 
 
 # --- the account ------------------------------------------------------------------------------------------------------
@@ -117,8 +145,9 @@ def touch(stage: Stage, task: Task, held: Container[BlockId]) -> Touched:
 class Account:
     """What the driver has been told; checks its commands against that."""
 
-    def __init__(self, executors: Iterable[Rank]) -> None:
+    def __init__(self, executors: Iterable[Rank], *, speculation: bool = False) -> None:
         self.executors = set(executors)
+        """Not known to be lost."""
         self.nodes: dict[NodeId, Node] = {}
         self.wanted: dict[JobId, set[int]] = {}
         self.results: dict[JobId, Counter[int]] = {}
@@ -127,7 +156,17 @@ class Account:
         self.holders: dict[BlockId, set[Rank]] = {}
         self.late: set[BlockId] = set()
         """Made by tasks of stages that had been given up: others may be making them anew already."""
+        self.starts: Counter[tuple[Output, int]] = Counter()
+        """How often each task was started."""
+        self.slow: list[TaskSlow] = []
+        self.recovering: list[Recovering] = []
+        self.regrouping = False
+        self.epoch = 0
+        self._speculation = speculation
         self._outputs: dict[StageId, Output] = {}
+        self._barriers: set[StageId] = set()
+        self._attempts: dict[tuple[StageId, int], set[Rank]] = {}
+        self._under_way: Counter[tuple[Output, int]] = Counter()
         self._closed: set[StageId] = set()
         self._void: set[int] = set()
         self._exchanges: dict[int, tuple[StartExchange, set[Rank]]] = {}
@@ -138,23 +177,60 @@ class Account:
             self.wanted[event.job], self.results[event.job] = set(event.partitions), Counter()
         elif isinstance(event, JobCancelled):
             self.ended[event.job] = FAILURE
-        elif isinstance(event, TaskFinished):
+        elif isinstance(event, Regrouped):
+            self.regrouping = self.regrouping and event.epoch != self.epoch
+        elif event.executor in self.executors:
+            self._note_from_executor(event)
+
+    def _note_from_executor(self, event: Event) -> None:
+        if isinstance(event, TaskFinished):
             output = self._outputs[event.stage]
             if event.stage in self._closed:
                 self.late.update(event.made)
-            for block in event.made:
-                self._add(block, event.executor)
+            for rank in list(self._attempts.get((event.stage, event.partition), ())):
+                self._over(event.stage, event.partition, rank)
+            if event.stage not in self._closed or event.stage not in self._barriers:
+                for block in event.made:
+                    self._add(block, event.executor)
             if output.kind == "result":
                 self.results[output.of][event.partition] += 1
+        elif isinstance(event, TaskFailed):
+            self._over(event.stage, event.partition, event.executor)
         elif isinstance(event, BlocksGone):
             self._remove(event.blocks, event.executor)
             for block in event.blocks:
                 if block.kind == "map":
                     self._make_void(block.of)
+            for partition in event.partitions:
+                self._over(event.stage or 0, partition, event.executor)
         elif isinstance(event, ExchangeFinished):
             self._note_exchange(event)
+        elif isinstance(event, ExecutorLost):
+            self._note_loss(event.executor)
+
+    def _note_loss(self, lost: Rank) -> None:
+        self.executors.discard(lost)
+        self._exchanges.clear()
+        self.regrouping = True
+        self.gone = Counter(block.kind for block, ranks in self.holders.items() if ranks == {lost})
+        for ranks in self.holders.values():
+            ranks.discard(lost)
+        self.tasks_there = sum(lost in ranks for ranks in self._attempts.values())
+        for stage, partition in [key for key, ranks in self._attempts.items() if lost in ranks]:
+            self._over(stage, partition, lost)
+
+    def _over(self, stage: StageId, partition: int, rank: Rank) -> None:
+        """An attempt is."""
+        ranks = self._attempts.get((stage, partition), set())
+        if rank in ranks:
+            ranks.remove(rank)
+            self._under_way[self._outputs[stage], partition] -= 1
+            if not ranks:
+                del self._attempts[stage, partition]
 
     def _note_exchange(self, event: ExchangeFinished) -> None:
+        if event.exchange not in self._exchanges:
+            return  # an executor was lost meanwhile
         plan, waiting = self._exchanges[event.exchange]
         waiting.discard(event.executor)
         if waiting:
@@ -192,6 +268,8 @@ class Account:
             self.holders.get(block, set()).discard(rank)
 
     def check(self, command: Command) -> None:
+        rank = getattr(command, "executor", None)
+        assert rank is None or rank in self.executors, f"a command to the lost executor {rank}"
         if isinstance(command, StartTasks):
             self._check_tasks(command)
         elif isinstance(command, StartExchange):
@@ -199,16 +277,31 @@ class Account:
             self._exchanges[command.exchange] = command, set(command.executors)
         elif isinstance(command, DropBlocks):
             self._remove(command.blocks, command.executor)
+        elif isinstance(command, CancelTask):
+            self._over(command.stage, command.partition, command.executor)
         elif isinstance(command, CloseStage):
             self._closed.add(command.stage)
+            for stage, partition in [key for key in self._attempts if key[0] == command.stage]:
+                for attempt in list(self._attempts[stage, partition]):
+                    self._over(stage, partition, attempt)
+        elif isinstance(command, Regroup):
+            assert set(command.executors) == self.executors and command.epoch > self.epoch
+            self.epoch = command.epoch
+        elif isinstance(command, Recovering):
+            assert command.blocks == self.gone and command.tasks == self.tasks_there
+            self.recovering.append(command)
+        elif isinstance(command, TaskSlow):
+            self.slow.append(command)
         elif isinstance(command, JobEnded):
             assert command.job not in self.ended, f"job {command.job} ended twice"
             self.ended[command.job] = command.failure
             assert command.failure or set(self.results[command.job]) == self.wanted[command.job]
 
     def _check_tasks(self, command: StartTasks) -> None:
-        assert command.executor in self.executors
-        self._outputs[command.stage.id] = output = command.stage.output
+        stage = command.stage.id
+        self._outputs[stage] = output = command.stage.output
+        if command.barrier:
+            self._barriers.add(stage)
         here = _HeldBy(self.holders, command.executor)
         for task in command.tasks:
             touched = touch(command.stage, task, here)
@@ -216,15 +309,25 @@ class Account:
             if output.kind == "map":
                 self._check_new(BlockId("map", output.of, task.partition))
             else:
-                assert output.of not in self.ended and not self.results[output.of][task.partition]
+                assert output.of not in self.ended
+                assert command.barrier or not self.results[output.of][task.partition]
             for block in touched.kept:
                 self._check_new(block)
+            ranks = self._attempts.setdefault((stage, task.partition), set())
+            assert command.executor not in ranks
+            ranks.add(command.executor)
+            self._under_way[output, task.partition] += 1
+            self.starts[output, task.partition] += 1
+            most = 2 if self._speculation and not command.barrier else 1
+            assert self._under_way[output, task.partition] <= most, "runs already"
 
     def _check_new(self, block: BlockId) -> None:
         assert block in self.late or not self.holders.get(block), f"{block} exists already"
 
     def _check_exchange(self, plan: StartExchange) -> None:
         assert set(plan.executors) == self.executors
+        assert not self.regrouping, "there is no group"
+        assert not any(stage in self._barriers for stage, _ in self._attempts), "some wait at a barrier"
         if plan.shuffle is not None:
             shuffle = self.nodes[plan.shuffle]
             assert isinstance(shuffle, Shuffled)
@@ -253,16 +356,28 @@ class _HeldBy:
 # --- the cluster ------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Queued:
+    stage: Stage
+    task: Task
+    barrier: int
+
+
 @dataclass
 class Executor:
     rank: Rank
     inbox: deque[Message] = field(default_factory=deque)
-    tasks: deque[tuple[Stage, Task]] = field(default_factory=deque)
+    tasks: deque[Queued] = field(default_factory=deque)
+    slow: Queued | None = None
+    """What it has been running for long."""
+    at_barrier: Queued | None = None
     exchanges: deque[StartExchange] = field(default_factory=deque)
     joined: bool = False
     """Is in the first of its exchanges, and has given what it gives."""
-    outbox: deque[Event] = field(default_factory=deque)
-    blocks: set[BlockId] = field(default_factory=set)
+    outbox: deque[Event | InGroup] = field(default_factory=deque)
+    blocks: dict[BlockId, frozenset[int]] = field(default_factory=dict)
+    """What it holds; for ``in`` blocks, with the map outputs that came together in it."""
+    dead: bool = False
 
 
 @dataclass
@@ -273,25 +388,34 @@ class Meeting:
     left: int = 0
     void: bool = False
     """A map output was not there."""
-    copies: set[tuple[BlockId, Rank]] = field(default_factory=set)
+    maps: set[int] = field(default_factory=set)
+    """The map outputs that were given."""
+    copies: dict[tuple[BlockId, Rank], frozenset[int]] = field(default_factory=dict)
     """What was really given, and to whom."""
 
 
 class Simulator:
     """``submit``, ``cancel`` and ``forget`` as a program would; ``step`` or ``run``; then look at the account."""
 
-    def __init__(self, executors: int, random: Random, chaos: Chaos | None = None) -> None:
-        self.scheduler = Scheduler(range(1, executors + 1))
-        self.executors = {rank: Executor(rank) for rank in range(1, executors + 1)}
-        self.account = Account(self.executors)
+    def __init__(
+        self, executors: int, random: Random, chaos: Chaos | None = None, *, task_retries: int = 0, speculation: bool = False
+    ) -> None:
+        ranks = range(1, executors + 1)
+        self.scheduler = Scheduler(ranks, task_retries=task_retries, speculation=speculation)
+        self.executors = {rank: Executor(rank) for rank in ranks}
+        self.account = Account(self.executors, speculation=speculation)
         self.made: Counter[BlockId] = Counter()
         """How often each block was computed."""
+        self.lost: Counter[BlockId] = Counter()
+        """How often an executor died that held it."""
         self.exchanges = 0
         self.events = 0
         self.chaos = chaos or Chaos()
         self._random = random
         self._restless = _Bag()
         self._meetings: dict[int, Meeting] = {}
+        self._barriers: dict[StageId, set[int]] = {}
+        self._groups: dict[int, tuple[Regroup, set[Rank]]] = {}
 
     # --- the program ----------------------------------------------------------------------------------------------
 
@@ -307,15 +431,35 @@ class Simulator:
         """No handle refers to the node, and no job needs it."""
         self.scheduler.forget(node)
         self.account.forget(node)
-        for rank in self.executors:
+        for rank in self.account.executors:
             self._send(rank, DropNode(node))
 
     def drop_shuffle(self, node: NodeId) -> None:
         """Free what a shuffle holds; who needs it makes it again."""
         self.scheduler.forget_shuffle(node)
         self.account.drop_shuffle(node)
-        for rank in self.executors:
+        for rank in self.account.executors:
             self._send(rank, DropNode(node, ("map", "in")))
+
+    def living(self) -> list[Executor]:
+        return [executor for executor in self.executors.values() if not executor.dead]
+
+    def kill(self, rank: Rank) -> None:
+        """The driver hears of it later."""
+        executor = self.executors[rank]
+        executor.dead = True
+        self.lost.update(executor.blocks.keys())
+        for _ in range(self._random.randint(0, len(executor.outbox))):
+            executor.outbox.pop()  # what it had not sent yet
+        self._restless.add(rank)
+
+    def lose(self, *ranks: Rank) -> None:
+        """The executors die, and the driver hears of it at once."""
+        for rank in ranks:
+            self.kill(rank)
+        for rank in ranks:
+            self._detect(self.executors[rank])
+            self._look_at(self.executors[rank])
 
     def run(self, steps: int = 100_000) -> None:
         """Until nothing moves any more; then every job has ended."""
@@ -331,9 +475,16 @@ class Simulator:
         if not self._restless:
             return False
         executor = self.executors[self._restless.choose(self._random)]
-        if self.chaos.vanishing and self._random.random() < self.chaos.vanishing:
+        chaos = self.chaos
+        if chaos.vanishing and self._random.random() < chaos.vanishing:
             self._vanish(executor)
-        self._random.choice(self._possible(executor))(executor)
+        if chaos.dying and self._random.random() < chaos.dying:
+            living = self.living()
+            if len(living) > chaos.survivors:
+                self.kill(self._random.choice(living).rank)
+        possible = self._possible(executor)
+        if possible:
+            self._random.choice(possible)(executor)
         self._look_at(executor)
         return True
 
@@ -342,37 +493,72 @@ class Simulator:
     def _possible(self, executor: Executor) -> list[Callable[[Executor], None]]:
         actions: list[Callable[[Executor], None]] = []
         if executor.outbox:
-            actions.append(self._report)
+            actions.append(self._report)  # what a dead one had sent may come before or after the news of its death
+        if executor.dead:
+            return [*actions, self._detect] if executor.rank in self.account.executors else actions
         if executor.inbox:
             actions.append(self._read)
-        if executor.exchanges:
+        if executor.slow is not None:
+            actions += [self._dawdle, self._finish_slow]
+        elif executor.at_barrier is not None:
+            if len(self._barriers[executor.at_barrier.stage.id]) == executor.at_barrier.barrier:
+                actions.append(self._pass_barrier)
+        elif executor.exchanges:
             plan = executor.exchanges[0]
             if not executor.joined:
                 actions.append(self._join)
-            elif self._meetings[plan.exchange].joined == len(plan.executors):
+            elif self._meetings[plan.exchange].joined == len(plan.executors) and (
+                not any(self.executors[rank].dead for rank in plan.executors)
+                or (executor.rank + plan.exchange) % 2  # it had got everything before the other died
+            ):
                 actions.append(self._leave)
         elif executor.tasks:
             actions.append(self._work)
         return actions
 
     def _report(self, executor: Executor) -> None:
-        self._tell(executor.outbox.popleft())
+        message = executor.outbox.popleft()
+        if not isinstance(message, InGroup):
+            self._tell(message)
+            return
+        regroup, there = self._groups[message.epoch]
+        there.add(message.executor)
+        if there == set(regroup.executors):
+            self._tell(Regrouped(message.epoch))
+
+    def _detect(self, executor: Executor) -> None:
+        self._tell(ExecutorLost(executor.rank))
 
     def _read(self, executor: Executor) -> None:
         message = executor.inbox.popleft()
         if isinstance(message, StartTasks):
-            executor.tasks.extend((message.stage, task) for task in message.tasks)
+            executor.tasks.extend(Queued(message.stage, task, message.barrier) for task in message.tasks)
         elif isinstance(message, StartExchange):
             executor.exchanges.append(message)
         elif isinstance(message, DropBlocks):
-            executor.blocks -= set(message.blocks)
+            for block in message.blocks:
+                executor.blocks.pop(block, None)
         elif isinstance(message, DropNode):
-            drop = message
-            executor.blocks = {block for block in executor.blocks if block.of != drop.node or block.kind not in drop.kinds}
+            for block in [block for block in executor.blocks if block.of == message.node and block.kind in message.kinds]:
+                del executor.blocks[block]
         elif isinstance(message, CancelStage):
-            executor.tasks = deque(item for item in executor.tasks if item[0].id != message.stage)
+            self._give_up(executor, lambda queued: queued.stage.id == message.stage)
+        elif isinstance(message, CancelTask):
+            self._give_up(executor, lambda queued: (queued.stage.id, queued.task.partition) == (message.stage, message.partition))
+        elif isinstance(message, Regroup):
+            executor.exchanges.clear()
+            executor.joined = False
+            executor.outbox.append(InGroup(executor.rank, message.epoch))
         else:
-            assert all(stage.id != message.stage for stage, _ in executor.tasks), "a closed stage has tasks left"
+            left = [*executor.tasks, *(running for running in (executor.slow, executor.at_barrier) if running)]
+            assert all(queued.stage.id != message.stage for queued in left), "a closed stage has tasks left"
+
+    def _give_up(self, executor: Executor, unwanted: Callable[[Queued], bool]) -> None:
+        executor.tasks = deque(queued for queued in executor.tasks if not unwanted(queued))
+        if executor.slow is not None and unwanted(executor.slow):
+            executor.slow = None
+        if executor.at_barrier is not None and unwanted(executor.at_barrier):
+            executor.at_barrier = None
 
     def _join(self, executor: Executor) -> None:
         plan = executor.exchanges[0]
@@ -383,7 +569,8 @@ class Simulator:
             executor.outbox.append(BlocksGone(executor.rank, gone))
         meeting = self._meetings.setdefault(plan.exchange, Meeting())
         meeting.void = meeting.void or any(block in gone for block in maps)
-        meeting.copies.update(copy for copy in copies if copy[0] not in gone)
+        meeting.maps.update(block.part for block in maps)
+        meeting.copies.update((copy, executor.blocks[copy[0]]) for copy in copies if copy[0] not in gone)
         executor.joined = True
         meeting.joined += 1
         if meeting.joined == len(plan.executors):
@@ -395,33 +582,70 @@ class Simulator:
         executor.joined = False
         meeting = self._meetings[plan.exchange]
         if not meeting.void:
-            executor.blocks.update(BlockId("in", plan.shuffle or 0, part) for part in plan.owners.get(executor.rank, ()))
-        executor.blocks.update(block for block, to in meeting.copies if to == executor.rank)
+            for part in plan.owners.get(executor.rank, ()):
+                executor.blocks[BlockId("in", plan.shuffle or 0, part)] = frozenset(meeting.maps)
+        for (block, to), value in meeting.copies.items():
+            if to == executor.rank:
+                executor.blocks[block] = value
         executor.outbox.append(ExchangeFinished(executor.rank, plan.exchange))
         meeting.left += 1
         if meeting.left == len(plan.executors):
             del self._meetings[plan.exchange]
 
     def _work(self, executor: Executor) -> None:
-        stage, task = executor.tasks.popleft()
+        queued = executor.tasks.popleft()
+        stage, task = queued.stage, queued.task
         touched = touch(stage, task, executor.blocks)
         if touched.lacking:
             executor.outbox.append(BlocksGone(executor.rank, tuple(touched.lacking), stage.id, (task.partition,)))
         elif self._random.random() < self.chaos.failing:
             executor.outbox.append(TaskFailed(executor.rank, stage.id, task.partition, FAILURE))
+        elif queued.barrier:
+            executor.at_barrier = queued
+            self._barriers.setdefault(stage.id, set()).add(task.partition)
+            for rank in self.executors:
+                self._restless.add(rank)
+        elif self.chaos.dawdling and self._random.random() < self.chaos.dawdling:
+            executor.slow = queued
         else:
-            made = [*touched.kept]
-            if stage.output.kind == "map":
-                made.append(BlockId("map", stage.output.of, task.partition))
-            executor.blocks.update(made)
-            self.made.update(made)
-            seconds = self._random.expovariate(1000)
-            executor.outbox.append(TaskFinished(executor.rank, stage.id, task.partition, tuple(made), seconds))
+            self._finish(executor, queued)
+
+    def _dawdle(self, executor: Executor) -> None:
+        assert executor.slow is not None
+        executor.outbox.append(TaskRunning(
+            executor.rank, executor.slow.stage.id, executor.slow.task.partition, self._random.choice([0.5, 50.0])))
+
+    def _finish_slow(self, executor: Executor) -> None:
+        assert executor.slow is not None
+        self._finish(executor, executor.slow)
+        executor.slow = None
+
+    def _pass_barrier(self, executor: Executor) -> None:
+        assert executor.at_barrier is not None
+        self._finish(executor, executor.at_barrier)
+        executor.at_barrier = None
+
+    def _finish(self, executor: Executor, queued: Queued) -> None:
+        stage, task = queued.stage, queued.task
+        touched = touch(stage, task, executor.blocks)
+        if touched.lacking:  # vanished while it ran
+            executor.outbox.append(BlocksGone(executor.rank, tuple(touched.lacking), stage.id, (task.partition,)))
+            return
+        for block in touched.read:
+            shuffle = self.account.nodes.get(block.of)
+            assert not isinstance(shuffle, Shuffled) or executor.blocks[block] == frozenset(
+                range(shuffle.from_node.num_partitions)), f"{block} is incomplete"
+        made = [*touched.kept]
+        if stage.output.kind == "map":
+            made.append(BlockId("map", stage.output.of, task.partition))
+        executor.blocks.update((block, frozenset()) for block in made)
+        self.made.update(made)
+        seconds = self._random.expovariate(1000)
+        executor.outbox.append(TaskFinished(executor.rank, stage.id, task.partition, tuple(made), seconds))
 
     def _vanish(self, executor: Executor) -> None:
-        if not executor.blocks:
-            return
-        executor.blocks.remove(self._random.choice(sorted(executor.blocks)))
+        if executor.blocks:
+            del executor.blocks[self._random.choice(sorted(executor.blocks))]
 
     def _look_at(self, executor: Executor) -> None:
         if self._possible(executor):
@@ -440,10 +664,14 @@ class Simulator:
                 self.exchanges += 1
                 for rank in command.executors:
                     self._send(rank, command)
-            elif isinstance(command, CloseStage):
-                for rank in self.executors:
+            elif isinstance(command, Regroup):
+                self._groups[command.epoch] = command, set()
+                for rank in command.executors:
                     self._send(rank, command)
-            elif not isinstance(command, JobEnded):
+            elif isinstance(command, CloseStage):
+                for rank in self.account.executors:
+                    self._send(rank, command)
+            elif not isinstance(command, JobEnded | Recovering | TaskSlow):
                 self._send(command.executor, command)
 
     def _send(self, rank: Rank, message: Message) -> None:
@@ -512,6 +740,10 @@ class Lineage:
     def shuffle(self, parent: Node, partitions: int) -> Node:
         return self._add(lambda id: Shuffled(id, f"shuffle {id}", partitions, None, parent, list, iter))  # type: ignore[arg-type]
 
+    def barrier(self, parent: Node) -> Node:
+        return self._add(lambda id: Narrow(
+            id, f"barrier {id}", parent.num_partitions, None, (parent,), OneToOne(), zip, barrier=True))
+
     def _narrow(self, partitions: int, parents: tuple[Node, ...], inputs: OneToOne | Concatenated | Grouped | Crossed) -> Node:
         return self._add(lambda id: Narrow(id, f"narrow {id}", partitions, None, parents, inputs, zip))
 
@@ -521,8 +753,8 @@ class Lineage:
         return node
 
 
-def random_lineage(random: Random, size: int, *, most_partitions: int = 6) -> list[Node]:
-    """About ``size`` nodes, each made from earlier ones."""
+def random_lineage(random: Random, size: int, *, most_partitions: int = 6, barriers: float = 0.0) -> list[Node]:
+    """About ``size`` nodes, each made from earlier ones; ``barriers`` is the share of barrier stages among the maps."""
     lineage = Lineage()
     for _ in range(random.randint(1, 2)):
         lineage.source(random.randint(1, most_partitions))
@@ -531,7 +763,7 @@ def random_lineage(random: Random, size: int, *, most_partitions: int = 6) -> li
         parts = random.randint(1, most_partitions)
         kind = random.choice(["map", "map", "shuffle", "shuffle", "join", "union", "coalesce", "cartesian", "zip"])
         if kind == "map":
-            lineage.map(parent)
+            lineage.barrier(parent) if barriers and random.random() < barriers else lineage.map(parent)
         elif kind == "shuffle":
             lineage.shuffle(parent, parts)
         elif kind == "join":
@@ -545,3 +777,54 @@ def random_lineage(random: Random, size: int, *, most_partitions: int = 6) -> li
         elif kind == "zip" and parent.num_partitions == other.num_partitions:
             lineage.zip(parent, other)
     return lineage.nodes
+
+
+# --- for tests ---------------------------------------------------------------------------------------------------------
+
+
+def play(
+    seed: int,
+    chaos: Chaos,
+    *,
+    cancelling: bool = False,
+    executors: tuple[int, int] = (1, 5),
+    copies: int = 1,
+    task_retries: int = 0,
+    speculation: bool = False,
+    barriers: float = 0.0,
+) -> Simulator:
+    """A program: a few jobs over a random lineage, some one after the other and some at once.
+
+    Raises:
+        AssertionError: a check failed; names the seed.
+    """
+    random = Random(seed)
+    nodes = random_lineage(random, random.randint(2, 14), barriers=barriers)
+    simulator = Simulator(
+        random.randint(*executors), random, chaos, task_retries=task_retries, speculation=speculation)
+    simulator.scheduler.hosts = {rank: f"host {rank % 3}" for rank in simulator.executors}
+    simulator.scheduler.kept.update((node.id, random.randint(1, copies)) for node in nodes if random.random() < 0.25)
+    try:
+        for job in range(1, random.randint(2, 5)):
+            node = random.choice(nodes[-6:])
+            parts = range(node.num_partitions)
+            some = parts if random.random() < 0.6 else random.sample(parts, random.randint(0, len(parts)))
+            simulator.submit(job, node, some)
+            for _ in range(random.choice([0, 5, 50, 500])):
+                simulator.step()
+            if cancelling and random.random() < 0.4:
+                simulator.cancel(random.randint(1, job))
+        simulator.run()
+    except Exception as error:
+        raise AssertionError(f"seed {seed}: {error}") from error
+    return simulator
+
+
+def finished(command: StartTasks) -> list[TaskFinished]:
+    """The tasks of a command as they report."""
+    output = command.stage.output
+    return [
+        TaskFinished(command.executor, command.stage.id, task.partition,
+                     (BlockId("map", output.of, task.partition),) if output.kind == "map" else (), 0.001)
+        for task in command.tasks
+    ]

@@ -128,9 +128,9 @@ def test_work_lists_what_a_task_reads_and_keeps() -> None:
     left, right = lineage.source(2), lineage.shuffle(lineage.source(2), 2)
     kept = lineage.map(lineage.zip(left, right))
     (need,) = plan(kept, [1], exist=maps(right.id, 0, 1), kept=[kept.id])
-    assert need.work[1].splits == [(left.id, 1)]
-    assert need.work[1].reads == [BlockId("in", right.id, 1)]
-    assert need.work[1].makes == [BlockId("rdd", kept.id, 1)]
+    assert need.work[1].splits == ((left.id, 1),)
+    assert need.work[1].reads == (BlockId("in", right.id, 1),)
+    assert need.work[1].makes == (BlockId("rdd", kept.id, 1),)
 
 
 def test_a_kept_partition_that_is_read_twice_is_made_once() -> None:

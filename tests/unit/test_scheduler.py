@@ -1,13 +1,17 @@
-"""The scheduler: seeded random schedules in the simulator, then single decisions one by one."""
+"""The scheduler: seeded random schedules in the simulator, then single decisions one by one. What it does about lost,
+failing and slow executors is in test_recovery.py."""
 
 from __future__ import annotations
 
 from collections import deque
 from random import Random
 from time import perf_counter
+from typing import Any
 
-from simulator import FAILURE, Chaos, Lineage, Simulator, random_lineage
+import pytest
+from simulator import FAILURE, Chaos, Lineage, Simulator, finished, play, random_lineage
 
+from mpirdd.decisions import plan
 from mpirdd.decisions.events import (
     BlocksGone,
     CancelStage,
@@ -28,24 +32,6 @@ from mpirdd.words.ids import BlockId, Rank
 
 SCHEDULES = 700
 """For each kind; a failing one is repeated by its seed."""
-
-
-def play(seed: int, chaos: Chaos, *, cancelling: bool = False) -> Simulator:
-    """A program: a few jobs over a random lineage, some one after the other and some at once."""
-    random = Random(seed)
-    nodes = random_lineage(random, random.randint(2, 14))
-    simulator = Simulator(random.randint(1, 5), random, chaos)
-    simulator.scheduler.kept.update(node.id for node in nodes if random.random() < 0.25)
-    for job in range(1, random.randint(2, 5)):
-        node = random.choice(nodes[-6:])
-        parts = range(node.num_partitions)
-        simulator.submit(job, node, parts if random.random() < 0.6 else random.sample(parts, random.randint(0, len(parts))))
-        for _ in range(random.choice([0, 5, 50, 500])):
-            simulator.step()
-        if cancelling and random.random() < 0.4:
-            simulator.cancel(random.randint(1, job))
-    simulator.run()
-    return simulator
 
 
 def test_calm_schedules_make_everything_once() -> None:
@@ -83,7 +69,7 @@ def test_nothing_is_left_of_what_nobody_refers_to() -> None:
         random = Random(seed)
         nodes = random_lineage(random, random.randint(2, 14))
         simulator = Simulator(random.randint(1, 5), random, Chaos(failing=0.05))
-        simulator.scheduler.kept.update(node.id for node in nodes if random.random() < 0.25)
+        simulator.scheduler.kept.update((node.id, 1) for node in nodes if random.random() < 0.25)
         jobs = range(1, random.randint(2, 4))
         for job in jobs:
             simulator.submit(job, random.choice(nodes[-6:]))
@@ -129,16 +115,6 @@ def tasks(commands: list[Command]) -> dict[Rank, list[int]]:
         if isinstance(command, StartTasks):
             started.setdefault(command.executor, []).extend(task.partition for task in command.tasks)
     return started
-
-
-def finished(command: StartTasks) -> list[TaskFinished]:
-    """The tasks of a command as they report."""
-    output = command.stage.output
-    return [
-        TaskFinished(command.executor, command.stage.id, task.partition,
-                     (BlockId("map", output.of, task.partition),) if output.kind == "map" else (), 0.001)
-        for task in command.tasks
-    ]
 
 
 def test_a_job_without_partitions_ends_at_once() -> None:
@@ -198,7 +174,7 @@ def test_equal_partitions_of_joined_shuffles_meet_without_copies() -> None:
 def test_what_several_tasks_would_keep_is_computed_by_one() -> None:
     simulator, lineage = calm(4)
     kept = lineage.source(3)
-    simulator.scheduler.kept.add(kept.id)
+    simulator.scheduler.kept[kept.id] = 1
     simulator.submit(1, lineage.cartesian(kept, kept))
     simulator.run()
     assert simulator.made == {BlockId("rdd", kept.id, index): 1 for index in range(3)}
@@ -207,7 +183,7 @@ def test_what_several_tasks_would_keep_is_computed_by_one() -> None:
 def test_a_cartesian_product_of_kept_partitions_uses_all_executors_alike() -> None:
     simulator, lineage = calm(4)
     left, right = lineage.source(8), lineage.source(8)
-    simulator.scheduler.kept.update([left.id, right.id])
+    simulator.scheduler.kept.update({left.id: 1, right.id: 1})
     for job, node in enumerate((left, right), 1):
         simulator.submit(job, node)
         simulator.run()
@@ -229,7 +205,7 @@ def test_a_cartesian_product_of_kept_partitions_uses_all_executors_alike() -> No
 def test_tasks_go_where_what_they_read_is_kept() -> None:
     simulator, lineage = calm(3)
     kept = lineage.source(9)
-    simulator.scheduler.kept.add(kept.id)
+    simulator.scheduler.kept[kept.id] = 1
     simulator.submit(1, kept)
     simulator.run()
     started = tasks(simulator.scheduler.handle(JobSubmitted(2, lineage.map(kept), range(9), "")))
@@ -270,7 +246,7 @@ def test_free_tasks_go_on_when_the_last_task_of_an_executor_lacked_a_block() -> 
     """The executor has no other task of the stage whose end could bring it the next one."""
     simulator, lineage = calm(1)
     kept = lineage.source(8)
-    simulator.scheduler.kept.add(kept.id)
+    simulator.scheduler.kept[kept.id] = 1
     simulator.submit(1, kept, [0])
     simulator.run()
     simulator.executors[1].blocks.clear()
@@ -282,7 +258,7 @@ def test_free_tasks_go_on_when_the_last_task_of_an_executor_lacked_a_block() -> 
 def test_a_copy_that_never_came_is_not_counted_on() -> None:
     simulator, lineage = calm(2)
     left, right = lineage.source(2), lineage.source(2)
-    simulator.scheduler.kept.update([left.id, right.id])
+    simulator.scheduler.kept.update({left.id: 1, right.id: 1})
     for job, node in enumerate((left, right), 1):
         simulator.submit(job, node)
         simulator.run()
@@ -344,13 +320,47 @@ def test_late_map_output_is_not_dropped_while_its_executor_makes_the_same_again(
 
 def test_what_is_no_longer_kept_is_dropped_when_it_comes() -> None:
     scheduler, source = Scheduler([1]), Lineage().source(1)
-    scheduler.kept.add(source.id)
+    scheduler.kept[source.id] = 1
     start = scheduler.handle(JobSubmitted(1, source, [0], ""))[0]
-    scheduler.kept.discard(source.id)
+    scheduler.kept.pop(source.id)
     assert isinstance(start, StartTasks)
     block = BlockId("rdd", source.id, 0)
     commands = scheduler.handle(TaskFinished(1, start.stage.id, 0, (block,), 0.0))
     assert commands[0] == DropBlocks(1, (block,))
+
+
+def test_a_failing_map_task_does_not_end_a_job_that_needs_its_shuffle_no_more() -> None:
+    simulator, lineage = calm(1)
+    shuffled = lineage.shuffle(lineage.source(1), 2)
+    simulator.submit(1, shuffled, [0])
+    simulator.run()
+    scheduler = simulator.scheduler
+    assert tasks(scheduler.handle(JobSubmitted(2, shuffled, [0], ""))) == {1: [0]}
+    scheduler.handle(BlocksGone(1, (BlockId("map", shuffled.id, 0),)))
+    start = scheduler.handle(JobSubmitted(3, shuffled, [1], ""))[0]
+    assert isinstance(start, StartTasks) and start.stage.output.kind == "map"
+    commands = scheduler.handle(TaskFailed(1, start.stage.id, 0, FAILURE))
+    assert [command.job for command in commands if isinstance(command, JobEnded)] == [3]
+
+
+def test_planning_costs_no_more_for_each_of_many_shuffles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts how often a stage is looked at; looking at all of them at each event is quadratic."""
+    looks = 0
+    flatten = plan._flatten
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return flatten(*arguments)
+
+    monkeypatch.setattr(plan, "_flatten", counted)
+    simulator, lineage = calm(2)
+    node = lineage.source(2)
+    for _ in range(300):
+        node = lineage.shuffle(node, 2)
+    simulator.submit(1, node)
+    simulator.run()
+    assert looks < 5 * 300
 
 
 def test_progress_of_a_job_that_has_ended_is_empty() -> None:

@@ -1,0 +1,296 @@
+"""Watching over mpirun: it is run to its end, or to ours, and what it says about a lost rank is said in plain words.
+
+mpirun alone is not to be trusted with a run. After the death of a rank, the driver or a host, it may go on for ever,
+end with exit code 0, or print a page that buries the one line that matters. So a guard looks every 0.2 s: the run is
+ended when the driver has died, when a rank dies before there is a world that could notice it, and when the driver is
+through but mpirun does not end.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from select import select
+from threading import Event, Thread
+from time import monotonic
+from types import FrameType
+
+from mpirdd.edge.handover import DRIVER_LOST, Handover, die_with_parent
+from mpirdd.words.errors import ClusterError
+
+_LOOK_S = 0.2
+_PATIENCE_S = (2.0, 1.5, 1.0)
+"""How long the driver, then mpirun, then the kernel may take to end the run. Less than 5 s in all."""
+_SILENCE_S = 0.2
+"""What could be the beginning of a page of mpirun's is kept back for so long."""
+_LINGER_S = 8.0
+"""mpirun may take this long to end once the driver is through."""
+
+_RULE = re.compile(r"^(-{50,}|={50,})$")
+"""Stands above and below a page of explanations."""
+_NOISE = re.compile(
+    r"^\[warn\] Epoll |plm:ssh: Warning: setpgid|^YOUR APPLICATION TERMINATED WITH|^This typically refers to a problem|"
+    r"^Please see the FAQ page|^Abort is in progress"
+)
+"""Lines outside of pages that mpiruns print when a rank or a host is lost."""
+_GISTS = (
+    re.compile(r"process rank (?P<rank>\d+) with PID \d+ on node (?P<host>\S+)\s+exited on\s+signal (?P<signal>\d+)"),
+    re.compile(r"PID (?P<pid>\d+) RUNNING AT (?P<host>\S+)\s+=\s+EXIT CODE: (?P<signal>\d+)"),
+    re.compile(r"lost communication with a remote daemon.*Remote daemon\s*: \S+ on node (?P<host>\S+)", re.S),
+    re.compile(r"A daemon failed to report back.*Remote host:\s+(?P<host>\S+)", re.S),
+    re.compile(r"one or more processes exited with non-zero"),
+)
+"""What a page is about that we put in one line; others are passed on."""
+_THE_DRIVER = (
+    "the driver (rank 0) was lost, and the run with it: by kill -9, or for memory, say. It cannot be survived; a program "
+    "with checkpoints goes on from the last one when it is run again."
+)
+WITH_RECOVERY = "Open MPI 5 or newer survives that (mpirdd run, without --no-ft)."
+
+
+class _StopRequested(BaseException):
+    """A signal told us to end. Raised out of whatever the main thread was waiting in."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def supervise(
+    command: Sequence[str], environment: Mapping[str, str], handover: Handover, *, ranks: int, recovers: bool
+) -> int:
+    """Run mpirun. Returns the exit code of the program, or another one than 0 when it never ended by itself."""
+    child: subprocess.Popen[bytes] | None = None
+    with _stop_signals_raised():
+        try:
+            near = not handover.driver_is_far
+            # A session of its own, so that Ctrl-C on the terminal comes to us alone.
+            child = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL if near else None,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=_end_mpirun_with_us,
+            )
+            words = _Words(child, all_ours=near)
+            guard = _Guard(child, handover, ranks)
+            handover.lend_streams()
+            code = child.wait()
+            guard.over.set()
+            words.finish()
+        except _StopRequested as stop:
+            if child is not None:
+                _end(child, stop.number, handover.driver_pid)
+            return 128 + stop.number
+        except OSError as error:
+            raise ClusterError(f"{command[0]} does not start: {error}") from error
+    told = handover.exit_code()
+    gist = next((found.groupdict() for pattern in _GISTS if (found := pattern.search(words.said))), None)
+    ended_by_mpirun = told == 128 + signal.SIGTERM and gist is not None
+    if told is not None and not ended_by_mpirun:
+        return told
+    print(f"mpirdd: {guard.trouble or _why(gist, code, handover, recovers)}", file=sys.stderr)
+    return 128 - code if code < 0 else code or 1
+
+
+def _why(gist: Mapping[str, str] | None, code: int, handover: Handover, recovers: bool) -> str:
+    """mpirun has ended, and the driver had not: what happened, and what to do."""
+    if code == DRIVER_LOST:
+        return _THE_DRIVER
+    if not gist:
+        how = f"mpirun was killed by signal {-code}" if code < 0 else f"mpirun ended with exit code {code}"
+        return (f"the run ended before the driver finished: {how}. A rank probably left early, or crashed. "
+                "If the run never started, try `mpirdd doctor`.")
+    rank = gist.get("rank") or next(
+        (str(rank) for rank, (host, pid) in handover.ranks().items() if str(pid) == gist.get("pid")), None)
+    if "signal" not in gist:
+        return (f"host {gist['host']} was lost, and the run with it: mpirun's daemon there does not answer, which mpirun does "
+                "not survive. Run again without that host; a program with checkpoints goes on from the last one.")
+    who = f"rank {rank} (host {gist['host']})" if rank else f"a rank on host {gist['host']} (pid {gist.get('pid')})"
+    if rank == "0":
+        return _THE_DRIVER
+    advice = "" if recovers else f" {WITH_RECOVERY}"
+    return f"{who} was lost, and the run with it: signal {gist['signal']}. By kill -9, or for memory, say.{advice}"
+
+
+class _Words:
+    """Passes on what mpirun and the ranks say through it, without what mpirun adds when a rank is lost.
+
+    Args:
+        all_ours: the program does not speak through mpirun, so that empty lines are mpirun's.
+    """
+
+    def __init__(self, child: subprocess.Popen[bytes], *, all_ours: bool) -> None:
+        self._all_ours = all_ours
+        self.said = ""
+        """The pages that were kept back."""
+        self._threads = [
+            Thread(target=self._pass_on, args=(source.fileno(), target), daemon=True)
+            for source, target in ((child.stdout, 1), (child.stderr, 2)) if source is not None
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def finish(self) -> None:
+        """All has been passed on; unless a process that a rank has left behind still holds the pipe."""
+        for thread in self._threads:
+            thread.join(1.0)
+
+    def _pass_on(self, source: int, target: int) -> None:
+        waiting, page = b"", b""
+        while True:
+            if (waiting or page) and not select([source], [], [], _SILENCE_S)[0]:
+                _write(target, page + waiting)  # a prompt, or a page of the program's own
+                waiting = page = b""
+            data = os.read(source, 1 << 16)
+            *lines, waiting = (waiting + data).splitlines(keepends=True) if data else [waiting, b""]
+            if waiting.endswith(b"\n"):
+                lines, waiting = [*lines, waiting], b""
+            out = b""
+            for line in lines:
+                text = line.decode(errors="replace").rstrip("\n")
+                is_rule = _RULE.match(text) is not None
+                if page or is_rule:
+                    whole = bool(page) and is_rule
+                    page += line
+                    if whole:
+                        out += self._keep_back(page)
+                        page = b""
+                elif not (_NOISE.search(text) or (self._all_ours and not text.strip())):
+                    out += line
+            _write(target, out)
+            if not data:
+                _write(target, page)
+                return
+
+    def _keep_back(self, page: bytes) -> bytes:
+        """Nothing if the page is one of those; else the page."""
+        text = page.decode(errors="replace")
+        if not any(gist.search(text) for gist in _GISTS):
+            return page
+        self.said += text
+        return b""
+
+
+def _write(target: int, data: bytes) -> None:
+    with suppress(OSError):
+        while data:
+            data = data[os.write(target, data) :]
+
+
+class _Guard(Thread):
+    """Ends mpirun when the run cannot come to a good end. ``trouble`` says why."""
+
+    def __init__(self, child: subprocess.Popen[bytes], handover: Handover, ranks: int) -> None:
+        super().__init__(daemon=True)
+        self.trouble = ""
+        self.over = Event()
+        self._child, self._handover, self._ranks = child, handover, ranks
+        self._since: dict[str, float] = {}
+        self.start()
+
+    def run(self) -> None:
+        while not self.over.wait(_LOOK_S):
+            through = self._handover.exit_code() is not None
+            driver = self._handover.driver_pid
+            if self._lasts("through", through, _LINGER_S):
+                break
+            if self._lasts("driver", bool(driver) and not through and not _lives(driver or 0), 1.0):
+                self.trouble = _THE_DRIVER
+                break
+            gone = "" if driver or through else self._gone_at_start()
+            if self._lasts("start", bool(gone), 1.0):
+                self.trouble = f"{gone} died while the ranks were starting, so that the run never began."
+                break
+        else:
+            return
+        for harder in (signal.SIGTERM, signal.SIGKILL):
+            self._child.send_signal(harder)  # after SIGKILL, the ranks go with their parent (``die_with_parent``)
+            if self.over.wait(_PATIENCE_S[1]):
+                return
+
+    def _lasts(self, what: str, holds: bool, seconds: float) -> bool:
+        """Whether it has held for so long; at first sight it may just be on its way to a good end."""
+        if not holds:
+            self._since.pop(what, None)
+            return False
+        return monotonic() - self._since.setdefault(what, monotonic()) >= seconds
+
+    def _gone_at_start(self) -> str:
+        here, started = os.uname().nodename, self._handover.ranks()
+        for rank, (host, pid) in started.items():
+            if host == here and not _lives(pid):
+                return f"rank {rank} (host {host})"
+        # Or it died before it told of itself. While mpirun has children that have not, or that start ranks elsewhere, it may
+        # just be slow.
+        children = _children(self._child.pid)
+        if children and children <= {pid for _, pid in started.values()} and len(started) < self._ranks:
+            return f"rank {min(set(range(self._ranks)) - started.keys())} (host {here})"
+        return ""
+
+
+def _lives(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+def _children(pid: int) -> set[int]:
+    children: set[int] = set()
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                children.update(map(int, file.read().split()))
+    return children
+
+
+@contextmanager
+def _stop_signals_raised() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in handled:
+            signal.signal(each, signal.SIG_IGN)  # ending takes at most 5 s: nothing to hurry
+        raise _StopRequested(number)
+
+    handled = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
+    ]
+    before = {number: signal.signal(number, stop) for number in handled}
+    # Ctrl-Z would stop this process, but not the ranks, one of which reads from the terminal.
+    before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(child: subprocess.Popen[bytes], number: int, driver_pid: int | None) -> None:
+    """End the run, the driver first: then the program can clean up, and mpirun has no failure to explain."""
+    if driver_pid:
+        try:
+            os.kill(driver_pid, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+            child.wait(_PATIENCE_S[0])
+            return
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            pass
+    for harder, patience_s in zip((signal.SIGTERM, signal.SIGKILL), _PATIENCE_S[1:], strict=True):
+        child.send_signal(harder)  # after SIGKILL, the ranks go with their parent (``die_with_parent``)
+        try:
+            child.wait(patience_s)
+            return
+        except subprocess.TimeoutExpired:
+            pass
+
+
+def _end_mpirun_with_us() -> None:
+    die_with_parent(signal.SIGTERM)

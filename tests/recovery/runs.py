@@ -1,0 +1,203 @@
+"""Jobs started as a user starts them, whose ranks die at chosen moments; found again by a mark in their environment.
+
+What the jobs share is ``PREAMBLE``: functions with which a rank ends itself in the middle of whatever it does. The package has
+no hooks for that.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Thread
+from typing import IO
+
+from mpirdd.edge.launch import can_recover, find_launcher
+from mpirdd.words.errors import ClusterError
+
+ROOT = Path(__file__).parents[2]
+BOUND_S = 50.0
+"""For a run that is to come to a good end; several times what it takes on a busy machine."""
+LOST = re.compile(r"mpirdd: lost the executor on rank (\d+) \(host [^)\s]+\): .*; \d executors? left\.")
+
+PREAMBLE = '''
+import os, signal, sys, threading, time
+from operator import add
+import numpy as np
+from mpirdd import Context, StorageLevel
+
+def times(name):
+    """How often this was called with the name before, on all ranks together."""
+    with open(name + ".times", "ab") as file:
+        file.write(b".")
+        file.flush()
+        return file.tell() - 1
+
+def die(name, most=1):
+    """The first ``most`` callers end here."""
+    if times(name) < most:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def die_at(index, name, most=1):
+    """For mapPartitionsWithIndex: at the second record of a partition."""
+    def function(partition, records):
+        for place, record in enumerate(records):
+            if partition == index and place == 1:
+                die(name, most)
+            yield record
+    return function
+
+def kill(*ranks):
+    """On the driver."""
+    for rank in ranks:
+        os.kill(sc._driver._pids[rank], signal.SIGKILL)
+
+def kill_soon(seconds, *ranks):
+    threading.Timer(seconds, kill, ranks).start()
+'''
+
+
+@dataclass
+class Done:
+    """How a run has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def lost(self) -> list[int]:
+        """Which ranks the run says were lost, and gone on without."""
+        return [int(match[1]) for match in map(LOST.fullmatch, self.err.splitlines()) if match]
+
+    def noise(self) -> list[str]:
+        """What stderr holds besides."""
+        return [line for line in self.err.splitlines() if not LOST.fullmatch(line)]
+
+
+class Started:
+    """A run that goes on, and what it has printed so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.out: list[str] = []
+        self.err: list[str] = []
+        assert process.stdout is not None and process.stderr is not None
+        self._readers = [Thread(target=self._read, args=pair, daemon=True)
+                         for pair in ((process.stdout, self.out), (process.stderr, self.err))]
+        for reader in self._readers:
+            reader.start()
+
+    @staticmethod
+    def _read(stream: IO[str], into: list[str]) -> None:
+        for line in stream:
+            into.append(line)
+
+    def wait_for(self, text: str, timeout_s: float = 30.0) -> None:
+        """Until the text stands in what was printed."""
+        deadline = time.monotonic() + timeout_s
+        while not any(text in line for line in [*self.out, *self.err]):
+            assert time.monotonic() < deadline, f"no {text!r} in\n{''.join(self.out + self.err)}"
+            assert self.process.poll() is None, f"ended before {text!r}:\n{''.join(self.out + self.err)}"
+            time.sleep(0.002)
+
+    def done(self, timeout_s: float = BOUND_S) -> Done:
+        """Raises TimeoutExpired, with what was printed, when it does not end."""
+        try:
+            code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            error.add_note("".join(self.out + self.err)) if hasattr(error, "add_note") else None
+            raise
+        for reader in self._readers:
+            reader.join(2)
+        return Done(code, "".join(self.out), "".join(self.err))
+
+
+@dataclass
+class Runs:
+    """Starts ``mpirdd run`` in a folder."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def start(self, text: str, *options: str, ranks: int = 5, arguments: Sequence[str] = ()) -> Started:
+        (self.folder / "job.py").write_text(PREAMBLE + text)
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, "PYTHONPATH": path, "RUNS_MARK": self.mark, "TMPDIR": str(self.folder), **self.environment}
+        command = [sys.executable, "-m", "mpirdd", "run", "-n", str(ranks), *options, "job.py", *arguments]
+        return Started(subprocess.Popen(
+            command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, start_new_session=True))
+
+    def __call__(self, text: str, *options: str, ranks: int = 5, timeout_s: float = BOUND_S) -> Done:
+        return self.start(text, *options, ranks=ranks).done(timeout_s)
+
+    def times(self, name: str) -> int:
+        """How often ``times`` or ``die`` was called with the name."""
+        path = self.folder / f"{name}.times"
+        return path.stat().st_size if path.exists() else 0
+
+    def pids(self) -> dict[int, int]:
+        """Process ids of the living ranks, by rank."""
+        found = {}
+        for pid, variables in self._marked():
+            for variable in variables:
+                name, _, value = variable.partition(b"=")
+                if name in (b"OMPI_COMM_WORLD_RANK", b"PMI_RANK") and value.isdigit():
+                    found[int(value)] = pid
+        return found
+
+    def wait_for_pid(self, rank: int) -> int:
+        deadline = time.monotonic() + 20
+        while rank not in (pids := self.pids()):
+            assert time.monotonic() < deadline, f"rank {rank} does not start"
+        return pids[rank]
+
+    def left(self) -> list[int]:
+        """Processes that still live; helpers get a moment to go."""
+        deadline = time.monotonic() + 2
+        while (pids := [pid for pid, _ in self._marked()]) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return pids
+
+    def clean(self) -> list[int]:
+        """End what is left; says what that was."""
+        left = self.left()
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return left
+
+    def _marked(self) -> Iterator[tuple[int, list[bytes]]]:
+        mark = f"RUNS_MARK={self.mark}".encode()
+        for entry in os.listdir("/proc"):
+            with suppress(OSError):
+                if entry.isdigit():
+                    variables = Path("/proc", entry, "environ").read_bytes().split(b"\0")
+                    if mark in variables:
+                        yield int(entry), variables
+
+
+def no_mpirun() -> str:
+    """Why no run can be started; empty if it can."""
+    try:
+        find_launcher()
+    except ClusterError as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
+def no_recovery() -> str:
+    """Why losses cannot be survived here; empty if they can."""
+    if reason := no_mpirun():
+        return reason
+    launcher = find_launcher()
+    return "" if can_recover(launcher) else f"{launcher.kind} {launcher.version} has no ULFM: a loss ends the run"

@@ -1,0 +1,274 @@
+"""Executors that are killed at chosen moments: the answer is right, the exit code 0, and stderr says what was lost, no more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from random import Random
+
+import pytest
+from runs import Done, Runs, no_recovery
+
+pytestmark = [pytest.mark.skipif(bool(no_recovery()), reason=no_recovery()), pytest.mark.timeout(120)]
+
+
+def assert_survived(done: Done, out: str, lost: int) -> None:
+    assert (done.code, done.out) == (0, out), done.err
+    assert len(set(done.lost())) == len(done.lost()) == lost, done.err
+    assert done.noise() == []
+
+
+def test_in_a_narrow_task(runs: Runs) -> None:
+    done = runs("""
+with Context() as sc:
+    print(sc.parallelize(range(40), 8).mapPartitionsWithIndex(die_at(3, "narrow")).map(lambda x: x * x).sum())
+""")
+    assert_survived(done, "20540\n", 1)
+
+
+def test_by_its_own_exit_in_a_task(runs: Runs) -> None:
+    done = runs("""
+def leave(x):
+    if x == 7 and times("exit") == 0:
+        os._exit(3)
+    return x
+with Context() as sc:
+    print(sc.parallelize(range(40), 8).map(leave).sum())
+""")
+    assert_survived(done, "780\n", 1)
+
+
+def test_while_writing_map_output(runs: Runs) -> None:
+    done = runs("""
+with Context() as sc:
+    pairs = sc.parallelize([(x % 7, x) for x in range(700)], 8).mapPartitionsWithIndex(die_at(5, "map"))
+    print(sorted(pairs.reduceByKey(add, 5).collect()))
+""")
+    assert_survived(done, f"{[(key, sum(range(key, 700, 7))) for key in range(7)]}\n", 1)
+
+
+def test_on_the_reduce_side(runs: Runs) -> None:
+    done = runs("""
+with Context() as sc:
+    pairs = sc.parallelize([(x % 7, x) for x in range(700)], 8).groupByKey(3)
+    print(sorted(pairs.mapPartitionsWithIndex(die_at(1, "reduce")).mapValues(sum).collect()))
+""")
+    assert_survived(done, f"{[(key, sum(range(key, 700, 7))) for key in range(7)]}\n", 1)
+
+
+EXCHANGE = """
+def block(i):
+    return [(key, np.full(160_000, i)) for key in range(20)]        # 25 MB a map task: 100 MB in all
+with Context(exchange_bytes=1 << 16, log_level="DEBUG") as sc:
+    sums = sc.parallelize(range(4), 4).flatMap(block).reduceByKey(add, 4).mapValues(lambda a: int(a.min() + a.max()))
+    print(sorted(sums.collect()))
+"""
+
+
+@pytest.mark.parametrize(("after_s", "ranks"), [(0.0, [2]), (0.05, [4]), (0.3, [1]), (0.02, [1, 3]), (0.2, [2, 4])])
+def test_inside_an_exchange_of_100_mb(runs: Runs, after_s: float, ranks: list[int]) -> None:
+    started = runs.start(EXCHANGE)
+    started.wait_for("exchange 1 among 4 executors")
+    pids = runs.pids()
+    time.sleep(after_s)
+    for rank in ranks:
+        os.kill(pids[rank], signal.SIGKILL)
+    done = started.done()
+    assert (done.code, done.out) == (0, f"{[(key, 12) for key in range(20)]}\n"), done.err
+    assert sorted(done.lost()) == ranks, done.err
+    assert [line for line in done.noise() if "mpirdd: job" not in line and " DEBUG " not in line and " INFO " not in line] == []
+
+
+def test_between_jobs_and_between_stages(runs: Runs) -> None:
+    done = runs("""
+with Context() as sc:
+    pairs = sc.parallelize([(x % 7, x) for x in range(700)], 8).reduceByKey(add, 5).cache()
+    first = sorted(pairs.collect())
+    kill(2)
+    again = sorted(pairs.map(lambda kv: (kv[0] % 2, kv[1])).reduceByKey(add).collect())
+    kill(1)
+    time.sleep(0.3)
+    print(first == sorted(pairs.collect()), again)
+""")
+    odd = sum(x for x in range(700) if x % 7 % 2)
+    assert_survived(done, f"True {[(0, sum(range(700)) - odd), (1, odd)]}\n", 2)
+
+
+def test_while_it_takes_a_broadcast(runs: Runs) -> None:
+    done = runs("""
+class Table:
+    def __init__(self, size): self.size = size
+    def __setstate__(self, state):
+        self.__dict__ = state
+        die("broadcast")
+with Context() as sc:
+    table = sc.broadcast(Table(1000))
+    print(sc.parallelize(range(8), 8).map(lambda x: x + table.value.size).sum())
+""")
+    assert_survived(done, "8028\n", 1)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.02, 0.1])
+def test_while_100_mb_are_broadcast(runs: Runs, after_s: float) -> None:
+    done = runs(f"""
+with Context() as sc:
+    sc.parallelize(range(4), 4).count()
+    table = sc.broadcast(np.arange(12_500_000))
+    kill_soon({after_s}, 2)
+    print(sc.parallelize(range(8), 8).map(lambda x: int(table.value[x]) + (time.sleep(0.1) or 0)).sum())
+""")
+    assert_survived(done, "28\n", 1)
+
+
+def test_in_a_tree_reduce(runs: Runs) -> None:
+    done = runs("""
+def combine(a, b):
+    if max(a, b) > 2_000:
+        die("tree")
+    return a + b
+with Context() as sc:
+    print(sc.parallelize(range(100), 16).treeReduce(combine, 3))
+""")
+    assert_survived(done, "4950\n", 1)
+
+
+def test_while_caching_and_in_later_iterations(runs: Runs) -> None:
+    done = runs("""
+with Context() as sc:
+    points = sc.parallelize(range(800), 8).mapPartitionsWithIndex(die_at(6, "cache")).cache()
+    for turn in range(6):
+        print(points.mapPartitionsWithIndex(die_at(turn, f"turn {turn}", turn in (2, 4))).map(lambda x: x * turn).sum())
+""")
+    assert_survived(done, "".join(f"{turn * sum(range(800))}\n" for turn in range(6)), 3)
+
+
+def test_during_the_recovery_from_another_loss(runs: Runs) -> None:
+    """Recomputing what the first took along kills the second, and that the third."""
+    done = runs("""
+def fragile(partition, records):
+    if times(f"made {partition}") > 0:
+        die("recovery", 2)
+    return records
+with Context() as sc:
+    pairs = sc.parallelize([(x % 7, x) for x in range(700)], 8).mapPartitionsWithIndex(fragile)
+    sums = pairs.reduceByKey(add, 8)
+    print(sums.count())
+    kill(3)
+    print(sorted(sums.collect()))
+""")
+    assert_survived(done, f"7\n{[(key, sum(range(key, 700, 7))) for key in range(7)]}\n", 3)
+
+
+def test_two_at_once(runs: Runs) -> None:
+    done = runs("""
+with Context() as sc:
+    pairs = sc.parallelize([(x % 7, x) for x in range(700)], 8).reduceByKey(add, 5)
+    print(pairs.count())
+    kill(1, 4)
+    print(sorted(pairs.collect()))
+""")
+    assert_survived(done, f"7\n{[(key, sum(range(key, 700, 7))) for key in range(7)]}\n", 2)
+
+
+def test_one_after_the_other_until_one_is_left(runs: Runs) -> None:
+    done = runs("""
+with Context() as sc:
+    pairs = sc.parallelize([(x % 7, x) for x in range(700)], 8).mapPartitionsWithIndex(die_at(2, "one by one", 3))
+    print(sorted(pairs.reduceByKey(add, 5).join(pairs.groupByKey().mapValues(len)).collect()))
+""")
+    assert_survived(done, f"{[(key, (sum(range(key, 700, 7)), 100)) for key in range(7)]}\n", 3)
+
+
+def test_all_of_them_is_a_clear_error(runs: Runs) -> None:
+    done = runs("""
+with Context() as sc:
+    print(sc.parallelize(range(40), 8).mapPartitionsWithIndex(die_at(2, "all", 99)).sum())
+""", ranks=4)
+    assert (done.code, done.out) == (1, "")
+    assert sorted(done.lost()) in ([1, 2], [1, 3], [2, 3], [1, 2, 3])
+    assert "ClusterError: sum at job.py:" in done.err and "all executors are lost" in done.err
+
+
+def test_an_error_after_all_were_lost_can_be_caught_and_the_program_goes_on(runs: Runs) -> None:
+    done = runs("""
+from mpirdd import ClusterError
+with Context() as sc:
+    kill(1, 2)
+    try:
+        sc.parallelize(range(40), 8).sum()
+    except ClusterError:
+        print("caught")
+print("end")
+""", ranks=3)
+    assert_survived(done, "caught\nend\n", 2)
+
+
+@pytest.mark.parametrize("ranks", ["1", "1, 2", "1, 2, 3, 4"])
+def test_in_shutdown(runs: Runs, ranks: str) -> None:
+    done = runs(f"""
+import atexit
+with Context() as sc:
+    print(sc.parallelize(range(40), 8).sum())
+    atexit.register(kill, {ranks})
+""")
+    assert (done.code, done.out, done.noise()) == (0, "780\n", [])
+
+
+@pytest.mark.parametrize("rank", [1, 4])
+def test_just_before_the_context_stops(runs: Runs, rank: int) -> None:
+    done = runs(f"""
+with Context() as sc:
+    print(sc.parallelize(range(40), 8).sum())
+    kill({rank})
+""")
+    assert (done.code, done.out, done.noise()) == (0, "780\n", [])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_in_start_up_it_survives_or_says_what_was_lost(runs: Runs, seed: int) -> None:
+    """While MPI itself is starting nobody can survive a loss; once there is a world, the others go on."""
+    random = Random(seed)
+    rank = random.randint(1, 4)
+    started = runs.start("with Context() as sc:\n    print(sc.parallelize(range(40), 8).sum())\n")
+    pid = runs.wait_for_pid(rank)
+    time.sleep(random.uniform(0, 0.9))
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pytest.skip("the run was over by then")
+    done = started.done()
+    if done.code == 0:
+        assert (done.out, done.noise()) == ("780\n", [])
+    else:
+        assert f"rank {rank}" in done.err, done.err
+        assert len(done.noise()) == 1, done.err
+
+
+def test_at_a_barrier(runs: Runs) -> None:
+    done = runs("""
+from mpirdd import BarrierTaskContext
+def talk(records):
+    total = sum(records)
+    if total == 12:
+        die("barrier")
+    said = BarrierTaskContext.get().allGather(str(total))
+    BarrierTaskContext.get().barrier()
+    yield sum(map(int, said))
+with Context() as sc:
+    print(sc.parallelize(range(10), 3).barrier().mapPartitions(talk).collect())
+""")
+    assert_survived(done, "[45, 45, 45]\n", 1)
+
+
+def test_while_it_sends_a_large_result(runs: Runs) -> None:
+    done = runs("""
+with Context() as sc:
+    rdd = sc.parallelize(range(8), 8).map(lambda x: np.full(2_500_000, x))     # 160 MB in all
+    kill_soon(0.1, 1)
+    print(sum(int(a[-1]) for a in rdd.collect()))
+    kill_soon(0.05, 2)
+    print(sum(int(a[-1]) for a in rdd.collect()))
+""")
+    assert (done.code, done.out, done.noise()) == (0, "28\n28\n", []), done.err
+    assert set(done.lost()) <= {1, 2}
