@@ -39,13 +39,12 @@ class Mapped:
 
 
 def logistic_regression(workers: int, path: str, iterations: str) -> dict[str, Any]:
-    import cloudpickle
     import dask.bag
-    from distributed import wait
+    from distributed import default_client, wait
 
+    default_client().run(prepare)
     job, started = jobs.functions_of("logistic_regression"), time.monotonic()
-    cloudpickle.register_pickle_by_value(job)  # the workers cannot import it
-    bag = dask.bag.read_text(sorted(map(str, Path(path).glob("part-*")))).map_partitions(job.parse_blocks).persist()
+    bag = dask.bag.read_text(sorted(map(str, Path(path).glob("part-*")))).map_partitions(parse).persist()
     wait(bag)
     blocks, output = Mapped(bag), io.StringIO()
     gram = blocks.map(job.block_gram).reduce(add)
@@ -53,6 +52,16 @@ def logistic_regression(workers: int, path: str, iterations: str) -> dict[str, A
         print(f"loaded, {time.monotonic() - started:.4f} s")
         job.fit(blocks, gram, Namespace(iterations=int(iterations), tolerance=-1, penalty=1.0, points=False))
     return jobs.report_of(output.getvalue())
+
+
+def parse(lines: list[str]) -> list[Any]:
+    """The blocks of a partition, as a list: a generator would be persisted as such, and be empty when read again."""
+    return list(jobs.functions_of("logistic_regression").parse_blocks(iter(lines)))
+
+
+def prepare() -> None:
+    """On a worker: let it import the job, without the engine."""
+    jobs.functions_of("logistic_regression")
 
 
 def wordcount(workers: int, path: str) -> dict[str, Any]:
