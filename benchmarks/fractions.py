@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from itertools import pairwise
 from statistics import median
 
 from benchmarks import harness, peers
@@ -40,7 +41,7 @@ def measure(options: Namespace) -> harness.Record:
                "first": harness.spread([seconds for run in at for seconds in run.report["first"]])}
               for percent, at in runs.items()]
     medians = [point["later"]["median"] for point in points]
-    falls = all(more <= less * 1.05 for less, more in zip(medians, medians[1:], strict=False))
+    falls = all(more <= less * 1.05 for less, more in pairwise(medians))
     return {"bytes": size, "cached_bytes": cached_bytes, "partitions": ample.report["partitions"],
             "valid": all(agree(run, ample) for at in runs.values() for run in at),
             "command": " ".join(command(path, budgets[100], options)), "points": points,

@@ -18,7 +18,16 @@ from collections import deque
 from itertools import count
 
 from benchmarks import harness
-from mpirdd.decisions.events import Command, Event, ExchangeFinished, JobEnded, JobSubmitted, StartExchange, StartTasks, TaskFinished
+from mpirdd.decisions.events import (
+    Command,
+    Event,
+    ExchangeFinished,
+    JobEnded,
+    JobSubmitted,
+    StartExchange,
+    StartTasks,
+    TaskFinished,
+)
 from mpirdd.decisions.lineage import ONE_TO_ONE, Narrow, Node, Shuffled, Source
 from mpirdd.decisions.scheduler import Scheduler
 from mpirdd.words.ids import BlockId

@@ -17,7 +17,7 @@ from benchmarks.program import program_arguments, write_report
 from mpirdd import Context
 
 sys.path.insert(0, str(jobs.FOLDER))
-import logistic_regression as job  # noqa: E402  (after the folder is on the path)
+import logistic_regression as job
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
-from matplotlib.figure import Figure as Canvas  # noqa: E402  (after the choice of what draws)
-from matplotlib.ticker import FuncFormatter  # noqa: E402
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, LogLocator  # noqa: E402
 
-from benchmarks.report.records import Record  # noqa: E402
+from benchmarks.report.records import Record
 
 LABELS = {
     "engine": "mpirdd, in memory", "mapreduce": "mpirdd, disk mode", "uncontrolled": "mpirdd, partitioning\nnot controlled",
@@ -30,6 +30,7 @@ STYLE = {
     "axes.grid": True, "axes.axisbelow": True, "grid.color": "#e4e6ea", "grid.linewidth": 0.6, "legend.frameon": False,
     "legend.fontsize": 8.5,
 }
+matplotlib.rcParams.update(STYLE)  # titles and legends look at it when they are made; nothing else here draws
 WIDTH = 9.2
 """Inches, of every figure."""
 
@@ -54,16 +55,14 @@ class Missing:
 
 def canvas(columns: int, rows: int = 1, height: float = 2.9, **options: Any) -> tuple[Canvas, list[Any]]:
     """A figure and its axes, row by row."""
-    with matplotlib.rc_context(STYLE):
-        drawn = Canvas(figsize=(WIDTH, height), layout="constrained")
-        axes = drawn.subplots(rows, columns, squeeze=False, **options)
-    return drawn, list(axes.flat)
+    drawn = Canvas(figsize=(WIDTH, height), layout="constrained")
+    return drawn, list(drawn.subplots(rows, columns, squeeze=False, **options).flat)
 
 
 def as_svg(drawn: Canvas, key: str) -> str:
     """SVG that can share a page with others: its ids hang on ``key``, and nothing in it depends on the time."""
     text = io.StringIO()
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": key}):
+    with matplotlib.rc_context({"svg.hashsalt": key}):
         drawn.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
     svg = re.sub(r'<g id="[^"]*"', "<g", svg[svg.index("<svg"):])  # which nothing refers to, and all figures have
@@ -78,13 +77,19 @@ def bars(axis: Any, spreads: Mapping[str, Record], unit: str, title: str) -> Non
         value = spreads[name]
         axis.barh(place, value["median"], color=COLOURS.get(name, COLOURS["paper"]), height=0.62)
         axis.plot([value["min"], value["max"]], [place, place], color="black", linewidth=1, marker="|", markersize=6)
-        axis.text(value["max"], place, f"  {shown(value['median'])} {unit}", va="center", fontsize=8.5)
+        label(axis, value["max"], place, f"{shown(value['median'])} {unit}")
     axis.set_yticks(range(len(names)), [LABELS.get(name, name) for name in names])
     axis.invert_yaxis()
     axis.grid(axis="y", visible=False)
     axis.set_xlim(0, 1.28 * max(value["max"] for value in spreads.values()))
     axis.set_xlabel(unit)
     axis.set_title(title)
+
+
+def label(axis: Any, x: float, y: float, text: str, *, above: bool = False) -> None:
+    """Words beside a point: to its right, or above it as well."""
+    axis.annotate(text, (x, y), xytext=(5, 6 if above else 0), textcoords="offset points", fontsize=8.5,
+                  va="bottom" if above else "center")
 
 
 def line(axis: Any, places: Sequence[float], spreads: Sequence[Record], name: str, label: str | None = None, **options: Any) -> None:
@@ -105,9 +110,17 @@ def axes_of(axis: Any, x: str, y: str, title: str, *, zero: bool = True) -> None
 
 
 def plain_numbers(axis: Any) -> None:
-    """1,000 rather than 10^3 on a logarithmic axis."""
+    """1,000 rather than 10^3 on a logarithmic axis; 1, 2 and 5 of each decade."""
+    if axis.get_scale() == "log":
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow(axis) else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
     axis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+
+
+def narrow(axis: Any) -> bool:
+    """Less than three decades."""
+    low, high = axis.get_view_interval()
+    return bool(high / low < 1000)
 
 
 def shown(value: float) -> str:

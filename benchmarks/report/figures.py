@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from benchmarks.report import drawing, iterations
 from benchmarks.report.drawing import COLOURS, Figure, Missing, shown
@@ -78,19 +79,19 @@ def fractions(record: Record) -> Figure:
     kept = [100 * point["kept"]["median"] for point in points]
     drawing.line(axis, kept, [point["later"] for point in points], "engine")
     for place, point in zip(kept, points, strict=True):
-        axis.annotate(f"{shown(point['later']['median'])} s", (place, point["later"]["median"]), xytext=(5, 6),
-                      textcoords="offset points", fontsize=8.5)
+        drawing.label(axis, place, point["later"]["median"], f"{shown(point['later']['median'])} s", above=True)
     drawing.axes_of(axis, "% of the partitions kept in memory", "seconds an iteration",
                     f"measured here: {record['bytes'] / 1e6:,.0f} MB of text, {record['options']['ranks'] - 1} executors")
     axis.set_xlim(-4, 112)
     paper.plot(list(PAPER_FRACTIONS), list(PAPER_FRACTIONS.values()), marker="o", markersize=3.5, color=COLOURS["paper"])
     for percent, seconds in PAPER_FRACTIONS.items():
-        paper.annotate(f"{seconds} s", (percent, seconds), xytext=(5, 6), textcoords="offset points", fontsize=8.5)
+        drawing.label(paper, percent, seconds, f"{seconds} s", above=True)
     drawing.axes_of(paper, "% of the data in memory", "seconds an iteration", "the paper's: 100 GB, 25 machines")
     paper.set_xlim(-4, 118)
+    paper.set_ylim(top=80)
     least, most = points[0]["later"]["median"], points[-1]["later"]["median"]
     medians = [point["later"]["median"] for point in points]
-    smooth = all(more <= less * 1.05 for less, more in zip(medians, medians[1:], strict=False))
+    smooth = all(more <= less * 1.05 for less, more in pairwise(medians))
     how = "falls with every quarter of the data that fits" if smooth else "does not fall steadily with memory"
     return Figure("fractions", f"Time of an iteration {how}: from {shown(least)} s with {kept[0]:.0f} % of it in memory to {shown(most)} s "
                                f"with {kept[-1]:.0f} %", drawing.as_svg(drawn, "fractions"),
@@ -100,7 +101,7 @@ def fractions(record: Record) -> Figure:
 
 
 def scaling(record: Record) -> Figure:
-    titles = {"wordcount": "word count", "lr": "logistic regression, an iteration"}
+    titles = {"wordcount": "word count", "lr": "LR, an iteration"}
     drawn, axes = drawing.canvas(4, height=2.7)
     claims = []
     for axis, (job, kind) in zip(axes, ((job, kind) for job in titles for kind in ("strong", "weak")), strict=True):
@@ -120,7 +121,7 @@ def scaling(record: Record) -> Figure:
         if kind == "strong":
             most = max((point for point in points if point["executors"] <= cores), key=lambda point: point["executors"])
             claims.append(f"{titles[job]} is {shown(one / most['seconds']['median'])} times as fast on {most['executors']}")
-    axes[0].legend(loc="upper right")
+    axes[1].legend(loc="upper left")
     cores = record["points"][0]["cores"]
     return Figure("scaling", f"On {cores} cores, against 1 executor, {' and '.join(claims)}",
                   drawing.as_svg(drawn, "scaling"),
@@ -135,14 +136,16 @@ def simulation(record: Record) -> Figure:
         label = {"map": "tasks that may run anywhere", "shuffle": "the same, and a shuffle behind"}[job]
         drawing.line(rate, [point["executors"] for point in points], [point["decisions_per_s"] for point in points], job, label,
                      color=colour)
-        memory.plot([point["tasks"] for point in points], [point["memory_bytes"] / 1e6 for point in points], marker="o", markersize=3.5,
-                    color=colour, label=label)
+        grown = [point for point in points if point["memory_bytes"] >= 1e6]  # less is noise of the allocator
+        memory.plot([point["tasks"] for point in grown], [point["memory_bytes"] / 1e6 for point in grown], marker="o",
+                    markersize=3.5, color=colour, label=label)
     drawing.axes_of(rate, "executors", "decisions a second", "100 tasks an executor")
-    drawing.axes_of(memory, "tasks", "MB of memory", "the scheduler and the job's lineage")
-    for axis in (rate.xaxis, memory.xaxis):
-        axis.axes.set_xscale("log")
+    drawing.axes_of(memory, "tasks", "MB of memory", "the scheduler and the job's lineage", zero=False)
+    rate.set_xscale("log")
+    memory.set_xscale("log")
+    memory.set_yscale("log")
+    for axis in (rate.xaxis, rate.yaxis, memory.xaxis, memory.yaxis):
         drawing.plain_numbers(axis)
-    drawing.plain_numbers(rate.yaxis)
     rate.legend(loc="lower left")
     slowest = min(point["decisions_per_s"]["median"] for point in record["points"])
     largest = max(record["points"], key=lambda point: point["tasks"])
@@ -226,9 +229,9 @@ def peers(results: Results) -> Figure | None:
     axis.set_xscale("log")
     drawing.plain_numbers(axis.xaxis)
     axis.set_yticks(range(len(rows)), [title for title, _ in rows])
-    axis.invert_yaxis()
+    axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.set_xlabel("time / time of mpirdd (logarithmic; right of the line: slower than mpirdd)")
-    axis.legend(ncols=5, loc="upper left", bbox_to_anchor=(0, -0.8 / len(rows) - 0.12))
+    drawn.legend(ncols=5, loc="outside lower center")
     claims = []
     for side in ("handwritten", "pyspark", "dask"):
         ratios = [found[side]["median"] / found["engine"]["median"] for _, found in rows if side in found]

@@ -57,10 +57,13 @@ def against_iterations(job: Job, record: Record) -> Figure:
     curves = {name: totals(side) for name, side in programs(record, "later").items()}
     for name, curve in curves.items():
         marks = [mark for mark in MARKS if mark <= len(curve)]
-        drawing.line(measured, range(1, len(curve) + 1), curve, name, markevery=[mark - 1 for mark in marks])
+        label = drawing.LABELS[name].replace("\n", " ")
+        drawing.line(measured, range(1, len(curve) + 1), curve, name, label, markevery=[mark - 1 for mark in marks])
     drawing.axes_of(measured, "iterations", "seconds, loading included", f"measured here: {megabytes(record)}")
     measured.legend(loc="upper left")
     most = max(map(len, curves.values()))
+    for axis in (measured, paper):
+        axis.set_xticks([mark for mark in MARKS if mark <= most])
     for name, (first, later) in job.paper.items():
         places = range(1, most + 1)
         paper.plot(places, [first + later * (place - 1) for place in places], color=PAPER_COLOURS[name], linewidth=1.6,
@@ -90,15 +93,15 @@ def first_and_later(job: Job, record: Record) -> Figure:
     first = {name: totals(side)[0] for name, side in found.items()}
     later = {name: side["later"] for name, side in found.items()}
     drawn, (left, right, paper_left, paper_right) = drawing.canvas(
-        2, 2, height=1.9 + 0.33 * len(found), sharey="row", gridspec_kw={"height_ratios": [len(found), len(job.paper)]})
-    drawing.bars(left, first, "s", f"measured here ({megabytes(record)}): loading and first iteration")
-    drawing.bars(right, later, "s", "measured here: a later iteration")
+        2, 2, height=2.5 + 0.33 * len(found), sharey="row", gridspec_kw={"height_ratios": [len(found), len(job.paper)]})
+    drawing.bars(left, first, "s", f"measured here ({megabytes(record)}):\nloading and first iteration")
+    drawing.bars(right, later, "s", "measured here:\na later iteration")
     for axis, which in ((paper_left, 0), (paper_right, 1)):
         for place, (name, seconds) in enumerate(job.paper.items()):
             axis.barh(place, seconds[which], color=PAPER_COLOURS[name], height=0.62, alpha=0.6)
-            axis.text(seconds[which], place, f"  {seconds[which]:g} s", va="center", fontsize=8.5)
+            drawing.label(axis, seconds[which], place, f"{seconds[which]:g} s")
         axis.set_xlim(0, 1.28 * max(seconds[which] for seconds in job.paper.values()))
-        axis.set_title(f"the paper's ({job.setting}): {('first iteration', 'a later iteration')[which]}")
+        axis.set_title(f"the paper's ({job.setting}):\n{('first iteration', 'a later iteration')[which]}")
         axis.set_xlabel("s")
         axis.grid(axis="y", visible=False)
     paper_left.set_yticks(range(len(job.paper)), list(job.paper))
@@ -125,20 +128,20 @@ def cost_split(job: Job, record: Record) -> Figure:
     parts = list(dict.fromkeys(part for split in splits.values() for part in split))
     colours = dict(zip(parts, ("#c8cdd4", "#7fa6c9", "#3f6f9f", "#0b6e4f", "#d9822b", "#b3262e", "#7b4fa3", "#333333", "#e2b93b"),
                        strict=False))
-    drawn, (axis,) = drawing.canvas(1, height=1.3 + 0.34 * len(found))
+    drawn, (axis,) = drawing.canvas(1, height=1.2 + 0.34 * len(found))
     for place, split in enumerate(splits.values()):
         left = 0.0
         for part, seconds in split.items():
             axis.barh(place, seconds, left=left, color=colours.get(part, "#999999"), height=0.62,
                       label=part if part not in axis.get_legend_handles_labels()[1] else None)
             left += seconds
-        axis.text(left, place, f"  {shown(left)} s", va="center", fontsize=8.5)
+        drawing.label(axis, left, place, f"{shown(left)} s")
     axis.set_yticks(range(len(splits)), [drawing.LABELS.get(name, name) for name in splits])
     axis.invert_yaxis()
     axis.grid(axis="y", visible=False)
     axis.set_xlim(0, 1.1 * max(sum(split.values()) for split in splits.values()))
     axis.set_xlabel("seconds of a whole run, from launch to exit")
-    axis.legend(ncols=min(5, len(parts)), loc="upper left", bbox_to_anchor=(0, -0.28 if len(found) > 3 else -0.42))
+    drawn.legend(ncols=min(5, len(parts)), loc="outside lower center")
     engine = splits["engine"]
     largest = max(engine, key=lambda part: engine[part])
     return Figure(f"{job.benchmark}-costs",
