@@ -15,12 +15,13 @@ check: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
-test-openmpi: $(VENV)/installed
-	$(VENV)/bin/python -m tests
+# MPICH is there for srun, in the suite on Slurm.
+test-openmpi: $(VENV)/installed $(MPICH_VENV)/installed
+	MPIRDD_MPICH_PYTHON=$(abspath $(MPICH_VENV))/bin/python $(VENV)/bin/python -m tests
 
 # What depends on the MPI, once more with MPICH.
 test-mpich: $(MPICH_VENV)/installed
-	$(MPICH_VENV)/bin/python -m tests contract@1 contract@3 engine@4 launch
+	$(MPICH_VENV)/bin/python -m tests contract@1 contract@3 engine@4 launch recovery
 
 # PySpark's own examples and doctests, and the same programs on both; what needs Java is skipped without.
 test-pyspark: $(VENV)/installed $(PYSPARK_VENV)/installed

@@ -22,6 +22,7 @@ MINUTES = {
     "kmeans": 6,
     "pagerank": 8,
     "fractions": 25,
+    "recovery": 8,
     "scaling": 8,
     "simulation": 3,
     "many_ranks": 4,

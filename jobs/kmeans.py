@@ -1,6 +1,6 @@
 """K-means: centres such that the squared distances of the points to their nearest centre are small in sum.
 
-    mpirdd run -n 4 jobs/kmeans.py [PATH | --generate 20MB] [--clusters 10] [--iterations 20]
+    mpirdd run -n 4 jobs/kmeans.py [PATH | --generate 20MB] [--clusters 10] [--iterations 20] [--resume DIR]
 
 Each line holds the same number of numbers, by commas. Lloyd's algorithm (1982), started by k-means++ (Arthur and
 Vassilvitskii 2007) on the first 10,000 points, so that the start depends on the seed alone and not on partitions. Points
@@ -21,6 +21,7 @@ import numpy as np
 
 from generate import add_generate, source
 from mpirdd import Context
+from resuming import add_resume, resumed
 
 BLOCK_ROWS = 8192
 """Such a block and its distances stay in a core's cache."""
@@ -62,9 +63,14 @@ def first_centres(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     return centres
 
 
-def fit(blocks: Any, centres: np.ndarray, options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+def fit(
+    blocks: Any, centres: np.ndarray, options: argparse.Namespace, state: Any
+) -> tuple[np.ndarray, np.ndarray]:
     """The centres, and how many points each has; one pass over the blocks an iteration."""
-    for iteration in range(1, options.iterations + 1):
+    centres, counts, change = state.get("clusters", (centres, np.zeros((len(centres), 1)), np.inf))
+    for iteration in range(state.iteration + 1, options.iterations + 1):
+        if change < options.tolerance:
+            break
         started = time.monotonic()
         sums = blocks.map(partial(block_sums, centres)).reduce(add)
         counts = sums[:, -2:-1]
@@ -72,8 +78,7 @@ def fit(blocks: Any, centres: np.ndarray, options: argparse.Namespace) -> tuple[
         change, centres = np.abs(moved - centres).max(), moved
         print(f"iteration {iteration:3}  objective {sums[:, -1].sum():.9g}  change {change:.3e}  "
               f"{time.monotonic() - started:.4f} s", flush=True)
-        if change < options.tolerance:
-            break
+        state.save(iteration, clusters=(centres, counts, change))
     return centres, counts[:, 0]
 
 
@@ -85,8 +90,9 @@ def main() -> None:
     parser.add_argument("--tolerance", type=float, default=1e-9, help="stop when no centre moves further (1e-9)")
     parser.add_argument("--partitions", type=int, help="at least so many (one an executor); sums depend on it in the last bit")
     add_generate(parser, "points around 10 centres", "5MB")
+    add_resume(parser)
     options = parser.parse_args()
-    with Context("k-means") as sc:
+    with Context("k-means") as sc, resumed(sc, options) as state:
         started = time.monotonic()
         path = options.path or source(sc, "clusters", options.generate or "5MB", options.seed)
         lines = sc.textFile(path, options.partitions or sc.defaultParallelism)
@@ -95,7 +101,7 @@ def main() -> None:
         centres = first_centres(sample, options.clusters, options.seed)
         rows = blocks.map(len).sum()
         print(f"{rows:,} points of {centres.shape[1]} numbers, {time.monotonic() - started:.3f} s", flush=True)
-        centres, counts = fit(blocks, centres, options)
+        centres, counts = fit(blocks, centres, options, state)
     for count, centre in sorted(zip(counts.tolist(), centres.tolist(), strict=True)):
         print(f"centre of {count:9,.0f}:", *(f"{x:.9g}" for x in centre))
 

@@ -1,6 +1,6 @@
 """Logistic regression on dense rows of text: gradient descent over cached data, the RDD paper's first benchmark.
 
-    mpirdd run -n 4 jobs/logistic_regression.py [PATH | --generate 200MB] [--iterations 30] [--points]
+    mpirdd run -n 4 jobs/logistic_regression.py [PATH | --generate 200MB] [--iterations 30] [--points] [--resume DIR]
 
 Each line holds numbers by commas, the last one the label, 0 or 1; lines with another number of fields (a header) are
 skipped. By default PATH is the Breast Cancer Wisconsin data. The partitions are parsed once, to numpy blocks, and cached;
@@ -29,6 +29,7 @@ import numpy as np
 
 from generate import add_generate, source
 from mpirdd import Context
+from resuming import add_resume, resumed
 
 BREAST_CANCER = Path(__file__).parent / "data" / "breast_cancer.csv"
 BLOCK_ROWS = 8192
@@ -96,14 +97,16 @@ def standardising(gram: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def fit(data: Any, gram: np.ndarray, options: argparse.Namespace) -> np.ndarray:
+def fit(data: Any, gram: np.ndarray, options: argparse.Namespace, state: Any) -> np.ndarray:
     """The weights of the standardised features, and the intercept; one pass over the data an iteration."""
     to_raw = standardising(gram)
     penalty = np.append(np.full(len(gram) - 1, options.penalty), 0.0)
     step = 1 / (np.linalg.eigvalsh(to_raw.T @ gram @ to_raw)[-1] / 4 + options.penalty)
-    weights = ahead = np.zeros(len(gram))
-    momentum = 1.0
-    for iteration in range(1, options.iterations + 1):
+    start = np.zeros(len(gram)), np.zeros(len(gram)), 1.0, np.inf
+    weights, ahead, momentum, steepest = state.get("descent", start)
+    for iteration in range(state.iteration + 1, options.iterations + 1):
+        if steepest < options.tolerance:
+            break
         started = time.monotonic()
         if options.points:
             summed = np.array(data.map(partial(point_loss, (to_raw @ ahead).tolist())).reduce(add_lists))
@@ -119,8 +122,7 @@ def fit(data: Any, gram: np.ndarray, options: argparse.Namespace) -> np.ndarray:
         ahead = weights + (momentum_before - 1) / momentum * (weights - before)
         print(f"iteration {iteration:4}  objective {objective:.9g}  gradient {steepest:.3e}  "
               f"{time.monotonic() - started:.4f} s", flush=True)
-        if steepest < options.tolerance:
-            break
+        state.save(iteration, descent=(weights, ahead, momentum, steepest))
     return weights
 
 
@@ -133,8 +135,9 @@ def main() -> None:
     parser.add_argument("--points", action="store_true", help="plain Python, a row at a time, instead of numpy blocks")
     parser.add_argument("--partitions", type=int, help="at least so many (one an executor); sums depend on it in the last bit")
     add_generate(parser, "20 features and a label", None)
+    add_resume(parser)
     options = parser.parse_args()
-    with Context("logistic regression") as sc:
+    with Context("logistic regression") as sc, resumed(sc, options) as state:
         started = time.monotonic()
         path = options.path or str(BREAST_CANCER)
         if options.generate:
@@ -145,7 +148,7 @@ def main() -> None:
         data = (rows.map(parse_point) if options.points else rows.mapPartitions(parse_blocks)).cache()
         gram = data.map(point_gram if options.points else block_gram).reduce(add)
         print(f"{gram[-1, -1]:,.0f} rows of {len(gram) - 1} features, {time.monotonic() - started:.3f} s", flush=True)
-        weights = fit(data, gram, options)
+        weights = fit(data, gram, options, state)
     print("coefficients", *(f"{weight:.10g}" for weight in weights[:-1]))
     print(f"intercept {weights[-1]:.10g}")
 

@@ -1,6 +1,6 @@
 """PageRank: how likely one is on a page after following links, or jumping anywhere with a chance of 15 %, for long.
 
-    mpirdd run -n 4 jobs/pagerank.py [PATH | --generate 1M] [--iterations 10] [--uncontrolled]
+    mpirdd run -n 4 jobs/pagerank.py [PATH | --generate 1M] [--iterations 10] [--uncontrolled] [--resume DIR]
 
 Each line names a page and one that it links to; lines with # are comments. By default PATH is the graph of the
 Internet's autonomous systems. The power method (Page, Brin, Motwani and Winograd 1999); what a page without links has is
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from generate import add_generate, source
 from mpirdd import RDD, Context
+from resuming import add_resume, resumed
 
 INTERNET = Path(__file__).parent / "data" / "as20graph.txt"
 Links = tuple[str, ...]
@@ -79,21 +80,26 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, help="so many (one an executor); sums depend on it in the last bits")
     parser.add_argument("--top", type=int, default=10, metavar="N", help="how many pages to print (10)")
     add_generate(parser, "links", None)
+    add_resume(parser)
     options = parser.parse_args()
-    with Context("PageRank") as sc:
+    with Context("PageRank") as sc, resumed(sc, options) as state:
         started = time.monotonic()
         parts = options.partitions or sc.defaultParallelism
         path = options.path or str(INTERNET)
         if options.generate:
             path = source(sc, "graph", options.generate, options.seed)
         lines = sc.textFile(path, parts).filter(lambda line: line.strip() and not line.startswith("#"))
-        links = lines.flatMap(both_ends).groupByKey(parts).mapValues(distinct_links).cache()
-        count = links.count()
-        pages = links.mapValues(partial(first_state, 1 / count)).cache()
-        dangling, _ = totals(pages)
-        links.unpersist()
+        pages, count, dangling, change = (state.get(name) for name in ("pages", "count", "dangling", "change"))
+        if pages is None:
+            links = lines.flatMap(both_ends).groupByKey(parts).mapValues(distinct_links).cache()
+            count = links.count()
+            pages = links.mapValues(partial(first_state, 1 / count)).cache()
+            dangling, change = totals(pages)[0], float("inf")
+            links.unpersist()
         print(f"{count:,} pages, {time.monotonic() - started:.3f} s", flush=True)
-        for iteration in range(1, options.iterations + 1):
+        for iteration in range(state.iteration + 1, options.iterations + 1):
+            if change < options.tolerance:
+                break
             started = time.monotonic()
             given = pages.flatMap(contributions).reduceByKey(add, parts)
             met = pages.leftOuterJoin(given, parts)
@@ -106,8 +112,7 @@ def main() -> None:
             dangling, change = totals(pages)
             before.unpersist()
             print(f"iteration {iteration:3}  change {change:.6e}  {time.monotonic() - started:.4f} s", flush=True)
-            if change < options.tolerance:
-                break
+            state.save(iteration, pages=pages, count=count, dangling=dangling, change=change)
         best = pages.map(lambda pair: (pair[0], pair[1][1])).takeOrdered(options.top, key=lambda pair: (-pair[1], pair[0]))
         for page, rank in best:
             print(f"{rank:.12f}  {page}")

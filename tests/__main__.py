@@ -1,10 +1,11 @@
 """Runs all suites, each in a process of its own under a time limit, and prints one count at the end.
 
     python -m tests                    everything
-    python -m tests unit engine@4      some: unit, launch, recovery, jobs, contract@RANKS, engine@RANKS
+    python -m tests unit engine@4      some: unit, launch, recovery, jobs, slurm, hosts, contract@RANKS, engine@RANKS
 
-``pyspark`` wants MPIRDD_PYSPARK_PYTHON, a Python that has PySpark. Suites with ``@RANKS`` run under the mpirun
-of this environment. A suite that hangs is ended with all its ranks.
+``pyspark`` wants MPIRDD_PYSPARK_PYTHON, a Python that has PySpark. ``slurm`` and ``hosts`` want root and Debian packages
+(.ci/run names them), and skip their tests without; ``slurm`` also uses MPIRDD_MPICH_PYTHON, if there is one. Suites with
+``@RANKS`` run under the mpirun of this environment. A suite that hangs is ended with all its ranks.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from mpirdd.edge.launch import command_for, environment_for, find_launcher
 
 ROOT = Path(__file__).parents[1]
 SUITES = {
-    "unit": 300,
+    "unit": 400,
     "contract@1": 120, "contract@2": 120, "contract@3": 120, "contract@5": 180,
     "engine@1": 300, "engine@2": 300, "engine@3": 400, "engine@4": 400,
     "launch": 900,
-    "jobs": 1200,
     "recovery": 1200,
+    "jobs": 1200,
+    "slurm": 900, "hosts": 400,
     "pyspark": 900, "pyspark@5": 900,
 }
 """Time limits in seconds, several times what the suites take on two cores."""

@@ -95,6 +95,22 @@ def cap_threads(environment: MutableMapping[str, str]) -> None:
         environment.setdefault(name, str(threads))
 
 
+def slurm_tasks(environment: Mapping[str, str]) -> int:
+    """Tasks of the Slurm allocation around this process; 0 outside of one.
+
+    >>> slurm_tasks({"SLURM_JOB_ID": "1", "SLURM_TASKS_PER_NODE": "4(x2),1"})
+    9
+    """
+    if "SLURM_JOB_ID" not in environment:
+        return 0
+    tasks = _number(environment.get("SLURM_NTASKS"))
+    if not tasks:  # only nodes were asked for
+        for word in environment.get("SLURM_TASKS_PER_NODE", "").rstrip(")").replace(")", "").split(","):
+            each, _, nodes = word.partition("(x")
+            tasks += _number(each) * (_number(nodes) or 1)
+    return tasks
+
+
 def launched_size(environment: Mapping[str, str]) -> int:
     """How many ranks the launcher says that it has started; 1 without a launcher. Known before MPI starts."""
     by_mpirun = _number(environment.get("OMPI_COMM_WORLD_SIZE")) or _number(environment.get("PMI_SIZE"))

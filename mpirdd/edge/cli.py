@@ -7,6 +7,7 @@ cluster gives 1.
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import REMAINDER, ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"mpirdd {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_run, _add_doctor):  # a further command goes here
+    for add in (_add_run, _add_submit, _add_doctor):  # a further command goes here
         add(commands)
     options = parser.parse_args(sys.argv[1:] if argv is None else argv)
     try:
@@ -49,11 +50,35 @@ def _add_run(commands: _Commands) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(carry_out=_run)
+    _add_run_options(parser)
+    parser.add_argument("-m", action="store_true", dest="is_module", help="run a module, as python -m does")
+    # REMAINDER, so that -n or --help behind the program's name are the program's.
+    parser.add_argument("program", nargs=REMAINDER, metavar="PROGRAM", help="with its arguments behind it")
+
+
+def _run(options: Namespace) -> int:
+    from mpirdd.edge import launch
+
+    program = options.program[1:] if options.program[:1] == ["--"] else options.program
+    if not program:
+        raise UsageError("which program? mpirdd run [-n RANKS] job.py [args ...]")
+    return launch.run(
+        launch.Order(
+            program=["-m", *program] if options.is_module else program,
+            ranks=options.ranks,
+            mpirun=options.mpirun,
+            mpi_words=launch.mpi_words(options.mpi_args, os.environ),
+            recover=options.recover,
+            settings=_settings(options),
+        )
+    )
+
+
+def _add_run_options(parser: ArgumentParser) -> None:
     _add_launch_options(parser)
     parser.add_argument(
         "--pyspark", action="store_true", default=None, help="run an unchanged PySpark program: see docs/API.md"
     )
-    parser.add_argument("-m", action="store_true", dest="is_module", help="run a module, as python -m does")
     parser.add_argument(
         "--parallelism", metavar="N", help="default number of partitions (one for each executor)"
     )
@@ -81,30 +106,30 @@ def _add_run(commands: _Commands) -> None:
     parser.add_argument(
         "--max-result", metavar="SIZE", help="most that a job may bring to the driver (1g; 0: no limit)"
     )
-    # REMAINDER, so that -n or --help behind the program's name are the program's.
-    parser.add_argument("program", nargs=REMAINDER, metavar="PROGRAM", help="with its arguments behind it")
 
 
-def _run(options: Namespace) -> int:
-    from mpirdd.edge import launch
-
-    program = options.program[1:] if options.program[:1] == ["--"] else options.program
-    if not program:
-        raise UsageError("which program? mpirdd run [-n RANKS] job.py [args ...]")
+def _settings(options: Namespace) -> dict[str, str]:
+    """The variables that say to all ranks what the options of ``run`` say."""
     given = {"PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level, "PROGRESS": options.progress,
              "PYSPARK": options.pyspark, "TASK_RETRIES": options.task_retries, "SPECULATION": options.speculation,
              "EXECUTOR_TIMEOUT_S": options.executor_timeout, "MEMORY": _size(options.memory, "--memory"),
              "SCRATCH": options.scratch, "MAX_RESULT_BYTES": _size(options.max_result, "--max-result")}
-    return launch.run(
-        launch.Order(
-            program=["-m", *program] if options.is_module else program,
-            ranks=options.ranks,
-            mpirun=options.mpirun,
-            mpi_words=launch.split_words(options.mpi_args),
-            recover=options.recover,
-            settings={f"MPIRDD_{key}": _as_text(value) for key, value in given.items() if value is not None},
-        )
-    )
+    return {f"MPIRDD_{key}": _as_text(value) for key, value in given.items() if value is not None}
+
+
+def _add_submit(commands: _Commands) -> None:
+    # Without prefix characters nothing is an option, so that all words come through: most options are sbatch's.
+    parser = commands.add_parser("submit", help="run a program as a Slurm job", add_help=False, prefix_chars="\0")
+    parser.set_defaults(carry_out=_submit)
+    parser.add_argument("words", nargs=REMAINDER)
+
+
+def _submit(options: Namespace) -> int:
+    from mpirdd.edge import submit
+
+    of_run = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    _add_run_options(of_run)
+    return submit.submit(options.words, of_run, _settings)
 
 
 def _add_doctor(commands: _Commands) -> None:
@@ -122,12 +147,12 @@ def _add_doctor(commands: _Commands) -> None:
 
 def _doctor(options: Namespace) -> int:
     from mpirdd.edge import doctor
-    from mpirdd.edge.launch import split_words
+    from mpirdd.edge.launch import mpi_words
 
     return doctor.main(
         ranks=options.ranks,
         mpirun=options.mpirun,
-        mpi_words=split_words(options.mpi_args),
+        mpi_words=mpi_words(options.mpi_args, os.environ),
         as_json=options.json,
     )
 
@@ -144,7 +169,8 @@ def _add_launch_options(parser: ArgumentParser) -> None:
         "--mpirun", metavar="PATH", help="the mpirun to use (default: beside this Python, then PATH)"
     )
     parser.add_argument(
-        "--mpi-args", metavar='"..."', default="", help='more words for mpirun: --mpi-args="--host a,b"'
+        "--mpi-args", metavar='"..."', default="",
+        help='more words for mpirun: --mpi-args="--host a,b"; those in $MPIRDD_MPI_ARGS come before them',
     )
 
 

@@ -51,6 +51,7 @@ class Handover:
         self._server: socket.socket | None = None
         self.driver_pid: int | None = None
         """Known once the driver has taken the streams."""
+        self._untold: int | None = None
         if near:
             self._server = socket.socket(socket.AF_UNIX)
             with _short_name(self._folder, "streams") as name:
@@ -86,6 +87,16 @@ class Handover:
                 )
                 self.driver_pid = struct.unpack("3i", credentials)[0]
                 socket.send_fds(connection, [b"."], [_stdin_to_lend(), 1, 2])
+        if self._untold is not None:
+            self.signal_driver(self._untold)
+
+    def signal_driver(self, number: int) -> None:
+        """Send the driver a signal, as soon as it is known; not for drivers on other hosts."""
+        if self.driver_pid is None:
+            self._untold = number
+        else:
+            with suppress(ProcessLookupError):
+                os.kill(self.driver_pid, number)
 
     def ranks(self) -> dict[int, tuple[str, int]]:
         """Host and process id of the ranks that have started, as far as they see this folder."""

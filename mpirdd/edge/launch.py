@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mpirdd.edge.allotment import THREAD_VARIABLES, cap_threads, cores
+from mpirdd.edge.allotment import THREAD_VARIABLES, cap_threads, cores, slurm_tasks
 from mpirdd.edge.handover import Handover
 from mpirdd.edge.supervise import supervise
 from mpirdd.words.errors import ClusterError, UsageError
@@ -78,7 +78,7 @@ def run(order: Order) -> int:
     if os.path.isdir(order.program[0]) and not os.path.exists(os.path.join(order.program[0], "__main__.py")):
         raise UsageError(f"{order.program[0]} is a folder without a __main__.py")
     settings = {**_terminal_settings(os.environ), **(order.settings or {})}
-    Settings.read({**os.environ, **settings})  # a wrong one is told here, not from behind mpirun
+    grace_s = Settings.read({**os.environ, **settings}).grace_s  # a wrong setting is told here, not from behind mpirun
     if ranks == 1:
         from mpirdd.edge import program
 
@@ -93,15 +93,13 @@ def run(order: Order) -> int:
         recovers = order.recover and can_recover(launcher)
         python = command_for(launcher, ranks, environment, order.mpi_words, recover=recovers)
         return supervise(
-            [*python, "-m", "mpirdd", *order.program], environment, handover, ranks=ranks, recovers=recovers)
+            [*python, "-m", "mpirdd", *order.program], environment, handover, ranks=ranks, recovers=recovers,
+            grace_s=grace_s)
 
 
 def default_ranks(environment: Mapping[str, str]) -> int:
     """As many as Slurm has tasks; else an executor for each core, and a driver, which mostly sleeps."""
-    tasks = environment.get("SLURM_NTASKS", "")
-    if "SLURM_JOB_ID" in environment and tasks.isdigit():
-        return int(tasks)
-    return max(2, cores(environment).amount + 1)
+    return slurm_tasks(environment) or max(2, cores(environment).amount + 1)
 
 
 def require_mpi4py() -> None:
@@ -203,8 +201,7 @@ def command_for(
 def _open_mpi_words(ranks: int, environment: Mapping[str, str], extra: Sequence[str]) -> list[str]:
     words = []
     mapped = any(word in ("--map-by", "-map-by", "--oversubscribe", "-oversubscribe") for word in extra)
-    tasks = environment.get("SLURM_NTASKS", "") if "SLURM_JOB_ID" in environment else ""
-    if not mapped and not (tasks.isdigit() and ranks <= int(tasks)):
+    if not mapped and ranks > slurm_tasks(environment):
         # Without it Open MPI takes no more ranks than physical cores, not even one a hardware thread.
         words.append("--oversubscribe")
     if not any(word in ("--bind-to", "-bind-to") for word in extra):
@@ -236,6 +233,6 @@ def _rank_0_is_near(environment: Mapping[str, str], extra: Sequence[str]) -> boo
     return not named and not login_node
 
 
-def split_words(text: str) -> list[str]:
-    """The words of ``--mpi-args "..."``, as a shell would split them."""
-    return shlex.split(text)
+def mpi_words(text: str, environment: Mapping[str, str]) -> list[str]:
+    """The words of ``$MPIRDD_MPI_ARGS`` and then those of ``--mpi-args "..."``, as a shell would split them."""
+    return [*shlex.split(environment.get("MPIRDD_MPI_ARGS", "")), *shlex.split(text)]

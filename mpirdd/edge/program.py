@@ -20,9 +20,10 @@ from types import CodeType, FrameType, ModuleType, TracebackType
 from mpirdd.edge import pyspark
 from mpirdd.edge.allotment import cap_threads, launched_rank, launched_size
 from mpirdd.words.errors import ClusterError
+from mpirdd.words.settings import Settings
 
-_LEAVE_WITHIN_S = 3.0
-"""After SIGTERM the program may clean up for this long."""
+_BEYOND_GRACE_S = 1.0
+"""After SIGTERM the program may clean up for the grace period that is set, and this; then it is ended from inside."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -30,6 +31,7 @@ def main(words: Sequence[str]) -> int:
     from mpirdd.edge import handover
 
     status_file = os.environ.pop(handover.STATUS_VARIABLE, None)  # no matter of what the program starts
+    signal.signal(signal.SIGUSR2, EarlyNotice())
     if launched_size(os.environ) > 1:
         handover.die_with_parent(signal.SIGKILL)  # or kill -9 of mpirun would leave the ranks behind
         handover.register(status_file, launched_rank(os.environ))
@@ -48,6 +50,7 @@ def main(words: Sequence[str]) -> int:
         return _complain(f"MPI does not start here: {problem}\n  fix: `mpirdd doctor` says more")
     if transport.rank != 0:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # leave at once and without a traceback from every rank
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # for the driver; some launchers pass it on to all ranks
         session.serve()
         return 0
     handover.take_streams(os.environ)
@@ -61,6 +64,9 @@ def main(words: Sequence[str]) -> int:
 def run(words: Sequence[str]) -> int:
     """Run a program in this process as Python would; what it raises is printed. Returns its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
+    early = signal.getsignal(signal.SIGUSR2)
+    if isinstance(early, EarlyNotice):
+        early.begin()
     code = 0
     try:
         _execute(*_load(words))
@@ -180,10 +186,33 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     from threading import Timer
 
     signal.signal(number, signal.SIG_IGN)  # mpirun sends it again, into the program's cleaning up
-    timer = Timer(_LEAVE_WITHIN_S, os._exit, (128 + number,))
+    timer = Timer(Settings.read().grace_s + _BEYOND_GRACE_S, os._exit, (128 + number,))
     timer.daemon = True
     timer.start()
     raise SystemExit(128 + number)
+
+
+class EarlyNotice:
+    """The handler of SIGUSR2 until the program has registered what it saves then; remembers that one has come."""
+
+    def __init__(self) -> None:
+        self.arrived = False
+        self._begun = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.arrived = True
+        self._say()
+
+    def begin(self) -> None:
+        """This is the driver, and its program begins."""
+        self._begun = True
+        if self.arrived:
+            self._say()
+
+    def _say(self) -> None:
+        if self._begun:
+            os.write(2, b"mpirdd: the walltime ends soon (SIGUSR2), and the program has nothing to be saved so far: see "
+                        b"Context.resumable\n")
 
 
 def _print_as_python_does(error: BaseException) -> None:

@@ -24,8 +24,8 @@ from mpirdd.edge.handover import DRIVER_LOST, Handover, die_with_parent
 from mpirdd.words.errors import ClusterError
 
 _LOOK_S = 0.2
-_PATIENCE_S = (2.0, 1.5, 1.0)
-"""How long the driver, then mpirun, then the kernel may take to end the run. Less than 5 s in all."""
+_PATIENCE_S = (1.5, 1.0)
+"""How long mpirun, then the kernel may take to end the run, after the driver's ``grace_s``. Less than 5 s in all."""
 _SILENCE_S = 0.2
 """What could be the beginning of a page of mpirun's is kept back for so long."""
 _LINGER_S = 8.0
@@ -34,6 +34,7 @@ _LINGER_S = 8.0
 _RULE = re.compile(r"^(-{50,}|={50,})$")
 """Stands above and below a page of explanations."""
 _NOISE = re.compile(
+    r"^\[\S+:\d+\] PMIX ERROR: PMIX_ERR_UNREACH |"
     r"^\[warn\] Epoll |plm:ssh: Warning: setpgid|^YOUR APPLICATION TERMINATED WITH|^This typically refers to a problem|"
     r"^Please see the FAQ page|^Abort is in progress"
 )
@@ -61,9 +62,12 @@ class _StopRequested(BaseException):
 
 
 def supervise(
-    command: Sequence[str], environment: Mapping[str, str], handover: Handover, *, ranks: int, recovers: bool
+    command: Sequence[str], environment: Mapping[str, str], handover: Handover, *, ranks: int, recovers: bool, grace_s: float
 ) -> int:
-    """Run mpirun. Returns the exit code of the program, or another one than 0 when it never ended by itself."""
+    """Run mpirun. Returns the exit code of the program, or another one than 0 when it never ended by itself.
+
+    SIGUSR2 is passed on to the driver. Told to end by another signal, it gives the program ``grace_s`` to save and clean up.
+    """
     child: subprocess.Popen[bytes] | None = None
     with _stop_signals_raised():
         try:
@@ -81,12 +85,13 @@ def supervise(
             words = _Words(child, all_ours=near)
             guard = _Guard(child, handover, ranks)
             handover.lend_streams()
-            code = child.wait()
+            with _passing_on(signal.SIGUSR2, child, handover):
+                code = child.wait()
             guard.over.set()
             words.finish()
         except _StopRequested as stop:
             if child is not None:
-                _end(child, stop.number, handover.driver_pid)
+                _end(child, stop.number, handover.driver_pid, grace_s)
             return 128 + stop.number
         except OSError as error:
             raise ClusterError(f"{command[0]} does not start: {error}") from error
@@ -107,14 +112,16 @@ def _why(gist: Mapping[str, str] | None, code: int, handover: Handover, recovers
         how = f"mpirun was killed by signal {-code}" if code < 0 else f"mpirun ended with exit code {code}"
         return (f"the run ended before the driver finished: {how}. A rank probably left early, or crashed. "
                 "If the run never started, try `mpirdd doctor`.")
-    rank = gist.get("rank") or next(
-        (str(rank) for rank, (host, pid) in handover.ranks().items() if str(pid) == gist.get("pid")), None)
+    rank = gist.get("rank")
     if "signal" not in gist:
         return (f"host {gist['host']} was lost, and the run with it: mpirun's daemon there does not answer, which mpirun does "
                 "not survive. Run again without that host; a program with checkpoints goes on from the last one.")
-    who = f"rank {rank} (host {gist['host']})" if rank else f"a rank on host {gist['host']} (pid {gist.get('pid')})"
     if rank == "0":
         return _THE_DRIVER
+    who = f"rank {rank} (host {gist['host']})" if rank else f"a rank on host {gist['host']}"
+    if "pid" in gist:  # MPICH kills all ranks in the moment in which one dies, and reports any of them
+        named = next((rank for rank, (_, pid) in handover.ranks().items() if str(pid) == gist["pid"]), "unknown")
+        who += f" (rank {named}, or another one: this MPI ends all of them at once)"
     advice = "" if recovers else f" {WITH_RECOVERY}"
     return f"{who} was lost, and the run with it: signal {gist['signal']}. By kill -9, or for memory, say.{advice}"
 
@@ -212,7 +219,7 @@ class _Guard(Thread):
             return
         for harder in (signal.SIGTERM, signal.SIGKILL):
             self._child.send_signal(harder)  # after SIGKILL, the ranks go with their parent (``die_with_parent``)
-            if self.over.wait(_PATIENCE_S[1]):
+            if self.over.wait(_PATIENCE_S[0]):
                 return
 
     def _lasts(self, what: str, holds: bool, seconds: float) -> bool:
@@ -274,16 +281,32 @@ def _stop_signals_raised() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _end(child: subprocess.Popen[bytes], number: int, driver_pid: int | None) -> None:
+@contextmanager
+def _passing_on(number: signal.Signals, child: subprocess.Popen[bytes], handover: Handover) -> Iterator[None]:
+    """Give this signal to the driver: by itself, or where it is on another host through mpirun, to all ranks."""
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if handover.driver_is_far:
+            child.send_signal(number)
+        else:
+            handover.signal_driver(number)
+
+    before = signal.signal(number, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def _end(child: subprocess.Popen[bytes], number: int, driver_pid: int | None, grace_s: float) -> None:
     """End the run, the driver first: then the program can clean up, and mpirun has no failure to explain."""
     if driver_pid:
         try:
             os.kill(driver_pid, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
-            child.wait(_PATIENCE_S[0])
+            child.wait(grace_s)
             return
         except (ProcessLookupError, subprocess.TimeoutExpired):
             pass
-    for harder, patience_s in zip((signal.SIGTERM, signal.SIGKILL), _PATIENCE_S[1:], strict=True):
+    for harder, patience_s in zip((signal.SIGTERM, signal.SIGKILL), _PATIENCE_S, strict=True):
         child.send_signal(harder)  # after SIGKILL, the ranks go with their parent (``die_with_parent``)
         try:
             child.wait(patience_s)

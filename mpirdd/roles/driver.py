@@ -123,6 +123,7 @@ class Driver:
         self._barriers: dict[StageId, dict[int, tuple[Rank, str]]] = {}
         self._attempts = 0
         self._take_updates: Callable[[dict[int, Any]], None] = lambda updates: None
+        self._between_turns: Callable[[], None] = lambda: None
         self._counted: set[tuple[NodeId, int]] = set()
         self._unreferenced: deque[NodeId] = deque()
         self._regrouped: deque[int] = deque()
@@ -174,6 +175,7 @@ class Driver:
                 self.history.job_started(job_id, request.group)
                 self._act(self._scheduler.handle(events.JobSubmitted(job_id, node, list(partitions), label)))
             while not job.ended:
+                self._between_turns()
                 with self._lock:
                     worked = job.ended or self._turn()
                     if worked:
@@ -253,6 +255,10 @@ class Driver:
     def on_updates(self, take: Callable[[dict[int, Any]], None]) -> None:
         """``take`` gets what tasks add to accumulators, exactly once for each partition of a job or shuffle."""
         self._take_updates = take
+
+    def on_turn(self, call: Callable[[], None]) -> None:
+        """``call`` is called all the time while a job runs, where it may run jobs itself or raise to end this one."""
+        self._between_turns = call
 
     def keep(self, node: NodeId, copies: int = 1, level: Level = Level()) -> None:  # noqa: B008  (a frozen value)
         """Keep the node's partitions where they are computed from now on, and copies of them on other executors."""

@@ -36,9 +36,9 @@ class Part(NamedTuple):
     """xxh3-64 of the whole file, in hexadecimal digits."""
 
 
-def write_part(folder: str, index: int, records: Iterable[Any]) -> Part:
+def write_part(folder: str, index: int, records: Iterable[Any], *, name: str = "part-") -> Part:
     """Write one partition; may be done twice, by different executors: the last one wins whole."""
-    path = os.path.join(folder, f"part-{index:05d}")
+    path = os.path.join(folder, f"{name}{index:05d}")
     temporary = f"{path}.{uuid4().hex}"
     try:
         with open(temporary, "xb") as file:
@@ -89,7 +89,7 @@ def read_part(part: Part) -> Iterator[Any]:
             while head := file.read(_SIZE_BYTES):
                 count = int.from_bytes(head, "little")
                 sizes = [int.from_bytes(file.read(_SIZE_BYTES), "little") for _ in range(count)]
-                yield from decode([file.read(size) for size in sizes])
+                yield from decode([_read(file, size) for size in sizes])
     except OSError as error:
         raise InputError(f"cannot read the checkpoint {part.path}: {error.strerror}") from error
 
@@ -106,6 +106,25 @@ def _write(file: IO[bytes], records: Iterable[Any]) -> tuple[int, str]:
             digest.update(piece)
         size += len(head) + sum(sizes)
     return size, digest.hexdigest()
+
+
+def damage(part: Part) -> str | None:
+    """What is wrong with a part's file, in words; None if it is as it was written. Reads it all."""
+    try:
+        with open(part.path, "rb") as file:
+            _check(file, part)
+    except OSError as error:
+        return f"{part.path}: {error.strerror}"
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _read(file: IO[bytes], size: int) -> bytearray:
+    """Bytes of a frame, writable, so that arrays made of them are."""
+    frame = bytearray(size)
+    file.readinto(frame)  # type: ignore[attr-defined]  # a buffered file has it, IO does not say so
+    return frame
 
 
 def _check(file: IO[bytes], part: Part) -> None:

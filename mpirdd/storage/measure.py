@@ -149,7 +149,7 @@ def _sample(elements: Any, at: int, stack: _Stack, budget: int, *, scale: float 
     if count <= _WHOLE or count <= budget // 2:
         stack.extend((element, at, scale, budget // count) for element in elements)
         return
-    looked = _many(elements, min(count, 4 * budget, _IDENTITIES), at)
+    looked = _many(elements, min(count, max(4 * budget, 2), _IDENTITIES), at)
     most = max(min(_SAMPLE if type(looked[0]) in _LEAVES else 3 * _SAMPLE // 8, budget // 2), 2)
     seen = Counter(map(id, looked))
     if len(seen) == len(looked):

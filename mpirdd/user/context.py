@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
@@ -27,10 +27,12 @@ from mpirdd.user.files import Files
 from mpirdd.user.jobs import Jobs
 from mpirdd.user.profiling import BasicProfiler, Profiler, Profiles
 from mpirdd.user.rdd import RDD
+from mpirdd.user.resumable import Resumable
 from mpirdd.user.sources import Sources
 from mpirdd.user.status import StatusTracker
 from mpirdd.user.storageinfo import StorageInfo, storage_infos
 from mpirdd.user.storagelevel import StorageLevel
+from mpirdd.user.termination import Termination
 from mpirdd.words.errors import TaskError, UsageError
 from mpirdd.words.settings import Settings
 
@@ -59,6 +61,8 @@ class Context(Jobs, Application, Sources, Files):
         self._levels: WeakKeyDictionary[Node, StorageLevel] = WeakKeyDictionary()
         self._checkpoints = Checkpoints(self)
         self._preparations: WeakKeyDictionary[Node, _Once] = WeakKeyDictionary()
+        self._termination = Termination()
+        driver.on_turn(self._termination.check)
 
     def __enter__(self: _Self) -> _Self:
         return self
@@ -99,6 +103,7 @@ class Context(Jobs, Application, Sources, Files):
             self._stopped = True
             for info in self.storageInfo() if _log.isEnabledFor(logging.INFO) else ():
                 _log.info("kept: %s", info)
+            self._termination.close()
             self._remove_files()
             self._driver.stop()
 
@@ -194,6 +199,49 @@ class Context(Jobs, Application, Sources, Files):
         """The folder of this Context's checkpoints; None if none is set."""
         return self._checkpoints.folder
 
+    def onTerminate(self, callback: Callable[[], Any]) -> None:
+        """Call ``callback`` in the main thread when the program is told to end, so that it can save.
+
+        On SIGUSR2, which batch scripts pass on some time before the walltime ends (docs/CLUSTER.md), the program goes on
+        after it, unless the callback ends it (``sys.exit``). On SIGTERM the program ends after it, within
+        ``MPIRDD_GRACE_S`` seconds. The callback may run jobs; it is called between two jobs or while the program waits
+        for one, which then goes on. Call this from the main thread.
+
+        >>> sc.onTerminate(lambda: print("saving"))
+        """
+        self._termination.add(callback)
+
+    def resumable(
+        self, path: str | None, *, about: Mapping[str, Any] | None = None, every_s: float = 0.0
+    ) -> Resumable:
+        """State in the folder ``path`` that survives the program's end, for the next run to go on from.
+
+        For a ``with`` block: the folder is locked inside of it, and what it holds has been checked. Unpickles what it
+        holds, on ``get``: use folders that you trust. The driver and all executors must see it. With None for the path
+        there is nothing to go on from, and ``save`` does nothing: for programs that have this as an option.
+
+        Args:
+            about: what makes the run what it is, such as its input and parameters: saved along, and state of another
+                run is refused. Values as JSON has them.
+            every_s: save at most this often, in seconds.
+
+        Raises:
+            UsageError: another run uses the folder, or it is the state of another run.
+            InputError: there is state, and none of it is whole.
+
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> with sc.resumable(folder) as state:
+        ...     total = state.get("total", 0)
+        ...     for i in range(state.iteration, 3):
+        ...         total += sc.range(4).sum()
+        ...         saved = state.save(i + 1, total=total)
+        >>> with sc.resumable(folder) as state:  # another run
+        ...     state.iteration, state.get("total")
+        (3, 18)
+        """
+        return Resumable(self, path, about or {}, every_s)
+
     def runJob(
         self, rdd: RDD, partitionFunc: Callable[[Iterable[Any]], Iterable[Any]], partitions: Sequence[int] | None = None,
         allowLocal: bool = False,
@@ -227,6 +275,7 @@ class Context(Jobs, Application, Sources, Files):
         self, node: Node, action: Callable[..., Any], operation: str, partitions: Sequence[int] | None = None
     ) -> list[Any]:
         self._check_usable()
+        self._termination.check()
         if partitions is None:
             partitions = range(node.num_partitions)
         elif not all(0 <= partition < node.num_partitions for partition in partitions):

@@ -53,6 +53,8 @@ class Settings:
     executor_timeout_s: float = 25.0
     """An executor that has not answered for so long is taken for lost. One on the driver's host that uses its core is not:
     a single long call of C code keeps it from answering."""
+    grace_s: float = 2.0
+    """A program that is told to end (SIGTERM) may save and clean up for this long."""
     progress: bool = False
     """Draw a progress bar on stderr."""
     log_level: str = "WARNING"

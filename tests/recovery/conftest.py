@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runs import Runs
+from runs import MATRIX_SAMPLE, MATRIX_SEED, Runs
 
 
 @pytest.fixture
@@ -15,3 +15,9 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
     yield runs
     assert runs.clean() == []
     assert [name for name in os.listdir(tmp_path) if name.startswith(("mpirdd-", ".mpirdd-"))] == []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    everything = os.environ.get("MPIRDD_MATRIX") == "all"
+    which = "all cells" if everything else f"{MATRIX_SAMPLE} cells, MPIRDD_MATRIX_SEED={MATRIX_SEED} (MPIRDD_MATRIX=all runs all)"
+    terminalreporter.write_line(f"never-hang matrix: {which}")

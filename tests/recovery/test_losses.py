@@ -60,13 +60,13 @@ with Context() as sc:
 EXCHANGE = """
 def block(i):
     return [(key, np.full(160_000, i)) for key in range(20)]        # 25 MB a map task: 100 MB in all
-with Context(exchange_bytes=1 << 16, log_level="DEBUG") as sc:
+with Context(exchange_bytes=1 << 14, log_level="DEBUG") as sc:
     sums = sc.parallelize(range(4), 4).flatMap(block).reduceByKey(add, 4).mapValues(lambda a: int(a.min() + a.max()))
     print(sorted(sums.collect()))
 """
 
 
-@pytest.mark.parametrize(("after_s", "ranks"), [(0.0, [2]), (0.05, [4]), (0.3, [1]), (0.02, [1, 3]), (0.2, [2, 4])])
+@pytest.mark.parametrize(("after_s", "ranks"), [(0.0, [2]), (0.05, [4]), (0.1, [1]), (0.02, [1, 3]), (0.1, [2, 4])])
 def test_inside_an_exchange_of_100_mb(runs: Runs, after_s: float, ranks: list[int]) -> None:
     started = runs.start(EXCHANGE)
     started.wait_for("exchange 1 among 4 executors")

@@ -33,11 +33,14 @@ class Cluster:
     Args:
         kills: how many executors die in all.
         every: one dies in so many pauses of the driver, on average.
+        evicting: and a kept partition is gone from an executor that had no room for it in so many.
     """
 
-    def __init__(self, executors: int, seed: int, *, kills: int = 0, every: int = 30, **settings: Any) -> None:
+    def __init__(
+        self, executors: int, seed: int, *, kills: int = 0, every: int = 30, evicting: int = 0, **settings: Any
+    ) -> None:
         self.random = Random(seed)
-        self.kills, self.every = kills, every
+        self.kills, self.every, self.evicting = kills, every, evicting
         self.killed: list[Rank] = []
         self.network = Network(executors + 1)
         self._streams = sys.stdout, sys.stderr
@@ -112,8 +115,16 @@ class Cluster:
                 self.network.kill(rank)
         if self.driver is not None and len(self.killed) < self.kills and self.random.random() * self.every < 1:
             self.kill(self.random.choice(self.living))
+        if self.evicting and self.random.random() * self.evicting < 1:
+            self._evict()
         for _ in range(self.random.randint(1, 3)):
             self.step_one()
+
+    def _evict(self) -> None:
+        kept = [(rank, block) for rank in self.living for block in self._executors[rank]._store if block.kind == "rdd"]
+        if kept:
+            rank, block = self.random.choice(kept)
+            self._executors[rank]._store.drop(block)
 
     def step_one(self) -> None:
         if self.living:

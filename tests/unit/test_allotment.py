@@ -14,6 +14,7 @@ from mpirdd.edge.allotment import (
     launched_size,
     memory_bytes,
     ranks_here,
+    slurm_tasks,
 )
 from mpirdd.words.errors import ClusterError
 
@@ -207,3 +208,16 @@ def test_a_rank_s_budget_is_a_part_of_its_share_of_the_host() -> None:
 
 def test_on_a_crowded_host_a_rank_still_gets_something() -> None:
     assert budget(1_000, {"SLURM_MEM_PER_NODE": "1024"}, root="/nowhere").amount == 64 << 20
+@pytest.mark.parametrize(
+    ("variables", "tasks"),
+    [
+        ({}, 0),
+        ({"SLURM_NTASKS": "8"}, 0),
+        ({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "8", "SLURM_TASKS_PER_NODE": "1(x2)"}, 8),
+        ({"SLURM_JOB_ID": "1", "SLURM_TASKS_PER_NODE": "1(x3)"}, 3),
+        ({"SLURM_JOB_ID": "1", "SLURM_TASKS_PER_NODE": "4(x2),1,2"}, 11),
+        ({"SLURM_JOB_ID": "1"}, 0),
+    ],
+)
+def test_tasks_are_those_of_the_allocation_with_nodes_alone_too(variables: dict[str, str], tasks: int) -> None:
+    assert slurm_tasks(variables) == tasks

@@ -126,7 +126,9 @@ def broadcasts(sc: Context, random: Random) -> Results:
     rdd = sc.parallelize(range(20), random.randint(1, 8)).map(lambda x: table.value[may_die(x)])
     first = rdd.collect()
     table.unpersist()
-    return first + rdd.collect(), [x * x for x in range(20)] * 2
+    large = sc.broadcast(bytes(range(256)) * random.choice([100, 1000]))  # above 64 KiB it goes by a tree of executors
+    bytes_of = sc.parallelize(range(20), random.randint(1, 8)).map(lambda x: large.value[may_die(x) + 256])
+    return first + rdd.collect() + bytes_of.collect(), [x * x for x in range(20)] * 2 + list(range(20))
 
 
 def barrier(sc: Context, random: Random) -> Results:
@@ -155,6 +157,24 @@ def saved(sc: Context, random: Random, folder: Path) -> Results:
     return (names, lines), (["_SUCCESS", *(f"part-{part:05d}" for part in range(parts))], list(range(n)))
 
 
+FAILURES = [0]
+"""How many tasks may still fail."""
+
+
+def may_fail(record: Any) -> Any:
+    if FAILURES[0] and record == 7:
+        FAILURES[0] -= 1
+        raise ValueError("seven")
+    return may_die(record)
+
+
+def retried(sc: Context, random: Random) -> Results:
+    """A task is tried again up to two times; losses do not count."""
+    n = random.randint(8, 40)
+    pairs = sc.parallelize(range(n), random.randint(1, 6)).map(may_fail).map(lambda x: (x % 4, x))
+    return pairs.reduceByKey(add, 3).map(may_die).collectAsMap(), {key: sum(range(key, n, 4)) for key in range(4)}
+
+
 def checkpointed(sc: Context, random: Random, folder: Path) -> Results:
     n = random.randint(1, 30)
     sc.setCheckpointDir(str(folder))
@@ -166,7 +186,7 @@ def checkpointed(sc: Context, random: Random, folder: Path) -> Results:
 
 JOBS: list[Callable[..., Results]] = [
     narrow, word_count, sort, join_of_many, loop_over_cached, loop_of_joins, accumulators, actions, moved_blocks, broadcasts,
-    barrier, saved, checkpointed,
+    barrier, retried, saved, checkpointed,
 ]
 
 
@@ -177,7 +197,9 @@ def run_schedule(seed: int, folder: Path, then: Callable[[Cluster], None] = lamb
     executors = random.randint(3, 5)
     kills = random.randint(1, executors - 2) if job is barrier else random.randint(1, executors - 1)
     folder.mkdir()
-    with Cluster(executors, seed, kills=kills, every=random.choice([5, 15, 40, 100])) as cluster:
+    every, evicting = random.choice([5, 15, 40, 100]), random.choice([0, 0, 10, 50])
+    with Cluster(executors, seed, kills=kills, every=every, evicting=evicting, task_retries=2) as cluster:
+        FAILURES[:] = [random.choice([0, 0, 2])]
         for turn in range(random.choice([1, 1, 2])):
             inside = folder / str(turn)
             inside.mkdir()
@@ -211,7 +233,7 @@ def test_what_nobody_refers_to_is_dropped_after_losses_too(tmp_path: Path) -> No
             cluster.settle()
         assert cluster.blocks() == {}
 
-    run_schedules(range(130), tmp_path, let_go)
+    run_schedules(range(140), tmp_path, let_go)
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -127,3 +127,12 @@ def test_functions_classes_and_modules_count_nothing() -> None:
 def test_a_memoryview_counts_what_it_shows() -> None:
     assert 10_000 <= size_of(memoryview(bytes(10_000))) < 10_400
     assert 80_000 <= size_of(memoryview(np.zeros(10_000))) < 80_600
+
+
+@pytest.mark.parametrize("width", [2, 30, 300])
+def test_nests_of_any_depth_are_measured(width: int) -> None:
+    """However little of the sample is left for the innermost containers."""
+    value: object = list(range(1_000, 1_000 + width))
+    for _ in range(8):
+        value = [value, *([str(n)] for n in range(width)), tuple(map(float, range(300)))]
+    assert size_of([value] * 3 + [(f"{n}", (tuple(f"{n}{m}" for m in range(40)), 0.5, 0.25)) for n in range(500)]) > 40_000

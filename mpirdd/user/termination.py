@@ -1,0 +1,79 @@
+"""Being told to end: by Slurm some time before the walltime is over (SIGUSR2), or by anybody at once (SIGTERM).
+
+A signal may arrive anywhere, in the middle of the engine too, where no job can be run. So its handler calls the
+program's callbacks itself only when nothing of the engine is on the stack; else it leaves a note, and the engine calls
+them at its next safe point: before a job, or in a turn of the driver's loop while one runs.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from threading import current_thread, main_thread
+from types import FrameType
+from typing import Any
+
+_ENTRANCES = ("mpirdd.__main__", "mpirdd.edge.cli", "mpirdd.edge.launch", "mpirdd.edge.program")
+"""Modules that call the program, so that they are on the stack all the time."""
+
+
+class Termination:
+    """What a program has registered for its end. Handles the signals from the first registration on."""
+
+    def __init__(self) -> None:
+        self._callbacks: list[Callable[[], Any]] = []
+        self._before: dict[signal.Signals, Any] = {}
+        self._asked: signal.Signals | None = None
+
+    def add(self, callback: Callable[[], Any]) -> None:
+        """Call it when the program is told to end."""
+        if not self._before and current_thread() is main_thread():  # Python lets no other thread set handlers
+            for number in (signal.SIGUSR2, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._on_signal)
+            if getattr(self._before[signal.SIGUSR2], "arrived", False):  # mpirdd.edge.program remembers it
+                self._asked = signal.SIGUSR2
+        self._callbacks.append(callback)
+
+    def remove(self, callback: Callable[[], Any]) -> None:
+        """Do not call it any more."""
+        self._callbacks.remove(callback)
+
+    def close(self) -> None:
+        """Handle no signals any more."""
+        if current_thread() is main_thread():
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+            self._before.clear()
+        self._callbacks.clear()
+
+    def check(self) -> None:
+        """The engine is at a safe point: do now what a signal has asked for. Called often, by any thread."""
+        if self._asked is not None and current_thread() is main_thread():
+            self._obey()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._asked is not signal.SIGTERM:  # the stronger wish; it is repeated by mpirun and Slurm
+            self._asked = signal.Signals(number)
+        if not _engine_is_running(frame):
+            self._obey()
+
+    def _obey(self) -> None:
+        number, self._asked = self._asked, None
+        try:
+            for callback in list(self._callbacks):
+                callback()
+        finally:
+            if number is signal.SIGTERM:
+                before = self._before.get(number)
+                if callable(before):
+                    before(int(number), None)  # ends the program, and soon
+                raise SystemExit(128 + signal.SIGTERM)
+
+
+def _engine_is_running(frame: FrameType | None) -> bool:
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith("mpirdd.") and module not in _ENTRANCES:
+            return True
+        frame = frame.f_back
+    return False

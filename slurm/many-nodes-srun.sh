@@ -1,0 +1,55 @@
+#!/bin/bash
+#SBATCH --job-name=mpirdd
+#SBATCH --output=%x-%j.log       # stdout and stderr, in the folder you submit from
+#SBATCH --open-mode=append
+#SBATCH --signal=B:USR2@120      # told 120 s before the walltime ends
+#SBATCH --no-requeue
+# EDIT: what you need. Ranks = nodes x ntasks-per-node; rank 0 is the driver.
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=32
+#SBATCH --cpus-per-task=1
+#SBATCH --mem=0                  # all of each node's memory
+#SBATCH --time=1:00:00
+##SBATCH --partition=...
+##SBATCH --account=...
+
+# Many nodes, ranks started by srun: where the site's MPI wants that (Cray, many Intel MPIs), or has no mpirun.
+#     sbatch slurm/many-nodes-srun.sh job.py args
+#
+# No recovery: the first lost rank ends the job. mpi4py must be built with the site's MPI:
+#     pip install --no-binary mpi4py mpi4py
+# In essence what `mpirdd submit --srun=TYPE --nodes 4 --ntasks-per-node 32 job.py args` submits.
+
+# EDIT: how ranks find each other: pmix (Open MPI), pmi2 (MPICH, Intel MPI), cray_shasta (Cray). `srun --mpi=list` says
+# what there is. With the wrong one each rank is a world of its own; mpirdd sees that and ends.
+mpi=${MPI_TYPE:-pmix}
+
+# Before the walltime ends Slurm sends USR2, but up to a minute too early; when the job is cancelled, TERM. Both are
+# passed on to the run, which saves what it has; one that goes on all the same is ended in time.
+lead=120 run='' ending=''
+walltime() {
+  ending=walltime
+  local now end
+  now=$(date +%s)
+  end=$(date +%s -d "$(squeue -h -j "$SLURM_JOB_ID" -o %e || echo unknown)") || end=$((now + lead))
+  {
+    sleep $((end - lead > now ? end - lead - now : 0)); kill -USR2 "$run"
+    sleep $((lead / 2)); kill -TERM "$run"
+  } 2>/dev/null &
+}
+trap walltime USR2
+trap 'ending=cancelled; kill -TERM "$run" 2>/dev/null' TERM
+export MPIRDD_GRACE_S=20  # seconds that the program may take to save after TERM
+
+# EDIT: your environment. Without these lines the job has that of the shell that submits it.
+#   module load openmpi/5.0
+#   source ~/venvs/mpirdd/bin/activate
+
+# Since Slurm 22.05 srun does not inherit --cpus-per-task.
+srun --mpi="$mpi" --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" python -m mpirdd "$@" &
+run=$!
+if [ "$ending" = walltime ]; then walltime; fi  # it came before there was a run
+wait "$run"
+while kill -0 "$run" 2>/dev/null; do wait "$run"; done  # a signal ends `wait` early
+wait "$run"; code=$?
+exit "$code"

@@ -1,0 +1,59 @@
+#!/bin/bash
+#SBATCH --job-name=mpirdd
+#SBATCH --output=%x-%j.log       # stdout and stderr; a requeued job goes on with its log
+#SBATCH --open-mode=append
+#SBATCH --signal=B:USR2@120      # told 120 s before the walltime ends
+#SBATCH --requeue
+# EDIT: what you need. A short walltime starts sooner.
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=32
+#SBATCH --cpus-per-task=1
+#SBATCH --mem=0                  # all of each node's memory
+#SBATCH --time=1:00:00
+##SBATCH --partition=...
+##SBATCH --account=...
+
+# A program that takes longer than its walltime: it saves, is queued again, and goes on.
+#     sbatch slurm/resume.sh jobs/logistic_regression.py --resume state ...
+#
+# The program must use sc.resumable (docs/CLUSTER.md), with a folder that all nodes see. It then leaves with exit code 140
+# once it has saved. Also right after a node's failure or preemption, when Slurm queues the job again by itself.
+# In essence what `mpirdd submit --requeue --nodes 4 --ntasks-per-node 32 job.py args` submits.
+
+# Before the walltime ends Slurm sends USR2, but up to a minute too early; when the job is cancelled, TERM. Both are
+# passed on to the run, which saves what it has; one that goes on all the same is ended in time.
+lead=120 run='' ending=''
+walltime() {
+  ending=walltime
+  local now end
+  now=$(date +%s)
+  end=$(date +%s -d "$(squeue -h -j "$SLURM_JOB_ID" -o %e || echo unknown)") || end=$((now + lead))
+  {
+    sleep $((end - lead > now ? end - lead - now : 0)); kill -USR2 "$run"
+    sleep $((lead / 2)); kill -TERM "$run"
+  } 2>/dev/null &
+}
+trap walltime USR2
+trap 'ending=cancelled; kill -TERM "$run" 2>/dev/null' TERM
+export MPIRDD_GRACE_S=20  # seconds that the program may take to save after TERM
+most_restarts=20               # EDIT: a program that never gets anywhere must end some day
+
+# EDIT: your environment. Without these lines the job has that of the shell that submits it.
+#   module load openmpi/5.0
+#   source ~/venvs/mpirdd/bin/activate
+
+python -m mpirdd run "$@" &
+run=$!
+if [ "$ending" = walltime ]; then walltime; fi  # it came before there was a run
+wait "$run"
+while kill -0 "$run" 2>/dev/null; do wait "$run"; done  # a signal ends `wait` early
+wait "$run"; code=$?
+if [ "$ending" = walltime ] && [ "$code" -gt 128 ]; then  # it has saved and left, or was ended
+  if [ "${SLURM_RESTART_COUNT:-0}" -lt "$most_restarts" ]; then
+    echo "the walltime ends: job $SLURM_JOB_ID is queued again, and goes on from what it has saved" >&2
+    scontrol requeue "$SLURM_JOB_ID" && sleep 60  # Slurm ends this script
+  else
+    echo "the walltime ends, and the job has been requeued $most_restarts times: enough" >&2
+  fi
+fi
+exit "$code"

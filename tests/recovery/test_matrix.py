@@ -1,0 +1,216 @@
+"""Never hang: what happens to whom, and when, against how the run must end. One table, ``expected``, says it all.
+
+By default a sample of the cells runs; its seed is printed and changes every day. ``MPIRDD_MATRIX=all`` runs all of them,
+``MPIRDD_MATRIX_SEED=17`` the sample of that seed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import pytest
+from runs import Runs, matrix_cells, no_mpirun, no_recovery
+
+pytestmark = [pytest.mark.skipif(bool(no_mpirun()), reason=no_mpirun()), pytest.mark.timeout(90)]
+
+EVENTS = ["exception", "sys.exit", "os._exit", "kill -9", "SIGTERM", "SIGINT", "out of memory", "full disk"]
+WHO = ["driver", "executor"]
+MOMENTS = ["start-up", "narrow task", "map side", "exchange", "reduce side", "broadcast", "idle", "shutdown"]
+TASKS = ["narrow task", "map side", "reduce side", "broadcast"]
+"""Where executors run the user's functions; at other moments, what happens does so in another thread of theirs."""
+DEADLY = ["os._exit", "kill -9", "SIGTERM", "SIGINT"]
+WORDS = {"exception": "ValueError: on purpose", "sys.exit": "SystemExit: 7", "out of memory": "MemoryError",
+         "full disk": "No space left on device"}
+RIGHT = "820\n780\n"
+BOUND_S = 30.0
+"""A cell takes 1 to 4 s; the machine may be busy."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How a run must end."""
+
+    codes: range
+    words: str = ""
+    """Must stand on stderr."""
+    out: str | None = None
+    """What must stand on stdout; None if that does not matter."""
+    lost: int = 0
+    """Executors that it may go on without."""
+
+
+SUCCESS = range(1)
+FAILURE = range(1, 256)
+
+
+def expected(event: str, who: str, moment: str) -> End | None:
+    """None where the event cannot happen then."""
+    if event in WORDS and (who, moment) == ("executor", "start-up"):
+        # No function of the user runs there yet. (sys.exit is what os._exit is.)
+        return End(FAILURE, "rank 2") if event == "sys.exit" else None
+    if who == "driver":
+        if event == "kill -9":
+            return End(FAILURE, "was lost, and the run with it")
+        if event == "os._exit" and no_recovery():
+            return End(FAILURE)
+        code = {"sys.exit": 7, "os._exit": 7, "SIGTERM": 143, "SIGINT": 130}.get(event, 1)
+        return End(range(code, code + 1), "" if event == "sys.exit" else WORDS.get(event, ""))
+    if moment == "start-up":
+        return End(FAILURE, "rank 2")
+    if moment == "shutdown":
+        return End(SUCCESS, out=RIGHT, lost=1)
+    if event in DEADLY:
+        return End(FAILURE, "rank ") if no_recovery() else End(SUCCESS, out=RIGHT, lost=1)
+    if moment in TASKS:
+        return End(range(1, 2), WORDS[event])
+    return End(SUCCESS, out=RIGHT, lost=0 if no_recovery() else 1)
+
+
+CELLS = [cell for cell in product(EVENTS, WHO, MOMENTS) if expected(*cell) is not None]
+
+JOB = """
+import atexit, resource
+EVENT, WHO, MOMENT = {event!r}, {who!r}, {moment!r}
+
+def happen():
+    if EVENT == "exception":
+        raise ValueError("on purpose")
+    if EVENT == "sys.exit":
+        sys.exit(7)
+    if EVENT == "os._exit":
+        os._exit(7)
+    if EVENT == "full disk":
+        with open("full/file", "wb") as file:
+            file.write(bytes(8 << 20))
+    if EVENT == "out of memory":
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (16 << 20), resource.RLIM_INFINITY))
+        bytearray(1 << 30)
+    os.kill(os.getpid(), getattr(signal, {{"kill -9": "SIGKILL"}}.get(EVENT, EVENT)))
+
+def here(moment):
+    return (WHO, MOMENT) == ("executor", moment) and times("event") == 0
+
+def at(moment):
+    def function(partition, records):
+        for place, record in enumerate(records):
+            if partition == 3 and place == 1 and here(moment):
+                happen()
+            if (WHO, MOMENT) == ("driver", moment):
+                time.sleep(0.05)
+            yield record
+    return function
+
+def later(partition, records):
+    if partition == 3 and here(MOMENT):
+        atexit.register(happen) if MOMENT == "shutdown" else threading.Timer(0.2, happen).start()
+    return records
+
+class Table:
+    size = 1
+    def __setstate__(self, state):
+        if here("broadcast"):
+            happen()
+        if WHO == "driver":
+            time.sleep(1)
+    def __getstate__(self):
+        return [1]
+
+def block(x):
+    return [(key, np.full(20_000, x)) for key in range(20)]
+
+def phase(numbers):
+    if MOMENT == "narrow task":
+        return numbers.mapPartitionsWithIndex(at(MOMENT)).sum()
+    if MOMENT == "map side":
+        return numbers.mapPartitionsWithIndex(at(MOMENT)).map(lambda x: (x % 7, x)).reduceByKey(add, 4).values().sum()
+    if MOMENT == "reduce side":
+        grouped = numbers.map(lambda x: (x, x)).groupByKey(5).mapPartitionsWithIndex(at(MOMENT))
+        return grouped.mapValues(sum).values().sum()
+    if MOMENT == "broadcast":
+        table = sc.broadcast(Table())
+        return numbers.map(lambda x: x * table.value.size).sum()
+    if MOMENT == "exchange":
+        sums = numbers.mapPartitionsWithIndex(later).flatMap(block).reduceByKey(add, 4)     # 130 MB
+        return sums.mapValues(lambda a: int(a[-1]) // 20).values().sum()
+    total = numbers.mapPartitionsWithIndex(later).sum()
+    if MOMENT == "idle":
+        time.sleep(1)
+    return total
+
+def arm(seconds):
+    signal.signal(signal.SIGALRM, lambda *_: happen())
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+if (WHO, MOMENT) == ("driver", "start-up"):
+    happen()
+with Context(exchange_bytes=1 << 16) as sc:
+    sc.parallelize(range(4), 4).count()
+    if (WHO, MOMENT) == ("driver", "exchange"):
+        start = sc._driver._start_exchange
+        sc._driver._start_exchange = lambda command: (start(command), arm(0.01))
+    elif WHO == "driver" and MOMENT not in ("start-up", "shutdown"):
+        arm(0.1)
+    print(phase(sc.parallelize(range(1, 41), 8)))
+    print(sc.parallelize(range(40), 8).sum(), flush=True)
+if (WHO, MOMENT) == ("driver", "shutdown"):
+    happen()
+"""
+EXECUTOR_START = """
+import os, signal, sys
+EVENT = {event!r}
+if os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMI_RANK")) == "2":
+    if EVENT == "sys.exit":
+        sys.exit(7)
+    if EVENT == "os._exit":
+        os._exit(7)
+    os.kill(os.getpid(), getattr(signal, {{"kill -9": "SIGKILL"}}.get(EVENT, EVENT)))
+"""
+"""A sitecustomize.py, which Python runs before anything else."""
+
+
+@pytest.fixture
+def full_disk(runs: Runs) -> object:
+    """A file system of 1 MB at ``full``."""
+    folder = runs.folder / "full"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.mark.parametrize(("event", "who", "moment"), matrix_cells(CELLS), ids=str)
+def test_the_run_ends_as_expected(
+    runs: Runs, request: pytest.FixtureRequest, event: str, who: str, moment: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    end = expected(event, who, moment)
+    assert end is not None
+    if event == "full disk":
+        request.getfixturevalue("full_disk")
+    if (who, moment) == ("executor", "start-up"):
+        folder = tmp_path_factory.mktemp("site")
+        (folder / "sitecustomize.py").write_text(EXECUTOR_START.format(event=event))
+        runs.environment["PYTHONPATH"] = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
+    done = runs(JOB.format(event=event, who=who, moment=moment), timeout_s=BOUND_S)
+    assert done.code in end.codes, (done.code, done.err)
+    assert end.words in done.err, done.err
+    assert end.out in (None, done.out), (done.out, done.err)
+    assert len(done.lost()) <= end.lost, done.err
+
+
+def test_output_to_a_full_disk_fails_and_leaves_nothing_half(runs: Runs, full_disk: Path) -> None:
+    done = runs("""
+with Context() as sc:
+    try:
+        sc.parallelize(["x" * 1000] * 8000, 8).saveAsTextFile("full/out")
+    except Exception as error:
+        print(type(error).__name__, "No space left on device" in str(error), os.listdir("full"))
+    print(sc.parallelize(range(40), 8).sum())
+""")
+    assert (done.code, done.out) == (0, "TaskError True []\n780\n"), (done.out, done.err)

@@ -1,0 +1,79 @@
+"""Where losses cannot be survived (another MPI, ``--no-ft``, the driver): the run ends soon, not with 0, and says what was
+lost. MPICH kills all ranks in the moment in which one dies, and reports any of them: which one it was cannot be told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+from runs import Done, Runs, Started, no_mpirun, no_recovery
+
+from mpirdd.edge.launch import find_launcher
+
+pytestmark = [pytest.mark.skipif(bool(no_mpirun()), reason=no_mpirun()), pytest.mark.timeout(90)]
+
+NO_FT = [] if no_recovery() else ["--no-ft"]
+NAMES_RANKS = not no_mpirun() and find_launcher().kind == "Open MPI"
+HOST = os.uname().nodename
+BOUND_S = 10.0
+"""From the loss to the end, on an idle machine; the tests give twice that."""
+
+STATES = {
+    "idle": "time.sleep(60)",
+    "in a task": "sc.parallelize(range(4), 4).map(lambda x: time.sleep(60)).count()",
+    "in a loop of shuffles": """
+    while True:
+        sc.parallelize(range(400), 4).map(lambda x: (x % 20, np.full(100_000, x))).reduceByKey(add, 4).count()""",
+}
+
+
+def start(runs: Runs, state: str, *options: str) -> tuple[Started, dict[int, int]]:
+    """A run in that state, and its ranks."""
+    started = runs.start(f"""
+with Context() as sc:
+    sc.parallelize(range(4), 4).count()
+    print("up", flush=True)
+    {STATES[state]}
+""", *options)
+    started.wait_for("up")
+    time.sleep(0.3)
+    return started, runs.pids()
+
+
+def ended(runs: Runs, started: Started) -> Done:
+    done = started.done(2 * BOUND_S)
+    assert done.code != 0
+    assert runs.left() == []
+    return done
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_lost_executor_ends_the_run(runs: Runs, state: str) -> None:
+    started, pids = start(runs, state, *NO_FT)
+    os.kill(pids[3], signal.SIGKILL)
+    done = ended(runs, started)
+    lines = done.err.splitlines()
+    assert (f"rank 3 (host {HOST}) was lost" if NAMES_RANKS else f"a rank on host {HOST} (rank ") in lines[-1], done.err
+    assert "Open MPI 5 or newer" in lines[-1]
+
+
+@pytest.mark.parametrize("options", [[], NO_FT] if NO_FT else [[]], ids=str)
+@pytest.mark.parametrize("state", STATES)
+def test_a_lost_driver_ends_the_run(runs: Runs, state: str, options: list[str]) -> None:
+    started, pids = start(runs, state, *options)
+    os.kill(pids[0], signal.SIGKILL)
+    done = ended(runs, started)
+    assert ("the driver (rank 0) was lost" if NAMES_RANKS else f"a rank on host {HOST} (rank ") in done.err
+
+
+def test_a_stopped_executor_ends_the_run(runs: Runs) -> None:
+    started = runs.start("""
+with Context() as sc:
+    sc.parallelize(range(4), 4).count()
+    os.kill(sc._driver._pids[2], signal.SIGSTOP)
+    print(sc.parallelize(range(40), 8).sum())
+""", *NO_FT, "--executor-timeout", "2")
+    done = ended(runs, started)
+    assert "rank 2 (host" in done.err and "did not answer for 2 s" in done.err, done.err

@@ -1,0 +1,214 @@
+"""Jobs on a real Slurm, as users submit them: what comes out, and how they end."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from user import MPICH, ROOT, User
+
+from mpirdd.edge.launch import find_launcher
+from mpirdd.words.errors import ClusterError
+
+try:
+    KIND = find_launcher().kind
+except ClusterError:
+    KIND = "unknown"
+
+pytestmark = [
+    pytest.mark.skipif(KIND != "Open MPI", reason="wants Open MPI's mpirun beside this Python"), pytest.mark.timeout(120)]
+with_mpich = pytest.mark.skipif(not MPICH.exists(), reason=f"no {MPICH} (MPIRDD_MPICH_PYTHON)")
+
+WHERE = """
+import os, sys
+from mpirdd import Context
+from mpirdd.edge.allotment import memory_bytes
+with Context() as sc:
+    nodes = sc.parallelize(range(40), 8).mapPartitions(lambda part: [os.environ["SLURMD_NODENAME"]]).collect()
+    print("sum", sc.range(100).sum(), "executors", sc.defaultParallelism, "nodes", sorted(set(nodes)))
+    print("threads", os.environ["OPENBLAS_NUM_THREADS"], *memory_bytes())
+    print("args", sys.argv[1:])
+sys.exit(3 if "fail" in sys.argv else 0)
+"""
+COUNT = f"""
+import sys
+from operator import add
+from mpirdd import Context
+with Context() as sc:
+    words = sc.textFile({str(ROOT / "jobs" / "data" / "state_union" / "*.txt")!r}, errors="replace").flatMap(str.split)
+    print(words.map(lambda w: (w, 1)).reduceByKey(add).takeOrdered(3, key=lambda pair: -pair[1]), *sys.argv[1:])
+"""
+STEPS = """
+import sys, time
+from mpirdd import Context
+with Context() as sc, sc.resumable("state-" + sys.argv[1]) as state:
+    total = state.get("total", 0)
+    for i in range(state.iteration, int(sys.argv[2])):
+        total = total * 3 % 1000003 + sc.range(i, i + 10).sum()
+        time.sleep(float(sys.argv[3]))
+        state.save(i + 1, total=total)
+        print("finished", i + 1, flush=True)
+    print("result", total)
+"""
+SAVES_NOTHING = """
+import time
+from mpirdd import Context
+with Context() as sc:
+    print("up", sc.range(5).sum(), flush=True)
+    time.sleep(600)
+"""
+
+
+def expected_words() -> str:
+    from collections import Counter
+
+    counts: Counter[str] = Counter()
+    for path in sorted((ROOT / "jobs" / "data" / "state_union").glob("*.txt")):
+        counts.update(path.read_text(encoding="utf-8", errors="replace").split())
+    return str(counts.most_common(3))
+
+
+def expected_total(iterations: int) -> str:
+    total = 0
+    for i in range(iterations):
+        total = total * 3 % 1000003 + sum(range(i, i + 10))
+    return f"result {total}"
+
+
+def test_submit_takes_ranks_hosts_threads_and_memory_from_slurm_and_waits(user: User) -> None:
+    done = user.submit(
+        WHERE, "-N2", "--ntasks-per-node", "2", "-c2", "--mem=600", "-t", "5", "--wait", args=("a b", "--wait"))
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert "sum 4950 executors 3 nodes ['n1', 'n2']" in said
+    assert f"threads 2 {600 << 20} SLURM_MEM_PER_NODE" in said
+    assert "args ['a b', '--wait']" in said
+    assert re.fullmatch(r"job \d+", said[0])
+    assert said[1].split()[1].startswith(str(user.folder))
+    assert Path(said[2].split()[1]).read_text().startswith("#!/bin/bash")
+    assert "COMPLETED" in done.stderr
+
+
+def test_the_exit_code_comes_back(user: User) -> None:
+    done = user.submit(WHERE, "-N1", "-n2", "-t5", "--wait", args=("fail",))
+    assert done.returncode == 3, done.stderr
+
+
+def test_what_sbatch_says_against_it_is_told(user: User) -> None:
+    done = user.submit(WHERE, "--partition=nowhere")
+    assert done.returncode == 1
+    assert "sbatch refused the job" in done.stderr
+    assert "invalid partition" in done.stderr
+
+
+def test_nodes_alone_give_a_rank_for_each_task_that_slurm_counts(user: User) -> None:
+    done = user.submit(WHERE, "-N3", "-t5", "--wait")
+    assert "executors 2 nodes" in done.stdout, done.stdout + done.stderr
+
+
+def test_ctrl_c_while_waiting_leaves_the_job_and_says_how_to_end_it(user: User) -> None:
+    (user.folder / "job.py").write_text(SAVES_NOTHING)
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "mpirdd", "submit", "-N1", "-n2", "-t5", "--wait", "job.py"], cwd=user.folder,
+        env=user.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert waiting.stdout is not None
+    job = waiting.stdout.readline().split()[1]
+    user.wait_for(job, "up 10")
+    waiting.send_signal(2)
+    _, err = waiting.communicate(timeout=10)
+    assert (waiting.returncode, f"scancel {job}" in err) == (130, True)
+    assert user.record(job)["JobState"] == "RUNNING"
+    user.cluster.command("scancel", job)
+    assert user.ended(job)["JobState"] == "CANCELLED"
+
+
+def test_scripts_for_one_node_and_many(user: User) -> None:
+    one = user.sbatch("one-node.sh", COUNT, "--ntasks=3", "--mem=0", args=("x", "a b"))
+    many = user.sbatch("many-nodes.sh", COUNT, "--nodes=2", "--ntasks-per-node=2")
+    for job, args in (one, " x a b"), (many, ""):
+        assert user.ended(job)["JobState"] == "COMPLETED", user.log(job)
+        assert user.log(job) == expected_words() + args + "\n"
+
+
+@with_mpich
+def test_script_for_srun_makes_one_world_of_mpich_and_refuses_many(user: User) -> None:
+    job = user.sbatch("many-nodes-srun.sh", WHERE, "--nodes=2", "--ntasks-per-node=2", python=MPICH, MPI_TYPE="pmi2")
+    assert user.ended(job)["JobState"] == "COMPLETED", user.log(job)
+    assert "sum 4950 executors 3 nodes ['n1', 'n2']" in user.log(job)
+    job = user.sbatch("many-nodes-srun.sh", WHERE, "--nodes=2", "--ntasks-per-node=2", python=MPICH, MPI_TYPE="none")
+    assert user.ended(job)["ExitCode"] == "1:0"
+    assert "4 worlds of one rank" in user.log(job)
+    assert "sum" not in user.log(job)
+
+
+@with_mpich
+def test_submit_with_srun_and_with_mpirun_of_mpich(user: User) -> None:
+    for words in (["--srun"], []):
+        done = user.submit(WHERE, "-N2", "--ntasks-per-node=2", "-c2", "-t5", "--wait", *words, python=MPICH)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "sum 4950 executors 3 nodes ['n1', 'n2']" in done.stdout
+        assert "threads 2 " in done.stdout
+
+
+def test_script_for_arrays_runs_each_job_with_its_number(user: User) -> None:
+    job = user.sbatch("array.sh", COUNT, "--array=1-3", "--ntasks=2", "--mem=0")
+    for i in (1, 2, 3):
+        assert user.ended(f"{job}_{i}")["JobState"] == "COMPLETED"
+        assert user.log(f"{job}_{i}") == f"{expected_words()} {i}\n"
+
+
+def test_scancel_ends_all_ranks_and_loses_no_finished_iteration(user: User) -> None:
+    done = user.submit(STEPS, "-N2", "--ntasks-per-node=2", "-t5", args=("a", "30", "0.3"))
+    job = done.stdout.split()[1]
+    user.wait_for(job, "finished 3")
+    user.cluster.command("scancel", job)
+    assert user.ended(job)["JobState"] == "CANCELLED"
+    last = max(int(number) for number in re.findall(r"finished (\d+)", user.log(job)))
+    deadline = time.monotonic() + 10
+    while (left := ranks_in(user.folder)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not left, left
+    again = user.submit(STEPS, "-N1", "-n2", "-t5", "--wait", args=("a", str(last + 2), "0"))
+    assert f"resuming after iteration {last}" in again.stdout + again.stderr
+    assert expected_total(last + 2) in again.stdout.splitlines()
+
+
+def ranks_in(folder: Path) -> list[str]:
+    """Python processes whose current folder this is."""
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            if entry.isdigit() and os.readlink(f"/proc/{entry}/cwd") == str(folder):
+                words = Path("/proc", entry, "cmdline").read_bytes().split(b"\0")
+                if b"mpirdd" in words:
+                    found.append(f"{entry}: {words}")
+        except OSError:
+            pass
+    return found
+
+
+@pytest.mark.timeout(300)
+def test_a_walltime_that_hits_is_survived_by_requeueing_and_told_otherwise(user: User) -> None:
+    """The one slow test, as Slurm counts walltimes in minutes: of two jobs, one saves and one does not."""
+    lost = user.submit(SAVES_NOTHING, "-N1", "-n2", "-t1", "-J", "lost").stdout.split()[1]
+    (user.folder / "other").mkdir()
+    saving = User(user.cluster, user.folder / "other")
+    done = saving.submit(
+        STEPS, "-N2", "--ntasks-per-node=2", "-t1", "--requeue", "--wait", args=("b", "60", "1"), timeout_s=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    log = done.stdout
+    assert "leaving, as the walltime ends" in log
+    assert "is queued again" in log
+    resumed = int(re.findall(r"resuming after iteration (\d+)", log)[0])
+    finished = [int(number) for number in re.findall(r"^finished (\d+)", log, re.MULTILINE)]
+    assert sorted({*finished, resumed}) == list(range(1, 61))  # none twice, none left out
+    assert expected_total(60) in log.splitlines()
+    assert "restart 1" in done.stderr
+    assert user.ended(lost)["ExitCode"] != "0:0"
+    assert user.record(lost)["JobState"] in ("FAILED", "TIMEOUT")
+    assert "nothing to be saved so far" in user.log(lost)

@@ -1,0 +1,70 @@
+"""What a user of the cluster does in a folder: write a job, submit it, wait, read the log."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cluster import Cluster
+
+ROOT = Path(__file__).parents[2]
+MPICH = Path(os.environ.get("MPIRDD_MPICH_PYTHON", ROOT / ".venv-mpich" / "bin" / "python"))
+_OVER = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
+
+
+class User:
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.cluster, self.folder = cluster, folder
+
+    def environment(self, python: Path = Path(sys.executable)) -> dict[str, str]:
+        environment = {
+            name: value for name, value in self.cluster.environment().items()
+            if not name.endswith("_NUM_THREADS") and not name.startswith("MPIRDD_")
+        }
+        environment["PATH"] = f"{python.parent}:{environment['PATH']}"
+        return {**environment, "PYTHONPATH": str(ROOT)}
+
+    def submit(
+        self, job: str, *words: str, args: tuple[str, ...] = (), python: Path = Path(sys.executable), timeout_s: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """``mpirdd submit words job.py args``."""
+        (self.folder / "job.py").write_text(job)
+        return subprocess.run(
+            [python, "-m", "mpirdd", "submit", *words, "job.py", *args], cwd=self.folder, env=self.environment(python),
+            capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL)
+
+    def sbatch(self, script: str, job: str, *options: str, args: tuple[str, ...] = (), python: Path = Path(sys.executable),
+               **variables: str) -> str:
+        """Submit one of the scripts in slurm/, smaller than it is. Returns the job's id."""
+        (self.folder / "job.py").write_text(job)
+        done = subprocess.run(
+            ["sbatch", "--parsable", *options, ROOT / "slurm" / script, "job.py", *args], cwd=self.folder,
+            env={**self.environment(python), **variables}, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def record(self, job: str) -> dict[str, str]:
+        text = self.cluster.command("scontrol", "show", "job", "-o", job)
+        return dict(re.findall(r"(\S+?)=(\S*)", text.splitlines()[0]))
+
+    def ended(self, job: str, within_s: float = 60) -> dict[str, str]:
+        """The record of a job that is over."""
+        deadline = time.monotonic() + within_s
+        while (record := self.record(job))["JobState"] not in _OVER:
+            assert time.monotonic() < deadline, f"{record}\n{self.log(job)}"
+            time.sleep(0.5)
+        return record
+
+    def log(self, job: str) -> str:
+        return "".join(path.read_text() for path in sorted(self.folder.glob(f"*-{job}*.log")))
+
+    def wait_for(self, job: str, line: str, within_s: float = 60) -> None:
+        """Until the job's log has a line that begins so."""
+        deadline = time.monotonic() + within_s
+        while not re.search(rf"^{line}", self.log(job), re.MULTILINE):
+            assert time.monotonic() < deadline, f"{self.record(job)}\n{self.log(job)}"
+            time.sleep(0.2)

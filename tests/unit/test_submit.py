@@ -1,0 +1,181 @@
+"""``mpirdd submit`` without a Slurm: which word goes where, and what the script says."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mpirdd.edge import batch, cli
+from mpirdd.edge.batch import Batch
+from mpirdd.edge.submit import _described, _exit_code, lead_s, walltime_s
+
+SCRIPTS = sorted((Path(__file__).parents[2] / "slurm").glob("*.sh"))
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "job.py"
+    path.write_text("")
+    return path
+
+
+def dry_run(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    assert cli.main(["submit", "--dry-run", *words]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def options(script: list[str]) -> list[str]:
+    return [line.removeprefix("#SBATCH ") for line in script if line.startswith("#SBATCH ")]
+
+
+def run_line(script: list[str]) -> str:
+    return [line for line in script if line.endswith(" &")][-1]
+
+
+@pytest.mark.usefixtures("job")
+def test_options_that_nobody_knows_go_to_sbatch_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--nodes", "4", "--ntasks-per-node=32", "-p", "main", "-N4", "--exclusive", "--gres", "gpu:1", "-A", "a b"]
+    script = dry_run(capsys, *given, "job.py", "--nodes", "7")
+    assert options(script)[5:] == [
+        "--nodes=4", "--ntasks-per-node=32", "-p main", "-N4", "--exclusive", "--gres=gpu:1", "-A 'a b'"]
+    assert run_line(script).endswith("mpirdd run job.py --nodes 7 &")
+
+
+@pytest.mark.usefixtures("job")
+def test_options_of_run_go_to_run_and_n_to_sbatch(capsys: pytest.CaptureFixture[str]) -> None:
+    script = dry_run(capsys, "-n", "8", "--parallelism", "64", "--no-progress", '--mpi-args=--mca a "b c"', "job.py")
+    assert options(script)[-1] == "-n 8"
+    assert run_line(script).endswith("""run --parallelism 64 --no-progress '--mpi-args=--mca a "b c"' job.py &""")
+
+
+@pytest.mark.usefixtures("job")
+def test_the_program_keeps_its_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_line(dry_run(capsys, "job.py", "a b", "--wait", "--", "$x")).endswith("job.py 'a b' --wait -- '$x' &")
+
+
+@pytest.mark.usefixtures("job")
+def test_what_the_user_gives_replaces_what_we_would(capsys: pytest.CaptureFixture[str]) -> None:
+    script = dry_run(capsys, "-J", "mine", "-o", "out.txt", "--signal=B:USR2@30", "--requeue", "job.py")
+    assert options(script) == ["--open-mode=append", "--requeue", "-J mine", "-o out.txt", "--signal=B:USR2@30"]
+    assert any(line.startswith("lead=30 ") for line in script)
+
+
+@pytest.mark.usefixtures("job")
+def test_with_srun_options_of_run_become_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    script = dry_run(capsys, "--srun=pmi2", "--parallelism=7", "-m", "package.module", "x")
+    assert "export MPIRDD_PARALLELISM=7" in script
+    assert run_line(script).startswith("srun --mpi=pmi2 ")
+    assert run_line(script).endswith(" -m mpirdd -m package.module x &")
+    assert options(script)[0] == "--job-name=package.module"
+
+
+@pytest.mark.usefixtures("job")
+def test_an_array_has_a_log_for_each_of_its_jobs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--output=%x-%A_%a.log" in options(dry_run(capsys, "--array=1-4", "job.py"))
+    assert "--output=%x-%j.log" in options(dry_run(capsys, "--account=a", "job.py"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nothing.py"], "no such program: nothing.py"),
+        (["--exclusive", "user", "job.py"], "no such program: user; the value of an option of sbatch is best written with ="),
+        (["--nodes", "4"], "which program?"),
+        (["--nodes"], "--nodes wants a value"),
+        (["--ranks", "x", "job.py"], "invalid int value: 'x'"),
+        (["--wait=3", "job.py"], "--wait"),
+    ],
+)
+@pytest.mark.usefixtures("job")
+def test_mistakes_are_told_in_a_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["submit", *words]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.usefixtures("job")
+def test_without_sbatch_it_says_what_to_do(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert cli.main(["submit", "job.py"]) == 1
+    told = capsys.readouterr().err
+    assert "no sbatch here" in told
+    assert "--dry-run" in told
+
+
+def test_walltimes_are_read_as_slurm_reads_them() -> None:
+    texts = ["5", "1:30", "2:00:00", "1-0", "1-2:30", "1-2:30:15", "UNLIMITED", ""]
+    assert [walltime_s(text) for text in texts] == [300, 90, 7200, 86400, 95400, 95415, 0, 0]
+
+
+def test_a_short_walltime_is_not_spent_on_ending() -> None:
+    assert [lead_s(given) for given in (["--time=1"], ["-t 1"], ["-t1"], ["--time=1:00:00"], [])] == [15, 15, 15, 120, 120]
+
+
+@pytest.mark.parametrize(
+    ("record", "code"),
+    [
+        ({"JobState": "COMPLETED", "ExitCode": "0:0"}, 0),
+        ({"JobState": "FAILED", "ExitCode": "3:0"}, 3),
+        ({"JobState": "CANCELLED", "ExitCode": "0:15"}, 143),
+        ({"JobState": "TIMEOUT", "ExitCode": "0:0"}, 1),
+        ({"JobState": "NODE_FAIL"}, 1),
+    ],
+)
+def test_the_exit_code_is_as_a_shell_would_have_it(record: dict[str, str], code: int) -> None:
+    assert _exit_code(record) == code
+
+
+# --- the scripts ------------------------------------------------------------------------------------------------------
+
+
+def shellcheck(text: str) -> str:
+    if shutil.which("shellcheck") is None:
+        pytest.skip("no shellcheck: apt-get install shellcheck")
+    return subprocess.run(["shellcheck", "-"], input=text, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("requeue", [False, True])
+@pytest.mark.parametrize("srun", [None, "", "pmi2"])
+def test_generated_scripts_are_shellcheck_clean(requeue: bool, srun: str | None) -> None:
+    text = Batch(["job.py", "a b", "*"], "/usr/bin/python3", ["--nodes=2"], ["--parallelism", "4"], ["module load x"],
+                 [("MPIRDD_PARALLELISM", "4")], srun, requeue).text()
+    assert shellcheck(text) == ""
+
+
+def watch(lead_s: int = 120) -> str:
+    return batch._WATCH.format(lead=lead_s, saving=20)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_are_shellcheck_clean_and_say_what_to_edit(path: Path) -> None:
+    text = path.read_text()
+    assert shellcheck(text) == ""
+    assert text.startswith("#!/bin/bash\n#SBATCH ")
+    assert "# EDIT" in text
+
+
+@pytest.mark.parametrize("name", ["one-node", "many-nodes", "many-nodes-srun", "resume"])
+def test_scripts_watch_the_walltime_as_generated_ones_do(name: str) -> None:
+    text = next(path for path in SCRIPTS if path.stem == name).read_text()
+    parts = [watch(), batch._WAIT] + ([batch._REQUEUE] if name == "resume" else [])
+    assert all(part in text for part in parts)
+    lines = Batch([], "python", ["--signal=B:USR2@120", "--open-mode=append"], requeue=name == "resume").text().splitlines()
+    assert not [line for line in lines if line not in text and not line.startswith("python ")]
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"JobState": "PENDING", "Reason": "Resources"}, "PENDING (Resources)"),
+        ({"JobState": "PENDING", "Reason": "None"}, "PENDING"),
+        ({"JobState": "RUNNING", "NodeList": "n[1-2]", "Restarts": "0"}, "RUNNING on n[1-2]"),
+        ({"JobState": "RUNNING", "NodeList": "n1", "Restarts": "2"}, "RUNNING on n1, restart 2"),
+    ],
+)
+def test_the_state_of_a_job_is_told_in_a_few_words(record: dict[str, str], said: str) -> None:
+    assert _described([record]) == said
