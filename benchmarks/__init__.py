@@ -26,6 +26,7 @@ MINUTES = {
     "scaling": 8,
     "simulation": 3,
     "many_ranks": 4,
+    "kills": 15,
 }
 """The benchmarks in the order in which they run, and about how many minutes each takes at full size on 2 cores."""
 

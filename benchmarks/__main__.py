@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def listing() -> str:
     """What each measures and how long it takes: how its module begins, and the minutes."""
     lines = [f"  {name:11} {about(name)}\n{'':14}about {minutes} min" for name, minutes in MINUTES.items()]
-    return "\n".join(["benchmarks, in the order in which they run (--quick: a quarter of a minute to two minutes each):", *lines, "",
+    head = "benchmarks, in the order in which they run (--quick: a quarter of a minute to two minutes each):"
+    return "\n".join([head, *lines, "",
                       "  report      draw what they found: python -m benchmarks report --help"])
 
 

@@ -44,7 +44,8 @@ def logistic_regression(path: str, iterations: str) -> dict[str, Any]:
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         print(f"loaded, {time.monotonic() - started:.4f} s")
-        job.fit(blocks, gram, Namespace(iterations=int(iterations), tolerance=-1, penalty=1.0, points=False))
+        job.fit(blocks, gram, Namespace(iterations=int(iterations), tolerance=-1, penalty=1.0, points=False),
+                jobs.NothingSaved())
     return jobs.report_of(output.getvalue())
 
 

@@ -1,8 +1,8 @@
 """Strong and weak scaling of word count and logistic regression: seconds on 1, 2 and 4 executors, as far as there are cores.
 
 *Strong*: the same data on more executors. *Weak*: as much more data. Word count is timed from file to counts, logistic
-regression by a later iteration on cached blocks. The driver is a rank of its own and sleeps meanwhile, so that executors up to the
-number of cores have a core each; points beyond that are marked, not left out.
+regression by a later iteration on cached blocks. The driver is a rank of its own and sleeps meanwhile, so that executors up
+to the number of cores have a core each; points beyond that are marked, not left out.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def measure(options: Namespace) -> harness.Record:
                 mb = options.mb * executors if kind == "weak" else options.mb
                 seconds, right, size, command = run(executors, mb, options)
                 valid = valid and right
-                points.append({"job": job, "kind": kind, "executors": executors, "bytes": size, "seconds": harness.spread(seconds),
-                               "cores": cores, "command": command})
+                points.append({"job": job, "kind": kind, "executors": executors, "bytes": size,
+                               "seconds": harness.spread(seconds), "cores": cores, "command": command})
                 harness.say(f"  {job:9} {kind:6} {executors} executors, {size / 1e6:.0f} MB: {median(seconds):.4f} s")
     return {"bytes": round(options.mb * 1e6), "valid": valid, "points": points}
 

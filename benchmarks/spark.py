@@ -27,6 +27,7 @@ def main() -> None:
         conf.set("spark.ui.showConsoleProgress", "false").set("spark.driver.host", "127.0.0.1")
         sc = SparkContext(conf=conf)
         sc.setLogLevel("ERROR")
+        sc.resumable = lambda *path, **about: jobs.NothingSaved()  # which PySpark does not have
         sc.parallelize(range(64), int(executors)).count()  # its Python workers are up
         return sc
 

@@ -1,4 +1,4 @@
-"""Word count on generated Zipf text, plain lambdas: the engine against the hand-written program, PySpark, Dask and plain Python."""
+"""Word count on generated Zipf text, plain lambdas: the engine, the hand-written program, PySpark, Dask and plain Python."""
 
 from __future__ import annotations
 

@@ -24,14 +24,15 @@ def main() -> None:
     arguments = program_arguments("path", "iterations", "partitions")
     output = io.StringIO()
     with Context() as sc:
-        for module in ("generate", "logistic_regression"):
+        for module in ("generate", "resuming", "logistic_regression"):
             sc.addPyFile(str(jobs.FOLDER / f"{module}.py"))
         started = time.monotonic()
         data = sc.textFile(arguments.path, arguments.partitions).mapPartitions(job.parse_blocks).cache()
         gram = data.map(job.block_gram).reduce(add)
         with contextlib.redirect_stdout(output):
             print(f"loaded, {time.monotonic() - started:.4f} s")
-            job.fit(data, gram, Namespace(iterations=arguments.iterations, tolerance=-1, penalty=1.0, points=False))
+            job.fit(data, gram, Namespace(iterations=arguments.iterations, tolerance=-1, penalty=1.0, points=False),
+                    jobs.NothingSaved())
         infos = sc.storageInfo()
         kept = sum(info.partitions_kept for info in infos) / data.getNumPartitions()
         cached_bytes = sum(info.memory_bytes for info in infos)

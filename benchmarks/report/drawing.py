@@ -12,22 +12,43 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, LogLocator  # noqa: E402
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from benchmarks.report.records import Record
 
 LABELS = {
-    "engine": "mpirdd, in memory", "mapreduce": "mpirdd, disk mode", "uncontrolled": "mpirdd, partitioning\nnot controlled",
-    "handwritten": "hand-written MPI", "plain": "plain Python/numpy,\none process", "dask": "Dask bag", "pyspark": "PySpark",
+    "engine": "mpirdd, in memory",
+    "mapreduce": "mpirdd, disk mode",
+    "uncontrolled": "mpirdd, partitioning\nnot controlled",
+    "handwritten": "hand-written MPI",
+    "plain": "plain Python/numpy,\none process",
+    "dask": "Dask bag",
+    "pyspark": "PySpark",
 }
 COLOURS = {
-    "engine": "#0b6e4f", "mapreduce": "#b3262e", "uncontrolled": "#73b59a", "handwritten": "#3c4a5a", "plain": "#98a4b3",
-    "dask": "#d9822b", "pyspark": "#7b4fa3", "paper": "#8a8a8a",
+    "engine": "#0b6e4f",
+    "mapreduce": "#b3262e",
+    "uncontrolled": "#73b59a",
+    "handwritten": "#3c4a5a",
+    "plain": "#98a4b3",
+    "dask": "#d9822b",
+    "pyspark": "#7b4fa3",
+    "paper": "#8a8a8a",
 }
 STYLE = {
-    "svg.fonttype": "none", "font.family": "sans-serif", "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"], "font.size": 9,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9.5, "axes.titlelocation": "left",
-    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#e4e6ea", "grid.linewidth": 0.6, "legend.frameon": False,
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"],
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e6ea",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
     "legend.fontsize": 8.5,
 }
 matplotlib.rcParams.update(STYLE)  # titles and legends look at it when they are made; nothing else here draws
@@ -65,7 +86,7 @@ def as_svg(drawn: Canvas, key: str) -> str:
     with matplotlib.rc_context({"svg.hashsalt": key}):
         drawn.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg[svg.index("<svg"):])  # which nothing refers to, and all figures have
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg[svg.index("<svg") :])  # which nothing refers to, and all figures have
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     return re.sub(r'width="[^"]*pt" height="[^"]*pt"', 'role="img"', svg, count=1)  # as wide as the page lets it be
 
@@ -88,17 +109,37 @@ def bars(axis: Any, spreads: Mapping[str, Record], unit: str, title: str) -> Non
 
 def label(axis: Any, x: float, y: float, text: str, *, above: bool = False) -> None:
     """Words beside a point: to its right, or above it as well."""
-    axis.annotate(text, (x, y), xytext=(5, 6 if above else 0), textcoords="offset points", fontsize=8.5,
-                  va="bottom" if above else "center")
+    axis.annotate(
+        text,
+        (x, y),
+        xytext=(5, 6 if above else 0),
+        textcoords="offset points",
+        fontsize=8.5,
+        va="bottom" if above else "center",
+    )
 
 
-def line(axis: Any, places: Sequence[float], spreads: Sequence[Record], name: str, label: str | None = None, **options: Any) -> None:
+def line(
+    axis: Any, places: Sequence[float], spreads: Sequence[Record], name: str, label: str | None = None, **options: Any
+) -> None:
     """A line through medians, and a band from the least to the most."""
     colour = COLOURS.get(name, COLOURS["paper"])
-    options = {"marker": "o", "markersize": 3.5, "linewidth": 1.6, "color": colour, "label": label or LABELS.get(name, name)} | options
+    options = {
+        "marker": "o",
+        "markersize": 3.5,
+        "linewidth": 1.6,
+        "color": colour,
+        "label": label or LABELS.get(name, name),
+    } | options
     axis.plot(places, [value["median"] for value in spreads], **options)
-    axis.fill_between(places, [value["min"] for value in spreads], [value["max"] for value in spreads],
-                      color=options["color"], alpha=0.15, linewidth=0)
+    axis.fill_between(
+        places,
+        [value["min"] for value in spreads],
+        [value["max"] for value in spreads],
+        color=options["color"],
+        alpha=0.15,
+        linewidth=0,
+    )
 
 
 def axes_of(axis: Any, x: str, y: str, title: str, *, zero: bool = True) -> None:

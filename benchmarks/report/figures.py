@@ -19,7 +19,9 @@ def all_figures(results: Results) -> list[Figure | Missing]:
     for name, what, draw in DRAWN:
         record = results.get(name)
         found.append(draw(record) if record else Missing(what, f"python -m benchmarks {name}"))
-    found.append(peers(results) or Missing("Peers: how many times the engine's time others take", "python -m benchmarks"))
+    found.append(
+        peers(results) or Missing("Peers: how many times the engine's time others take", "python -m benchmarks")
+    )
     return found
 
 
@@ -29,35 +31,54 @@ def seconds_bars(record: Record, what: str, note: str) -> Figure:
     drawn, (axis,) = drawing.canvas(1, height=0.9 + 0.36 * len(found))
     drawing.bars(axis, found, "s", f"{record['bytes'] / 1e6:,.0f} MB, {record['options']['ranks'] - 1} executors")
     engine = found["engine"]["median"]
-    words = {"handwritten": "a hand-written MPI program", "plain": "one plain process", "dask": "Dask", "pyspark": "PySpark",
-             "mapreduce": "disk mode"}
-    others = ", ".join(f"{words[name]} {shown(side['median'] / engine)}" for name, side in found.items() if name in words)
+    words = {
+        "handwritten": "a hand-written MPI program",
+        "plain": "one plain process",
+        "dask": "Dask",
+        "pyspark": "PySpark",
+        "mapreduce": "disk mode",
+    }
+    others = ", ".join(
+        f"{words[name]} {shown(side['median'] / engine)}" for name, side in found.items() if name in words
+    )
     key = record["benchmark"]
     return Figure(key, f"{what} takes {shown(engine)} s; times as long: {others}", drawing.as_svg(drawn, key), note)
 
 
 def sort(record: Record) -> Figure:
-    return seconds_bars(record, f"Sorting {record['options']['records']:,} records of 100 bytes, from files to files,",
-                        "Medians; black lines run from the fastest to the slowest. Output is checked for order, number and checksum.")
+    return seconds_bars(
+        record,
+        f"Sorting {record['options']['records']:,} records of 100 bytes, from files to files,",
+        "Medians; black lines run from the fastest to the slowest. Output is checked for order, number and checksum.",
+    )
 
 
 def words(record: Record) -> Figure:
-    return seconds_bars(record, f"Counting {record['words'] / 1e6:,.1f} million words",
-                        "Medians; black lines run from the fastest to the slowest. Counts are compared with the generator's. Engine, "
-                        "hand-written program and PySpark call the same Python functions for each word; Dask's frequencies and plain "
-                        "Python's Counter count in C and call none.")
+    return seconds_bars(
+        record,
+        f"Counting {record['words'] / 1e6:,.1f} million words",
+        "Medians; black lines run from the fastest to the slowest. Counts are compared with the generator's. Engine, "
+        "hand-written program and PySpark call the same Python functions for each word; Dask's frequencies and plain "
+        "Python's Counter count in C and call none.",
+    )
 
 
 def recovery(record: Record) -> Figure:
     times, kill = record["iterations_s"], record["options"]["kill"]
     drawn, (axis, paper) = drawing.canvas(2, height=2.9, gridspec_kw={"width_ratios": [1.8, 1]})
-    for name, label, colour in (("undisturbed", "nobody dies", COLOURS["handwritten"]),
-                                ("killed", f"one executor killed at the start of iteration {kill}", COLOURS["mapreduce"])):
+    for name, label, colour in (
+        ("undisturbed", "nobody dies", COLOURS["handwritten"]),
+        ("killed", f"one executor killed at the start of iteration {kill}", COLOURS["mapreduce"]),
+    ):
         spreads = [spread(at) for at in zip(*times[name], strict=True)]
         drawing.line(axis, range(1, len(spreads) + 1), spreads, name, label, color=colour)
     axis.axvline(kill, color="#555555", linewidth=0.8, linestyle=":")
-    drawing.axes_of(axis, "iteration", "seconds an iteration",
-                    f"measured here: k-means, {record['options']['ranks'] - 1} executors, {record['bytes'] / 1e6:,.0f} MB")
+    drawing.axes_of(
+        axis,
+        "iteration",
+        "seconds an iteration",
+        f"measured here: k-means, {record['options']['ranks'] - 1} executors, {record['bytes'] / 1e6:,.0f} MB",
+    )
     axis.set_xticks(range(1, len(spreads) + 1))
     axis.set_ylim(top=1.25 * axis.get_ylim()[1])  # the legend's place
     axis.legend(loc="upper left")
@@ -66,11 +87,14 @@ def recovery(record: Record) -> Figure:
     paper.grid(axis="x", visible=False)
     before, during, after = (record[key]["median"] for key in ("before_s", "during_s", "after_s"))
     seen = record.get("detection_and_repair_s")
-    return Figure("recovery", f"Losing one of {record['options']['ranks'] - 1} executors makes one iteration take {shown(during)} s "
-                              f"instead of {shown(before)} s; later ones take {shown(after)} s on the survivors",
-                  drawing.as_svg(drawn, "recovery"),
-                  "The executor is killed with SIGKILL; results are the same with and without the loss. Lines are medians, bands run from "
-                  "the fastest to the slowest." + (f" Detection and repair: {shown(seen['median'])} s." if seen else ""))
+    return Figure(
+        "recovery",
+        f"Losing one of {record['options']['ranks'] - 1} executors makes one iteration take {shown(during)} s "
+        f"instead of {shown(before)} s; later ones take {shown(after)} s on the survivors",
+        drawing.as_svg(drawn, "recovery"),
+        "The executor is killed with SIGKILL; results are the same with and without the loss. Lines are medians, bands run from "
+        "the fastest to the slowest." + (f" Detection and repair: {shown(seen['median'])} s." if seen else ""),
+    )
 
 
 def fractions(record: Record) -> Figure:
@@ -80,10 +104,16 @@ def fractions(record: Record) -> Figure:
     drawing.line(axis, kept, [point["later"] for point in points], "engine")
     for place, point in zip(kept, points, strict=True):
         drawing.label(axis, place, point["later"]["median"], f"{shown(point['later']['median'])} s", above=True)
-    drawing.axes_of(axis, "% of the partitions kept in memory", "seconds an iteration",
-                    f"measured here: {record['bytes'] / 1e6:,.0f} MB of text, {record['options']['ranks'] - 1} executors")
+    drawing.axes_of(
+        axis,
+        "% of the partitions kept in memory",
+        "seconds an iteration",
+        f"measured here: {record['bytes'] / 1e6:,.0f} MB of text, {record['options']['ranks'] - 1} executors",
+    )
     axis.set_xlim(-4, 112)
-    paper.plot(list(PAPER_FRACTIONS), list(PAPER_FRACTIONS.values()), marker="o", markersize=3.5, color=COLOURS["paper"])
+    paper.plot(
+        list(PAPER_FRACTIONS), list(PAPER_FRACTIONS.values()), marker="o", markersize=3.5, color=COLOURS["paper"]
+    )
     for percent, seconds in PAPER_FRACTIONS.items():
         drawing.label(paper, percent, seconds, f"{seconds} s", above=True)
     drawing.axes_of(paper, "% of the data in memory", "seconds an iteration", "the paper's: 100 GB, 25 machines")
@@ -93,11 +123,15 @@ def fractions(record: Record) -> Figure:
     medians = [point["later"]["median"] for point in points]
     smooth = all(more <= less * 1.05 for less, more in pairwise(medians))
     how = "falls with every quarter of the data that fits" if smooth else "does not fall steadily with memory"
-    return Figure("fractions", f"Time of an iteration {how}: from {shown(least)} s with {kept[0]:.0f} % of it in memory to {shown(most)} s "
-                               f"with {kept[-1]:.0f} %", drawing.as_svg(drawn, "fractions"),
-                  "Logistic regression. The memory budget of a rank is set to a share of what the cached data takes; what is drawn is the "
-                  "share of partitions that was really kept, as the smallest budget still holds a block or two. What does not fit is read "
-                  "and parsed anew. Bands run from the fastest iteration to the slowest.")
+    return Figure(
+        "fractions",
+        f"Time of an iteration {how}: from {shown(least)} s with {kept[0]:.0f} % of it in memory to {shown(most)} s "
+        f"with {kept[-1]:.0f} %",
+        drawing.as_svg(drawn, "fractions"),
+        "Logistic regression. The memory budget of a rank is set to a share of what the cached data takes; what is drawn is the "
+        "share of partitions that was really kept, as the smallest budget still holds a block or two. What does not fit is read "
+        "and parsed anew. Bands run from the fastest iteration to the slowest.",
+    )
 
 
 def scaling(record: Record) -> Figure:
@@ -119,14 +153,21 @@ def scaling(record: Record) -> Figure:
         drawing.axes_of(axis, "executors", "seconds", f"{titles[job]}\n{kind}: {size}")
         axis.set_xticks(executors)
         if kind == "strong":
-            most = max((point for point in points if point["executors"] <= cores), key=lambda point: point["executors"])
-            claims.append(f"{titles[job]} is {shown(one / most['seconds']['median'])} times as fast on {most['executors']}")
+            most = max(
+                (point for point in points if point["executors"] <= cores), key=lambda point: point["executors"]
+            )
+            claims.append(
+                f"{titles[job]} is {shown(one / most['seconds']['median'])} times as fast on {most['executors']}"
+            )
     axes[1].legend(loc="upper left")
     cores = record["points"][0]["cores"]
-    return Figure("scaling", f"On {cores} cores, against 1 executor, {' and '.join(claims)}",
-                  drawing.as_svg(drawn, "scaling"),
-                  "Strong: the same data on more executors. Weak: as much more data. Shaded: more executors than this machine has cores, "
-                  "where no gain can be had; the driver is a rank of its own that sleeps. Bands run from the fastest to the slowest.")
+    return Figure(
+        "scaling",
+        f"On {cores} cores, against 1 executor, {' and '.join(claims)}",
+        drawing.as_svg(drawn, "scaling"),
+        "Strong: the same data on more executors. Weak: as much more data. Shaded: more executors than this machine has cores, "
+        "where no gain can be had; the driver is a rank of its own that sleeps. Bands run from the fastest to the slowest.",
+    )
 
 
 def simulation(record: Record) -> Figure:
@@ -134,11 +175,23 @@ def simulation(record: Record) -> Figure:
     for job, colour in (("map", COLOURS["engine"]), ("shuffle", COLOURS["dask"])):
         points = [point for point in record["points"] if point["job"] == job]
         label = {"map": "tasks that may run anywhere", "shuffle": "the same, and a shuffle behind"}[job]
-        drawing.line(rate, [point["executors"] for point in points], [point["decisions_per_s"] for point in points], job, label,
-                     color=colour)
+        drawing.line(
+            rate,
+            [point["executors"] for point in points],
+            [point["decisions_per_s"] for point in points],
+            job,
+            label,
+            color=colour,
+        )
         grown = [point for point in points if point["memory_bytes"] >= 1e6]  # less is noise of the allocator
-        memory.plot([point["tasks"] for point in grown], [point["memory_bytes"] / 1e6 for point in grown], marker="o",
-                    markersize=3.5, color=colour, label=label)
+        memory.plot(
+            [point["tasks"] for point in grown],
+            [point["memory_bytes"] / 1e6 for point in grown],
+            marker="o",
+            markersize=3.5,
+            color=colour,
+            label=label,
+        )
     drawing.axes_of(rate, "executors", "decisions a second", "100 tasks an executor")
     drawing.axes_of(memory, "tasks", "MB of memory", "the scheduler and the job's lineage", zero=False)
     rate.set_xscale("log")
@@ -149,11 +202,14 @@ def simulation(record: Record) -> Figure:
     rate.legend(loc="lower left")
     slowest = min(point["decisions_per_s"]["median"] for point in record["points"])
     largest = max(record["points"], key=lambda point: point["tasks"])
-    return Figure("simulation", f"The scheduler alone decides at least {slowest:,.0f} times a second, to {largest['executors']:,} executors "
-                                f"and {largest['tasks']:,} tasks, in {largest['memory_bytes'] / 1e6:,.0f} MB",
-                  drawing.as_svg(drawn, "simulation"),
-                  "Without MPI: executors are simulated and answer at once. A decision is one event (a task done, an exchange done) that "
-                  "the scheduler has handled. Memory is the growth of the process's peak.")
+    return Figure(
+        "simulation",
+        f"The scheduler alone decides at least {slowest:,.0f} times a second, to {largest['executors']:,} executors "
+        f"and {largest['tasks']:,} tasks, in {largest['memory_bytes'] / 1e6:,.0f} MB",
+        drawing.as_svg(drawn, "simulation"),
+        "Without MPI: executors are simulated and answer at once. A decision is one event (a task done, an exchange done) that "
+        "the scheduler has handled. Memory is the growth of the process's peak.",
+    )
 
 
 def reread(record: Record) -> Figure:
@@ -162,24 +218,34 @@ def reread(record: Record) -> Figure:
     drawing.bars(axis, found, "GB/s", f"{record['bytes'] / 1e9:.2g} GB in {record['options']['ranks'] - 1} executors")
     axis.axvline(5, color="#555555", linestyle=":", linewidth=1)
     rate = found["engine"]["median"]
-    return Figure("reread", f"Cached numpy blocks are read again at {shown(rate)} GB/s a rank, by hand at "
-                            f"{shown(found['handwritten']['median'])}", drawing.as_svg(drawn, "reread"),
-                  "A job that sums all blocks, its hand-out and its result included. Dotted: the 5 GB/s to be reached. Black lines run "
-                  "from the slowest to the fastest turn.")
+    return Figure(
+        "reread",
+        f"Cached numpy blocks are read again at {shown(rate)} GB/s a rank, by hand at "
+        f"{shown(found['handwritten']['median'])}",
+        drawing.as_svg(drawn, "reread"),
+        "A job that sums all blocks, its hand-out and its result included. Dotted: the 5 GB/s to be reached. Black lines run "
+        "from the slowest to the fastest turn.",
+    )
 
 
 def spill(record: Record) -> Figure:
     drawn, axes = drawing.canvas(2, height=1.6)
     claims = []
     for axis, operation in zip(axes, ("sort", "group"), strict=True):
-        found = {f"{side['budget_mb']:,.0f} MB a rank": spread(side["seconds"])
-                 for side in (record[operation][name] for name in ("small", "enough"))}
+        found = {
+            f"{side['budget_mb']:,.0f} MB a rank": spread(side["seconds"])
+            for side in (record[operation][name] for name in ("small", "enough"))
+        }
         drawing.bars(axis, found, "s", {"sort": "sortByKey", "group": "groupByKey"}[operation])
         claims.append(f"{operation} takes {shown(record[operation]['ratio']['median'])} times as long")
-    return Figure("spill", f"{record['bytes'] / 1e6:,.0f} MB with {record['sort']['small']['budget_mb']:,.0f} MB a rank, against memory "
-                           f"enough: {', '.join(claims)}", drawing.as_svg(drawn, "spill"),
-                  f"Over the budget at the peak, as the system counts: {record['sort']['over_budget_mb']:,.0f} MB (sort), "
-                  f"{record['group']['over_budget_mb']:,.0f} MB (group).")
+    return Figure(
+        "spill",
+        f"{record['bytes'] / 1e6:,.0f} MB with {record['sort']['small']['budget_mb']:,.0f} MB a rank, against memory "
+        f"enough: {', '.join(claims)}",
+        drawing.as_svg(drawn, "spill"),
+        f"Over the budget at the peak, as the system counts: {record['sort']['over_budget_mb']:,.0f} MB (sort), "
+        f"{record['group']['over_budget_mb']:,.0f} MB (group).",
+    )
 
 
 DRAWN: tuple[tuple[str, str, Callable[[Record], Figure]], ...] = (
@@ -196,9 +262,17 @@ DRAWN: tuple[tuple[str, str, Callable[[Record], Figure]], ...] = (
 PEER_KEYS = {"startup": "first_result_s", "lr": "later", "kmeans": "later", "pagerank": "later"}
 """What is compared; ``seconds`` by default."""
 PEER_TITLES = {
-    "startup": "start-up to first result", "tasks": "job of empty tasks", "collect": "collect of arrays",
-    "broadcast": "broadcast of an array", "reread": "sum of cached blocks", "shuffle": "shuffle of arrays", "wordcount": "word count",
-    "terasort": "sort", "lr": "LR, later iteration", "kmeans": "k-means, later iteration", "pagerank": "PageRank, later iteration",
+    "startup": "start-up to first result",
+    "tasks": "job of empty tasks",
+    "collect": "collect of arrays",
+    "broadcast": "broadcast of an array",
+    "reread": "sum of cached blocks",
+    "shuffle": "shuffle of arrays",
+    "wordcount": "word count",
+    "terasort": "sort",
+    "lr": "LR, later iteration",
+    "kmeans": "k-means, later iteration",
+    "pagerank": "PageRank, later iteration",
 }
 
 
@@ -220,8 +294,13 @@ def peers(results: Results) -> Figure | None:
         for side in ("handwritten", "plain", "dask", "pyspark"):
             if side in found:
                 ratio = found[side]["median"] / engine["median"]
-                axis.plot([found[side]["min"] / engine["max"], found[side]["max"] / engine["min"]], [place, place],
-                          color=COLOURS[side], linewidth=1.2, alpha=0.6)
+                axis.plot(
+                    [found[side]["min"] / engine["max"], found[side]["max"] / engine["min"]],
+                    [place, place],
+                    color=COLOURS[side],
+                    linewidth=1.2,
+                    alpha=0.6,
+                )
                 label = None if side in labelled else drawing.LABELS[side].replace("\n", " ")
                 axis.plot(ratio, place, "o", color=COLOURS[side], markersize=6, label=label)
                 labelled.add(side)
@@ -238,6 +317,10 @@ def peers(results: Results) -> Figure | None:
         if ratios:
             name = {"handwritten": "hand-written MPI", "pyspark": "PySpark", "dask": "Dask"}[side]
             claims.append(f"{name} {shown(min(ratios))} to {shown(max(ratios))} (of {len(ratios)})")
-    return Figure("peers", f"Times of others over mpirdd's, in the same runs: {'; '.join(claims)}", drawing.as_svg(drawn, "peers"),
-                  "Dots are ratios of medians; lines run from the peer's fastest over mpirdd's slowest to the reverse, so they overstate the "
-                  "spread. Hand-written programs use the same Python functions and the same ranks.")
+    return Figure(
+        "peers",
+        f"Times of others over mpirdd's, in the same runs: {'; '.join(claims)}",
+        drawing.as_svg(drawn, "peers"),
+        "Dots are ratios of medians; lines run from the peer's fastest over mpirdd's slowest to the reverse, so they overstate "
+        "the spread. Hand-written programs use the same Python functions and the same ranks.",
+    )

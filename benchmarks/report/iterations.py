@@ -25,10 +25,18 @@ class Job:
 JOBS = (
     Job("lr", "Logistic regression", "100 GB, 100 machines", {"Hadoop": (80, 76), "Spark": (46, 3)}),
     Job("kmeans", "K-means", "100 GB, 100 machines", {"Hadoop": (115, 106), "Spark": (82, 33)}),
-    Job("pagerank", "PageRank", "54 GB, 30 machines",
-        {"Hadoop": (171, 171), "Spark": (72, 72), "Spark, controlled\npartitioning": (23, 23)}),
+    Job(
+        "pagerank",
+        "PageRank",
+        "54 GB, 30 machines",
+        {"Hadoop": (171, 171), "Spark": (72, 72), "Spark, controlled\npartitioning": (23, 23)},
+    ),
 )
-PAPER_COLOURS = {"Hadoop": COLOURS["mapreduce"], "Spark": COLOURS["engine"], "Spark, controlled\npartitioning": "#05402d"}
+PAPER_COLOURS = {
+    "Hadoop": COLOURS["mapreduce"],
+    "Spark": COLOURS["engine"],
+    "Spark, controlled\npartitioning": "#05402d",
+}
 
 
 def figures(results: Results) -> list[Figure | Missing]:
@@ -37,13 +45,21 @@ def figures(results: Results) -> list[Figure | Missing]:
     for job in JOBS:
         record = results.get(job.benchmark)
         if record is None:
-            found.append(Missing(f"{job.title}: time against iterations, in memory and on disk",
-                                 f"python -m benchmarks {job.benchmark}"))
+            found.append(
+                Missing(
+                    f"{job.title}: time against iterations, in memory and on disk",
+                    f"python -m benchmarks {job.benchmark}",
+                )
+            )
             continue
         found += [against_iterations(job, record), first_and_later(job, record), cost_split(job, record)]
         if "mapreduce" not in sides(record, "later"):
-            found.append(Missing(f"{job.title}: the line of disk mode, which this record of {job.benchmark} does not hold",
-                                 f"python -m benchmarks {job.benchmark} (of a version that has --mode mapreduce)"))
+            found.append(
+                Missing(
+                    f"{job.title}: the line of disk mode, which this record of {job.benchmark} does not hold",
+                    f"python -m benchmarks {job.benchmark} (of a version that has --mode mapreduce)",
+                )
+            )
     return found
 
 
@@ -66,26 +82,38 @@ def against_iterations(job: Job, record: Record) -> Figure:
         axis.set_xticks([mark for mark in MARKS if mark <= most])
     for name, (first, later) in job.paper.items():
         places = range(1, most + 1)
-        paper.plot(places, [first + later * (place - 1) for place in places], color=PAPER_COLOURS[name], linewidth=1.6,
-                   label=name.replace("\n", " "))
+        paper.plot(
+            places,
+            [first + later * (place - 1) for place in places],
+            color=PAPER_COLOURS[name],
+            linewidth=1.6,
+            label=name.replace("\n", " "),
+        )
     drawing.axes_of(paper, "iterations", "seconds", f"the paper's: {job.setting}")
     paper.legend(loc="upper left")
-    return Figure(f"{job.benchmark}-iterations", claim_of_curves(job, curves), drawing.as_svg(drawn, f"{job.benchmark}-iterations"),
-                  "Lines are medians over the runs, bands run from the fastest to the slowest; start-up is not included. Each run "
-                  "made all iterations, and the line is the time until each was done. The paper's lines are drawn from its "
-                  "figures for the first and a later iteration.")
+    return Figure(
+        f"{job.benchmark}-iterations",
+        claim_of_curves(job, curves),
+        drawing.as_svg(drawn, f"{job.benchmark}-iterations"),
+        "Lines are medians over the runs, bands run from the fastest to the slowest; start-up is not included. Each run "
+        "made all iterations, and the line is the time until each was done. The paper's lines are drawn from its "
+        "figures for the first and a later iteration.",
+    )
 
 
 def claim_of_curves(job: Job, curves: dict[str, list[Record]]) -> str:
     memory, disk = curves["engine"][-1]["median"], curves.get("mapreduce")
     count = len(curves["engine"])
     if disk is None:
-        return f"{job.title}: {count} iterations over data in memory take {shown(memory)} s; disk mode was not measured"
+        return (
+            f"{job.title}: {count} iterations over data in memory take {shown(memory)} s; disk mode was not measured"
+        )
     at = min(count, len(disk))
     memory, slow = curves["engine"][at - 1]["median"], disk[at - 1]["median"]
+    measured = f"{job.title}: {at} iterations take {shown(memory)} s in memory and"
     if slow < memory:
-        return f"{job.title}: {at} iterations take {shown(memory)} s in memory and, against the claim, only {shown(slow)} s on disk"
-    return f"{job.title}: {at} iterations take {shown(memory)} s in memory and {shown(slow)} s on disk, {shown(slow / memory)} times as long"
+        return f"{measured}, against the claim, only {shown(slow)} s on disk"
+    return f"{measured} {shown(slow)} s on disk, {shown(slow / memory)} times as long"
 
 
 def first_and_later(job: Job, record: Record) -> Figure:
@@ -93,7 +121,12 @@ def first_and_later(job: Job, record: Record) -> Figure:
     first = {name: totals(side)[0] for name, side in found.items()}
     later = {name: side["later"] for name, side in found.items()}
     drawn, (left, right, paper_left, paper_right) = drawing.canvas(
-        2, 2, height=2.5 + 0.33 * len(found), sharey="row", gridspec_kw={"height_ratios": [len(found), len(job.paper)]})
+        2,
+        2,
+        height=2.5 + 0.33 * len(found),
+        sharey="row",
+        gridspec_kw={"height_ratios": [len(found), len(job.paper)]},
+    )
     drawing.bars(left, first, "s", f"measured here ({megabytes(record)}):\nloading and first iteration")
     drawing.bars(right, later, "s", "measured here:\na later iteration")
     for axis, which in ((paper_left, 0), (paper_right, 1)):
@@ -107,15 +140,25 @@ def first_and_later(job: Job, record: Record) -> Figure:
     paper_left.set_yticks(range(len(job.paper)), list(job.paper))
     paper_left.invert_yaxis()
     left.invert_yaxis()  # shared, and turned by both
-    return Figure(f"{job.benchmark}-bars", claim_of_later(job, later), drawing.as_svg(drawn, f"{job.benchmark}-bars"),
-                  "Bars are medians, black lines run from the fastest to the slowest. Times are those that the same job prints, "
-                  "whichever engine it runs on.")
+    return Figure(
+        f"{job.benchmark}-bars",
+        claim_of_later(job, later),
+        drawing.as_svg(drawn, f"{job.benchmark}-bars"),
+        "Bars are medians, black lines run from the fastest to the slowest. Times are those that the same job prints, "
+        "whichever engine it runs on.",
+    )
 
 
 def claim_of_later(job: Job, later: dict[str, Record]) -> str:
     engine = later["engine"]["median"]
-    words = {"mapreduce": "disk mode", "uncontrolled": "no control of partitioning", "handwritten": "a hand-written MPI program",
-             "plain": "one plain process", "dask": "Dask", "pyspark": "PySpark"}
+    words = {
+        "mapreduce": "disk mode",
+        "uncontrolled": "no control of partitioning",
+        "handwritten": "a hand-written MPI program",
+        "plain": "one plain process",
+        "dask": "Dask",
+        "pyspark": "PySpark",
+    }
     others = [f"{words[name]} {shown(side['median'] / engine)}" for name, side in later.items() if name != "engine"]
     times = f"; times as long: {', '.join(others)}" if others else ""
     return f"{job.title}: a later iteration takes {shown(engine * 1000)} ms{times}"
@@ -126,14 +169,25 @@ def cost_split(job: Job, record: Record) -> Figure:
     found = programs(record, "later")
     splits = {name: split_of(side) for name, side in found.items()}
     parts = list(dict.fromkeys(part for split in splits.values() for part in split))
-    colours = dict(zip(parts, ("#c8cdd4", "#7fa6c9", "#3f6f9f", "#0b6e4f", "#d9822b", "#b3262e", "#7b4fa3", "#333333", "#e2b93b"),
-                       strict=False))
+    colours = dict(
+        zip(
+            parts,
+            ("#c8cdd4", "#7fa6c9", "#3f6f9f", "#0b6e4f", "#d9822b", "#b3262e", "#7b4fa3", "#333333", "#e2b93b"),
+            strict=False,
+        )
+    )
     drawn, (axis,) = drawing.canvas(1, height=1.2 + 0.34 * len(found))
     for place, split in enumerate(splits.values()):
         left = 0.0
         for part, seconds in split.items():
-            axis.barh(place, seconds, left=left, color=colours.get(part, "#999999"), height=0.62,
-                      label=part if part not in axis.get_legend_handles_labels()[1] else None)
+            axis.barh(
+                place,
+                seconds,
+                left=left,
+                color=colours.get(part, "#999999"),
+                height=0.62,
+                label=part if part not in axis.get_legend_handles_labels()[1] else None,
+            )
             left += seconds
         drawing.label(axis, left, place, f"{shown(left)} s")
     axis.set_yticks(range(len(splits)), [drawing.LABELS.get(name, name) for name in splits])
@@ -144,12 +198,14 @@ def cost_split(job: Job, record: Record) -> Figure:
     drawn.legend(ncols=min(5, len(parts)), loc="outside lower center")
     engine = splits["engine"]
     largest = max(engine, key=lambda part: engine[part])
-    return Figure(f"{job.benchmark}-costs",
-                  f"{job.title}: of {shown(sum(engine.values()))} s in memory, {engine[largest] / sum(engine.values()):.0%} go into "
-                  f"{largest}",
-                  drawing.as_svg(drawn, f"{job.benchmark}-costs"),
-                  "Medians over the runs. Launch and end are what the whole command took beyond what the job timed: the interpreter, "
-                  "imports, MPI or Java, and shutting down.")
+    return Figure(
+        f"{job.benchmark}-costs",
+        f"{job.title}: of {shown(sum(engine.values()))} s in memory, {engine[largest] / sum(engine.values()):.0%} go into "
+        f"{largest}",
+        drawing.as_svg(drawn, f"{job.benchmark}-costs"),
+        "Medians over the runs. Launch and end are what the whole command took beyond what the job timed: the interpreter, "
+        "imports, MPI or Java, and shutting down.",
+    )
 
 
 def split_of(side: Record) -> dict[str, float]:
@@ -160,8 +216,12 @@ def split_of(side: Record) -> dict[str, float]:
     inside = totals(side)[-1]["median"]
     load = side["load"]["median"] if is_spread(side.get("load")) else 0.0
     later = sum(side["later"]["values"]) / runs
-    return {"launch and end": max(0.0, side["total_s"]["median"] - inside), "loading: read, parse, cache": load,
-            "first iteration": side["first"]["median"], "later iterations": later}
+    return {
+        "launch and end": max(0.0, side["total_s"]["median"] - inside),
+        "loading: read, parse, cache": load,
+        "first iteration": side["first"]["median"],
+        "later iterations": later,
+    }
 
 
 def megabytes(record: Record) -> str:
