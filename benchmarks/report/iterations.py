@@ -53,6 +53,8 @@ def figures(results: Results) -> list[Figure | Missing]:
             )
             continue
         found += [against_iterations(job, record), first_and_later(job, record), cost_split(job, record)]
+        if split := disk_split(job, record):
+            found.append(split)
         if "mapreduce" not in sides(record, "later"):
             found.append(
                 Missing(
@@ -205,6 +207,37 @@ def cost_split(job: Job, record: Record) -> Figure:
         drawing.as_svg(drawn, f"{job.benchmark}-costs"),
         "Medians over the runs. Launch and end are what the whole command took beyond what the job timed: the interpreter, "
         "imports, MPI or Java, and shutting down.",
+    )
+
+
+def disk_split(job: Job, record: Record) -> Figure | None:
+    """Where the time of a later iteration in disk mode goes (``later_split_s``: seconds by part, and ``all``)."""
+    split = record.get("later_split_s")
+    if not split or "engine" not in sides(record, "later"):
+        return None
+    parts = {part: max(0.0, seconds) for part, seconds in split.items() if part != "all"}
+    memory = record["engine"]["later"]["median"]
+    drawn, (axis,) = drawing.canvas(1, height=1.7)
+    left = 0.0
+    for (part, seconds), colour in zip(parts.items(), ("#7fa6c9", "#e2b93b", "#b3262e", "#98a4b3"), strict=False):
+        axis.barh(0, seconds, left=left, color=colour, height=0.62, label=f"{part} {shown(seconds)} s")
+        left += seconds
+    drawing.label(axis, left, 0, f"{shown(left)} s")
+    axis.barh(1, memory, color=COLOURS["engine"], height=0.62)
+    drawing.label(axis, memory, 1, f"{shown(memory)} s")
+    axis.set_yticks([0, 1], [drawing.LABELS["mapreduce"], drawing.LABELS["engine"]])
+    axis.invert_yaxis()
+    axis.grid(axis="y", visible=False)
+    axis.set_xlim(0, 1.1 * left)
+    axis.set_xlabel("seconds of a later iteration")
+    drawn.legend(ncols=len(parts), loc="outside lower center")
+    largest = max(parts, key=lambda part: parts[part])
+    key = f"{job.benchmark}-disk"
+    return Figure(
+        key,
+        f"{job.title}: {parts[largest] / left:.0%} of a later iteration in disk mode go into {largest}",
+        drawing.as_svg(drawn, key),
+        "Reading and parsing were measured by jobs of their own, in the same mode; the rest of the iteration is what remains.",
     )
 
 

@@ -20,7 +20,8 @@ from benchmarks import arrays, harness, pagecache, plain, processes, simulation,
 from benchmarks.handwritten.lines import lines_of
 
 RECORD_KEYS = {
-    "benchmark", "command_line", "options", "valid", "when", "versions", "host", "git", "flags", "page_cache", "load_before", "took_s",
+    "benchmark", "command_line", "options", "valid", "when", "versions", "host", "git", "flags", "page_cache", "load_before",
+    "took_s",
 }
 
 

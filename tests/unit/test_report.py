@@ -87,6 +87,12 @@ def test_the_claim_of_memory_against_disk_is_computed(tmp_path: Path) -> None:
     assert "disk mode 16" in figure_of("lr-bars", found, folder=tmp_path).title
 
 
+def test_the_split_of_an_iteration_on_disk_names_its_largest_part(tmp_path: Path) -> None:
+    split = {"read": 1.0, "parse": 6.0, "compute and job": 1.0, "all": 8.0}
+    found = {**record("lr"), "engine": side(1, 1, 0.5), "mapreduce": side(4, 4, 8), "later_split_s": split}
+    assert "75% of a later iteration in disk mode go into parse" in figure_of("lr-disk", found, folder=tmp_path).title
+
+
 def test_a_claim_that_the_data_refutes_is_not_made(tmp_path: Path) -> None:
     found = {**record("lr"), "engine": side(4, 4, 8), "mapreduce": side(1, 1, 0.5)}
     assert "against the claim" in figure_of("lr-iterations", found, folder=tmp_path).title
