@@ -83,10 +83,11 @@ class Target:
 # Launching
 
 
-def on_engine(job: str, ranks: int, *arguments: object) -> list[str]:
-    """The command that runs ``benchmarks/engine/<job>.py`` on the engine."""
+def on_engine(job: str, ranks: int, *arguments: object, mode: str | None = None) -> list[str]:
+    """The command that runs ``benchmarks/engine/<job>.py`` on the engine, in memory if no mode is named."""
     path = str(ROOT / "benchmarks" / "engine" / f"{job}.py")
-    return [sys.executable, "-m", "mpirdd", "run", "-n", str(ranks), path, *map(str, arguments)]
+    options = [] if mode is None else ["--mode", mode]
+    return [sys.executable, "-m", "mpirdd", "run", "-n", str(ranks), *options, path, *map(str, arguments)]
 
 
 def by_hand(program: str, ranks: int, *arguments: object) -> list[str]:

@@ -1,4 +1,5 @@
-"""K-means on numpy blocks: an iteration of jobs/kmeans.py against the same functions over an Allreduce, and PySpark."""
+"""K-means on numpy blocks: an iteration of jobs/kmeans.py against the same functions over an Allreduce,
+PySpark, and itself in mode mapreduce."""
 
 from __future__ import annotations
 
@@ -14,7 +15,12 @@ def measure(options: Namespace) -> harness.Record:
     pair = peers.compare("kmeans", options, path, arguments, options.iterations)
     record = peers.iterations_record(pair, size)
     target = harness.Target("later iteration, engine / hand-written", 1.3, record["ratio"]["median"])
-    return {**record, "targets": [target.record()]}
+    targets = [target.record()]
+    disk = peers.disk_record(pair, options, "kmeans", path)
+    if disk:
+        targets.append(harness.Target("later iteration, mode mapreduce / memory", 1, disk["disk_over_memory_later"],
+                                      at_least=True).record())
+    return {**record, **disk, "targets": targets}
 
 
 def main(argv: list[str] | None = None) -> int:

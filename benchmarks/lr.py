@@ -1,4 +1,5 @@
-"""Logistic regression on numpy blocks: an iteration of the job against the same functions over an Allreduce, and PySpark."""
+"""Logistic regression on numpy blocks: an iteration of the job against the same functions over an Allreduce,
+PySpark, and itself in mode mapreduce."""
 
 from __future__ import annotations
 
@@ -14,7 +15,12 @@ def measure(options: Namespace) -> harness.Record:
     pair = peers.compare("logistic_regression", options, path, arguments, options.iterations)
     record = peers.iterations_record(pair, size)
     target = harness.Target("later iteration, engine / hand-written", 1.3, record["ratio"]["median"])
-    return {**record, "targets": [target.record()]}
+    targets = [target.record()]
+    disk = peers.disk_record(pair, options, "logistic_regression", path)
+    if disk:
+        targets.append(harness.Target("later iteration, mode mapreduce / memory", 60, disk["disk_over_memory_later"],
+                                      at_least=True).record())
+    return {**record, **disk, "targets": targets}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -19,7 +19,8 @@ def measure(options: Namespace) -> harness.Record:
                harness.Target("uncontrolled / controlled", 2, gain["median"], at_least=True)]
     if record["pyspark_over_engine"]:
         targets.append(harness.Target("PySpark / engine", 4, record["pyspark_over_engine"]["median"], at_least=True))
-    return {**record, "uncontrolled_over_controlled": gain, "targets": [target.record() for target in targets]}
+    return {**record, **peers.disk_record(pair, options), "uncontrolled_over_controlled": gain,
+            "targets": [target.record() for target in targets]}
 
 
 def main(argv: list[str] | None = None) -> int:

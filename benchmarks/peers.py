@@ -1,24 +1,28 @@
 """A job of jobs/ beside a hand-written MPI program, beside itself on PySpark, and beside a Dask bag and plain Python.
 
-The two of MPI run in turn. The others, which take many times as long, run after them: PySpark ``spark`` times where
-MPIRDD_PYSPARK_PYTHON names a Python that has it, Dask ``dask`` times where MPIRDD_DASK_PYTHON does. They are left out, with a
-line that says so, where not.
+The two of MPI run in turn. The others, which take many times as long, run after them: the job in mode mapreduce ``disk`` times
+where a benchmark has that option, PySpark ``spark`` times where MPIRDD_PYSPARK_PYTHON names a Python that has it, Dask ``dask``
+times where MPIRDD_DASK_PYTHON does. They are left out, with a line that says so, where not.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import harness, jobs
 
 SIZES = {"ranks": 3, "repeats": 5, "spark": 2, "dask": 2}
 QUICK = {"repeats": 2, "spark": 1, "dask": 1}
+CURVE = (1, 5, 10, 20, 30)
+"""Iterations at which the time of a whole run is given."""
 
 
 def compare(
@@ -33,7 +37,10 @@ def compare(
     for variant, more in (variants or {}).items():
         commands[variant] = harness.on_engine("job", options.ranks, job, path, *arguments, *more)
     runs = harness.alternate(options.repeats, options.timeout, commands, cold=options.page_cache == "drop")
-    others = installed(options, job, path, *arguments)
+    others = {}
+    if getattr(options, "disk", 0):
+        others["mapreduce"] = harness.on_engine("job", options.ranks, job, path, *arguments, mode="mapreduce")
+    others |= installed(options, job, path, *arguments)
     if job == "logistic_regression":
         others |= without_engine(options, job, path, options.iterations)
     return with_others(harness.Pair(commands, runs), options, others)
@@ -63,7 +70,7 @@ def without_engine(options: Namespace, job: str, *arguments: object) -> dict[str
 
 def with_others(pair: harness.Pair, options: Namespace, commands: Mapping[str, list[str]]) -> harness.Pair:
     """The pair, and the runs of others, which take longer, after it: one of each in turn, as often as their option says."""
-    repeats = {"pyspark": options.spark, "dask": options.dask, "plain": 1}
+    repeats = {"mapreduce": getattr(options, "disk", 0), "pyspark": options.spark, "dask": options.dask, "plain": 1}
     runs = dict(pair.runs)
     for name, command in commands.items():
         runs |= harness.alternate(repeats[name], options.timeout, {name: command}, cold=options.page_cache == "drop")
@@ -108,3 +115,46 @@ def iterations_record(pair: harness.Pair, size_bytes: int) -> harness.Record:
     return {"bytes": size_bytes, "valid": agree(pair), **pair.sides("load", "first", "later"),
             "ratio": pair.ratio("later"), "ratio_load": pair.ratio("load"), "ratio_first": pair.ratio("first"),
             "pyspark_over_engine": over_engine(pair, "later")}
+
+
+def disk_record(pair: harness.Pair, options: Namespace, phases_of: str | None = None, path: str = "") -> harness.Record:
+    """Memory against mode mapreduce: times of whole runs by iterations, and where those of the latter go.
+
+    ``phases_of`` names a job that parses text in each iteration; then the split tells reading and parsing apart.
+    """
+    if "mapreduce" not in pair.runs:
+        return {}
+    disk, memory = pair.runs["mapreduce"], pair.runs["engine"]
+    record: harness.Record = {
+        "disk_over_memory_first": _median(disk, "first") / _median(memory, "first"),
+        "disk_over_memory_later": _median(disk, "later") / _median(memory, "later"),
+        "curve": {"iterations": [count for count in CURVE if count <= options.iterations],
+                  **{name: _curve(runs) for name, runs in (("memory_s", memory), ("mapreduce_s", disk))}},
+        "costs": disk[-1].report["costs"],
+        "later_grows_by_s": _median_step(disk[-1].report["later"]),
+    }
+    if phases_of is not None:
+        command = harness.on_engine("phases", options.ranks, phases_of, path, mode="mapreduce")
+        phases = harness.launch(command, options.timeout).report
+        read, parse = (statistics.median(phases[name]) for name in ("read", "parse"))
+        later = _median(disk, "later")
+        record["later_split_s"] = {"read": read, "parse": parse - read, "compute and job": later - parse, "all": later}
+    return record
+
+
+def _median(runs: Sequence[harness.Run], key: str) -> float:
+    return statistics.median(harness.inner(runs, key))
+
+
+def _curve(runs: Sequence[harness.Run]) -> list[float]:
+    """Seconds from launch to end if the job had stopped after each count of ``CURVE``: those of one run, added up."""
+    run = min(runs, key=lambda run: run.wall_s)
+    each = [*run.report["first"], *run.report["later"]]
+    before = run.wall_s - sum(each)
+    return [before + sum(each[:count]) for count in CURVE if count <= len(each)]
+
+
+def _median_step(seconds: Sequence[float]) -> float | None:
+    """By how much an iteration takes longer than the one before: a job that is run again from its input at each."""
+    steps = [after - before for before, after in itertools.pairwise(seconds)]
+    return statistics.median(steps) if steps else None
