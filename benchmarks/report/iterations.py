@@ -258,4 +258,4 @@ def split_of(side: Record) -> dict[str, float]:
 
 
 def megabytes(record: Record) -> str:
-    return f"{record['bytes'] / 1e6:,.0f} MB, {record['options']['ranks'] - 1} executors"
+    return f"{shown(record['bytes'] / 1e6)} MB, {record['options']['ranks'] - 1} executors"

@@ -49,6 +49,8 @@ least to the most of all runs; nothing is left out as an outlier.</li>
 <li><b>Page cache.</b> Benchmarks that read files drop it before each run (<code>/proc/sys/vm/drop_caches</code>, root
 only). Where that is not permitted, files come from memory, and the table of circumstances says so. The others do not
 read files and leave it alone.</li>
+<li><b>Within a run</b> nothing is dropped: what disk mode writes or reads once more comes mostly from the page cache, so that its
+times are lower bounds, and the advantage of memory is one over parsing and serialising, not over slow disks.</li>
 <li><b>fsync.</b> Disk mode writes what a MapReduce job would commit, with fsync before each commit; spill files of
 memory mode are not synced, as they are worth nothing after a crash. Output of a sort is written without fsync on all
 sides.</li>
