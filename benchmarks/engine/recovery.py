@@ -55,7 +55,7 @@ def main() -> None:
                     noticed_s = time.monotonic() - killed
 
                 driver._lose = timed  # type: ignore[method-assign]
-                os.kill(driver._pids[victim], signal.SIGKILL)
+                os.kill(driver.pids[victim], signal.SIGKILL)
             parts = points.map(lambda points, centres=centres: assign(points, centres)).collect()
             sums, counts = sum(part[0] for part in parts), sum(part[1] for part in parts)
             centres = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centres)

@@ -54,6 +54,9 @@ _THE_DRIVER = (
 WITH_RECOVERY = "Open MPI 5 or newer survives that (mpirdd run, without --no-ft)."
 
 
+_MPICH_PROXY = "hydra_pmi_proxy"
+
+
 class _StopRequested(BaseException):
     """A signal told us to end. Raised out of whatever the main thread was waiting in."""
 
@@ -251,11 +254,17 @@ def _lives(pid: int) -> bool:
 
 
 def _children(pid: int) -> set[int]:
+    """The children of mpirun; those of MPICH's proxy in its place, which is the ranks' parent there."""
     children: set[int] = set()
     with suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/children") as file:
                 children.update(map(int, file.read().split()))
+    for child in list(children):
+        with suppress(OSError), open(f"/proc/{child}/comm") as file:
+            if file.read().strip() == _MPICH_PROXY:
+                children.remove(child)
+                children |= _children(child)
     return children
 
 

@@ -11,13 +11,10 @@ only what is new, and tells them to forget what no handle refers to any more.
 from __future__ import annotations
 
 import logging
-import os
 import pickle
-import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from threading import Lock
@@ -28,11 +25,12 @@ from mpirdd.decisions import events
 from mpirdd.decisions.lineage import Narrow, Node, Shuffled, Source, walk
 from mpirdd.decisions.plan import shuffles_of
 from mpirdd.decisions.scheduler import Scheduler
+from mpirdd.roles import notices
 from mpirdd.roles.current import collecting_broadcasts
-from mpirdd.roles.heartbeats import Heartbeats
 from mpirdd.roles.history import History
 from mpirdd.roles.memories import MemoryOfRanks
 from mpirdd.roles.progress import Progress
+from mpirdd.roles.rollcall import RollCall
 from mpirdd.storage.codec import decode, encode, pickle_function
 from mpirdd.together.broadcast import BroadcastSender
 from mpirdd.words import messages
@@ -98,19 +96,15 @@ class Driver:
         resume: Callable[[], None],
     ) -> None:
         self.settings = settings
-        self.hosts: dict[Rank, str] = {}
         self.memory = MemoryOfRanks()
         self.history = History()
         self._transport = transport
         self._pause, self._resume = pause, resume
         self._scheduler = Scheduler(
             range(1, transport.size), task_retries=settings.task_retries, speculation=settings.speculation)
+        self._roll = RollCall(transport, settings, self._scheduler.executors, self._send)
+        self.hosts, self.pids = self._roll.hosts, self._roll.pids
         self._scheduler.hosts = self.hosts
-        self._pids: dict[Rank, int] = {}
-        self._ticks: dict[Rank, int] = {}
-        self._lost: dict[Rank, str] = {}
-        self._heartbeats = Heartbeats(
-            self._scheduler.executors, ping_s=settings.ping_s, timeout_s=settings.executor_timeout_s, now=monotonic())
         self._jobs: dict[JobId, _Job] = {}
         self._job_ids = count(1)
         self._levels: dict[NodeId, Level] = {}
@@ -132,7 +126,7 @@ class Driver:
         self._sees_folder: list[bool] = []
         for rank in self._scheduler.executors:
             self._send(rank, messages.Start(settings, folder, tuple(sys.argv)))
-        while not self._pids.keys() >= set(self._scheduler.executors):
+        while not self.pids.keys() >= set(self._scheduler.executors):
             if not self._turn():
                 self._pause(self._transport.in_flight())
 
@@ -317,16 +311,13 @@ class Driver:
         if received is not None:
             self._receive(*received)
             return True
-        for rank in self._transport.lost():
-            self._lose(rank, "it died")
-        if self._heartbeats.due(now := monotonic()):
-            self._look_after_executors(now)
+        for rank in self._roll.newly_lost():
+            self._lose(rank)
         return False
 
     def _receive(self, sender: Rank, frames: Frames) -> None:
-        if sender in self._lost:
-            return  # it was given up, and is alive after all
-        self._heartbeats.heard(sender, monotonic())
+        if not self._roll.heard(sender):
+            return
         message = decode(frames)
         if isinstance(message, messages.Report):
             sizes = {block: size for block, size in message.sizes.items() if block.of in self._levels}
@@ -357,8 +348,7 @@ class Driver:
         elif isinstance(message, messages.Printed):
             self._progress.write("".join(f"[rank {sender}] {line}\n" for line in message.lines))
         elif isinstance(message, messages.Started):
-            self.hosts[sender] = message.host
-            self._pids[sender] = message.pid
+            self._roll.joined(sender, message.host, message.pid)
             self.memory.limit_bytes[sender] = message.memory_bytes
             self._sees_folder.append(message.sees_folder)
 
@@ -406,51 +396,8 @@ class Driver:
 
     # --- losses -----------------------------------------------------------------------------------------------------
 
-    def _look_after_executors(self, now: float) -> None:
-        to_ping, late, silent = self._heartbeats.look(now)
-        for rank in to_ping:
-            self._send(rank, messages.Ping())
-        for rank in late + silent:
-            if self.hosts.get(rank) == self._transport.host:
-                ticks, before = _cpu_ticks(self._pids[rank]), self._ticks.get(rank)
-                if ticks is None:
-                    self._give_up(rank, "its process has ended")
-                elif before is not None and ticks > before:
-                    self._heartbeats.heard(rank, now)  # in a long call of C code, say, that does not let it answer
-                self._ticks[rank] = ticks or 0
-        for rank in [rank for rank in silent if self._heartbeats.is_silent(rank)]:
-            self._end_process(rank)
-            self._give_up(rank, f"it did not answer for {self.settings.executor_timeout_s:g} s")
-
-    def _end_process(self, rank: Rank) -> None:
-        """So that nothing of it is left, should it wake up again."""
-        pid, host = self._pids.get(rank), self.hosts.get(rank)
-        if pid is None:
-            return
-        if host == self._transport.host:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-            return
-        for other in self._scheduler.executors:
-            if other != rank and self.hosts[other] == host:
-                self._send(other, messages.EndProcess(pid))
-                return
-
-    def _give_up(self, rank: Rank, why: str) -> None:
-        if not self._transport.recovers:
-            raise ClusterError(
-                f"rank {rank} (host {self.hosts.get(rank, 'unknown')}) is lost: {why}. This MPI cannot go on without it; "
-                "with Open MPI 5 or newer, `mpirdd run` survives that")
-        self._transport.declare_lost(rank)
-        self._transport.lost()
-        self._lose(rank, why)
-
-    def _lose(self, rank: Rank, why: str) -> None:
+    def _lose(self, rank: Rank) -> None:
         """The others go on without it."""
-        if rank in self._lost:
-            return
-        self._lost[rank] = why
-        self._heartbeats.forget(rank)
         self._sent.pop(rank, None)
         self._broadcasts.executor_lost(rank)
         self.memory.lose(rank)
@@ -461,29 +408,8 @@ class Driver:
 
     def _regroup(self, command: events.Regroup) -> None:
         for rank in command.executors:
-            self._send(rank, messages.Regroup(command.epoch, command.executors, tuple(self._lost)))
+            self._send(rank, messages.Regroup(command.epoch, command.executors, tuple(self._roll.lost)))
         self._regrouped.append(command.epoch)
-
-    def _say_lost(self, command: events.Recovering) -> None:
-        names = {"rdd": "cached partition", "map": "map output", "in": "shuffled partition"}
-        gone = [_count(number, names[kind]) for kind, number in command.blocks.items() if number]
-        gone += [_count(command.tasks, "task")] if command.tasks else []
-        left = len(self._scheduler.executors)
-        self._warn(
-            f"lost the executor on rank {command.lost} (host {self.hosts.get(command.lost, 'unknown')}): "
-            f"{self._lost[command.lost]}. "
-            f"{'Making again what is needed of ' + ', '.join(gone) if gone else 'It had nothing that is needed'}; "
-            f"{_count(left, 'executor')} left.")
-
-    def _say_slow(self, command: events.TaskSlow) -> None:
-        second = f"; running it a second time on rank {command.speculated}" if command.speculated is not None else ""
-        self._warn(
-            f"task {command.partition} of {command.label} has been running for {command.seconds:.1f} s on rank "
-            f"{command.executor} (host {self.hosts[command.executor]}), where its siblings took "
-            f"{command.usual_seconds:.1f} s{second}")
-
-    def _warn(self, text: str) -> None:
-        self._progress.write(f"mpirdd: {text}\n")
 
     # --- acting on commands -----------------------------------------------------------------------------------------
 
@@ -507,9 +433,10 @@ class Driver:
             elif isinstance(command, events.Regroup):
                 self._regroup(command)
             elif isinstance(command, events.Recovering):
-                self._say_lost(command)
+                left, why = len(self._scheduler.executors), self._roll.lost[command.lost]
+                self._progress.write(notices.of_loss(command, why, self.hosts, left))
             elif isinstance(command, events.TaskSlow):
-                self._say_slow(command)
+                self._progress.write(notices.of_slow_task(command, self.hosts))
             elif isinstance(command, events.DropBlocks):
                 self._send(command.executor, messages.Drop(blocks=command.blocks))
             elif isinstance(command, events.CloseStage):
@@ -641,20 +568,6 @@ class Driver:
 
     def _send(self, rank: Rank, message: Any) -> None:
         self._transport.send(rank, encode(message))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number != 1 else ''}"
-
-
-def _cpu_ticks(pid: int) -> int | None:
-    """How long a process of this host has used a core, in the kernel's ticks; None if it has ended."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in ("Z", "X") else int(fields[11]) + int(fields[12])
 
 
 def _exception(failure: Failure) -> BaseException | None:

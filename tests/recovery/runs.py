@@ -61,7 +61,7 @@ def kill(*ranks):
     """On the driver. They may have left already."""
     for rank in ranks:
         with suppress(ProcessLookupError):
-            os.kill(sc._driver._pids[rank], signal.SIGKILL)
+            os.kill(sc._driver.pids[rank], signal.SIGKILL)
 
 def kill_soon(seconds, *ranks):
     threading.Timer(seconds, kill, ranks).start()

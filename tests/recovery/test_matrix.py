@@ -51,7 +51,7 @@ def expected(event: str, who: str, moment: str) -> End | None:
     """None where the event cannot happen then."""
     if event in WORDS and (who, moment) == ("executor", "start-up"):
         # No function of the user runs there yet. (sys.exit is what os._exit is.)
-        return End(FAILURE, "rank 2") if event == "sys.exit" else None
+        return End(FAILURE, "rank ") if event == "sys.exit" else None
     if who == "driver":
         if event == "kill -9":
             return End(FAILURE, "was lost, and the run with it")
@@ -60,7 +60,7 @@ def expected(event: str, who: str, moment: str) -> End | None:
         code = {"sys.exit": 7, "os._exit": 7, "SIGTERM": 143, "SIGINT": 130}.get(event, 1)
         return End(range(code, code + 1), "" if event == "sys.exit" else WORDS.get(event, ""))
     if moment == "start-up":
-        return End(FAILURE, "rank 2")
+        return End(FAILURE, "rank " if no_recovery() else "rank 2")
     if moment == "shutdown":
         return End(SUCCESS, out=RIGHT, lost=1)
     if event in DEADLY:

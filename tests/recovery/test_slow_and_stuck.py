@@ -17,7 +17,7 @@ def test_a_stopped_executor_is_declared_lost(runs: Runs, state: str) -> None:
     text = {
         "idle": """
 with Context() as sc:
-    os.kill(sc._driver._pids[2], signal.SIGSTOP)
+    os.kill(sc._driver.pids[2], signal.SIGSTOP)
     print(sc.parallelize(range(40), 8).sum())
 """,
         "in a task": """
@@ -32,7 +32,7 @@ with Context() as sc:
 with Context(exchange_bytes=1 << 16) as sc:
     def block(i):
         return [(key, np.full(160_000, i)) for key in range(20)]
-    threading.Timer(0.3, lambda: os.kill(sc._driver._pids[2], signal.SIGSTOP)).start()
+    threading.Timer(0.3, lambda: os.kill(sc._driver.pids[2], signal.SIGSTOP)).start()
     sums = sc.parallelize(range(8), 8).flatMap(block).reduceByKey(add, 4).mapValues(lambda a: int(a[-1]))
     print(sums.values().sum() + 220)
 """,
@@ -45,7 +45,7 @@ with Context(exchange_bytes=1 << 16) as sc:
 def test_one_that_wakes_up_after_it_was_given_up_is_gone(runs: Runs) -> None:
     done = runs("""
 with Context() as sc:
-    pid = sc._driver._pids[2]
+    pid = sc._driver.pids[2]
     os.kill(pid, signal.SIGSTOP)
     print(sc.parallelize(range(40), 8).sum())
     try:

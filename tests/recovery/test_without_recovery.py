@@ -72,7 +72,7 @@ def test_a_stopped_executor_ends_the_run(runs: Runs) -> None:
     started = runs.start("""
 with Context() as sc:
     sc.parallelize(range(4), 4).count()
-    os.kill(sc._driver._pids[2], signal.SIGSTOP)
+    os.kill(sc._driver.pids[2], signal.SIGSTOP)
     print(sc.parallelize(range(40), 8).sum())
 """, *NO_FT, "--executor-timeout", "2")
     done = ended(runs, started)
