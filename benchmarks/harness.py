@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import resource
+import shlex
 import shutil
 import signal
 import statistics
@@ -29,9 +30,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from benchmarks import processes
+from benchmarks import pagecache, processes
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
 LOG_LINES = 40
 """Lines of a failed program's output that the error shows."""
 
@@ -184,14 +186,18 @@ def pair(program: str, options: argparse.Namespace, *arguments: object) -> Pair:
     """Run ``program`` on the engine and by hand, in turn, with the same ranks and arguments."""
     commands = {"engine": on_engine(program, options.ranks, *arguments),
                 "handwritten": by_hand(program, options.ranks, *arguments)}
-    return Pair(commands, alternate(options.repeats, options.timeout, commands))
+    return Pair(commands, alternate(options.repeats, options.timeout, commands, cold=options.page_cache == "drop"))
 
 
-def alternate(repeats: int, timeout_s: float, commands: Mapping[str, Sequence[str]]) -> dict[str, list[Run]]:
-    """Launch the named commands in turn, ``repeats`` times each, so that all see the same machine."""
+def alternate(repeats: int, timeout_s: float, commands: Mapping[str, Sequence[str]], *,
+              cold: bool = False) -> dict[str, list[Run]]:
+    """Launch the named commands in turn, ``repeats`` times each, so that all see the same machine. ``cold``: the page cache is
+    dropped before each launch, where that is permitted."""
     runs: dict[str, list[Run]] = {name: [] for name in commands}
     for repeat in range(repeats):
         for name, command in commands.items():
+            if cold:
+                pagecache.drop()
             run = launch(command, timeout_s)
             runs[name].append(run)
             say(f"  {name:12} {repeat + 1}/{repeats}: {run.wall_s:.2f} s in all, {run.cpu_s:.2f} s of CPU")
@@ -227,22 +233,31 @@ Measure = Callable[[argparse.Namespace], Record]
 
 
 def main(name: str, measure: Measure, *, full: Mapping[str, Size], quick: Mapping[str, Size],
-         argv: Sequence[str] | None = None) -> int:
-    """Run a benchmark as a command: one JSON line on stdout, words for people on stderr.
+         argv: Sequence[str] | None = None, page_cache: str = "warm") -> int:
+    """Run a benchmark as a command: one JSON line on stdout, also appended to ``results/NAME.jsonl``; words for people on stderr.
 
-    ``full`` and ``quick`` give the sizes; each may be set by an option of its name. The exit code is 0 when
-    the output was right, whether the target was met or not; 1 when it was wrong or a program failed.
+    ``full`` and ``quick`` give the sizes; each may be set by an option of its name. ``page_cache`` is ``drop`` for benchmarks
+    that read files. The exit code is 0 when the output was right, whether the target was met or not; 1 when it was wrong or a
+    program failed.
     """
-    options = parse(name, full, quick, argv)
+    options = parse(name, full, quick, argv, page_cache)
+    results = options.results
+    del options.results  # where the record goes is no part of it
     say(f"{name}: " + ", ".join(f"{key} {value}" for key, value in vars(options).items()))
-    load = os.getloadavg()[0]
+    load, started = os.getloadavg()[0], time.monotonic()
+    cache = pagecache.state(options.page_cache)
     try:
         result = measure(options)
     except ProgramFailed as failed:
         result = {"valid": False, "error": str(failed)}
         say(str(failed))
-    record = {"benchmark": name, "options": vars(options), **result, **circumstances(), "load_before": load}
-    print(json.dumps(record), flush=True)
+    record = {"benchmark": name, "command_line": _command_line(name, options), "options": vars(options), **result,
+              **circumstances(), "page_cache": cache, "load_before": load, "took_s": round(time.monotonic() - started, 1)}
+    line = json.dumps(record)
+    print(line, flush=True)
+    results.mkdir(parents=True, exist_ok=True)
+    with (results / f"{name}.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
     for target in record.get("targets", []):
         verdict = "met" if target["met"] else "MISSED"
         say(f"{name}: {target['what']}: reached {target['reached']:.3g}, {verdict}")
@@ -251,13 +266,25 @@ def main(name: str, measure: Measure, *, full: Mapping[str, Size], quick: Mappin
     return 0 if record["valid"] else 1
 
 
+def _command_line(name: str, options: argparse.Namespace) -> str:
+    """What to type to measure this once more, all sizes named."""
+    given = (f"--{key.replace('_', '-') if key == 'page_cache' else key} {shlex.quote(str(value))}"
+             for key, value in vars(options).items() if key != "quick")
+    return " ".join([f"python -m benchmarks.{name}", *given])
+
+
 def parse(name: str, full: Mapping[str, Size], quick: Mapping[str, Size],
-          argv: Sequence[str] | None) -> argparse.Namespace:
+          argv: Sequence[str] | None, page_cache: str = "warm") -> argparse.Namespace:
     """The options of a benchmark: its sizes, full, quick or as given, and the seed."""
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+    about = sys.modules.get(f"benchmarks.{name}") or sys.modules["__main__"]
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about.__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes, for a first look")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--timeout", type=float, default=600, help="seconds that one launch may take")
+    parser.add_argument("--page-cache", choices=("drop", "warm"), default=page_cache,
+                        help=f"before each run: drop it, where permitted, or leave it (default {page_cache})")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for NAME.jsonl (benchmarks/results)")
     for size, value in full.items():
         parser.add_argument(f"--{size}", type=type(value),
                             help=f"default {value}, quick {quick.get(size, value)}")
@@ -273,7 +300,8 @@ def circumstances() -> Record:
     return {"when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "versions": _versions(), "host": _host(), "git": _git(),
             "flags": {key: value for key, value in sorted(environment().items())
-                      if key.startswith(("OMPI_", "PRTE_", "MPICH_", "UCX_", "MPIRDD_", "OMP_", "MALLOC_"))}}
+                      if key.startswith(("OMPI_", "PRTE_", "MPICH_", "UCX_", "MPIRDD_", "OMP_", "MALLOC_"))
+                      and not key.endswith("_PYTHON")}}  # where a peer is, is nobody's business
 
 
 def _versions() -> Record:

@@ -25,7 +25,7 @@ def measure(options: Namespace) -> harness.Record:
 
 def main(argv: list[str] | None = None) -> int:
     return harness.main("kmeans", measure, full={"mb": 200.0, "iterations": 30, **peers.SIZES, "disk": 1},
-                        quick={"mb": 20.0, "iterations": 10, **peers.QUICK, "disk": 1}, argv=argv)
+                        quick={"mb": 20.0, "iterations": 10, **peers.QUICK, "disk": 1}, argv=argv, page_cache="drop")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def measure(options: Namespace) -> harness.Record:
 
 def main(argv: list[str] | None = None) -> int:
     return harness.main("pagerank", measure, full={"edges": 1_000_000, "iterations": 10, **peers.SIZES, "repeats": 3, "disk": 0},
-                        quick={"edges": 100_000, "iterations": 5, **peers.QUICK}, argv=argv)
+                        quick={"edges": 100_000, "iterations": 5, **peers.QUICK, "disk": 0}, argv=argv, page_cache="drop")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,8 @@
-"""A job of jobs/ beside a hand-written MPI program, and beside itself on PySpark and in mode mapreduce.
+"""A job of jobs/ beside a hand-written MPI program, beside itself on PySpark, and beside a Dask bag and plain Python.
 
-The two of MPI run in turn, and the job in mode mapreduce ``disk`` times after them, where a benchmark has that. PySpark,
-which takes many times as long, runs ``spark`` times after them, where MPIRDD_PYSPARK_PYTHON names a Python that has it; it
-is left out, with a line that says so, where not.
-
-Files stay in the system's page cache, in either mode: the disk that mode mapreduce reads is then mostly memory. What it
-writes is forced to the disk (fsync).
+The two of MPI run in turn. The others, which take many times as long, run after them: the job in mode mapreduce ``disk`` times
+where a benchmark has that option, PySpark ``spark`` times where MPIRDD_PYSPARK_PYTHON names a Python that has it, Dask ``dask``
+times where MPIRDD_DASK_PYTHON does. They are left out, with a line that says so, where not.
 """
 
 from __future__ import annotations
@@ -22,8 +19,8 @@ from pathlib import Path
 
 from benchmarks import harness, jobs
 
-SIZES = {"ranks": 3, "repeats": 5, "spark": 2}
-QUICK = {"repeats": 2, "spark": 1}
+SIZES = {"ranks": 3, "repeats": 5, "spark": 2, "dask": 2}
+QUICK = {"repeats": 2, "spark": 1, "dask": 1}
 CURVE = (1, 5, 10, 20, 30)
 """Iterations at which the time of a whole run is given."""
 
@@ -39,27 +36,53 @@ def compare(
                 "handwritten": harness.by_hand(name, options.ranks, path, *by_hand)}
     for variant, more in (variants or {}).items():
         commands[variant] = harness.on_engine("job", options.ranks, job, path, *arguments, *more)
-    runs = harness.alternate(options.repeats, options.timeout, commands)
+    runs = harness.alternate(options.repeats, options.timeout, commands, cold=options.page_cache == "drop")
+    others = {}
     if getattr(options, "disk", 0):
-        disk = {"mapreduce": harness.on_engine("job", options.ranks, job, path, *arguments, mode="mapreduce")}
-        runs |= harness.alternate(options.disk, options.timeout, disk)
-        commands |= disk
+        others["mapreduce"] = harness.on_engine("job", options.ranks, job, path, *arguments, mode="mapreduce")
+    others |= installed(options, job, path, *arguments)
+    if job == "logistic_regression":
+        others |= without_engine(options, job, path, options.iterations)
+    return with_others(harness.Pair(commands, runs), options, others)
+
+
+def installed(options: Namespace, job: str, *arguments: object) -> dict[str, list[str]]:
+    """The command of a job on PySpark, if it is there and asked for."""
     python = os.environ.get("MPIRDD_PYSPARK_PYTHON")
     if not python:
         harness.say("  pyspark: left out, as MPIRDD_PYSPARK_PYTHON names no Python that has it")
-    elif options.spark:
-        peer = {"pyspark": [python, "-m", "benchmarks.spark", job, str(options.ranks - 1), path, *arguments]}
-        runs |= harness.alternate(options.spark, options.timeout, peer)
-        commands |= peer
-    return harness.Pair(commands, runs)
+    if not python or not options.spark:
+        return {}
+    return {"pyspark": [python, "-m", "benchmarks.spark", job, str(options.ranks - 1), *map(str, arguments)]}
 
 
-def over_engine(pair: harness.Pair, key: str) -> harness.Record | None:
-    """How many times the engine's median PySpark takes; None where it did not run."""
-    if "pyspark" not in pair.runs:
+def without_engine(options: Namespace, job: str, *arguments: object) -> dict[str, list[str]]:
+    """The commands of the same work on a Dask bag, if it is there, and in one plain process."""
+    words = [*map(str, arguments)]
+    commands = {"plain": [sys.executable, "-m", "benchmarks.plain", job, *words]}
+    python = os.environ.get("MPIRDD_DASK_PYTHON")
+    if not python:
+        harness.say("  dask: left out, as MPIRDD_DASK_PYTHON names no Python that has it")
+    elif options.dask:
+        commands["dask"] = [python, "-m", "benchmarks.daskbag", job, str(options.ranks - 1), *words]
+    return commands
+
+
+def with_others(pair: harness.Pair, options: Namespace, commands: Mapping[str, list[str]]) -> harness.Pair:
+    """The pair, and the runs of others, which take longer, after it: one of each in turn, as often as their option says."""
+    repeats = {"mapreduce": getattr(options, "disk", 0), "pyspark": options.spark, "dask": options.dask, "plain": 1}
+    runs = dict(pair.runs)
+    for name, command in commands.items():
+        runs |= harness.alternate(repeats[name], options.timeout, {name: command}, cold=options.page_cache == "drop")
+    return harness.Pair({**pair.commands, **commands}, runs)
+
+
+def over_engine(pair: harness.Pair, key: str, peer: str = "pyspark") -> harness.Record | None:
+    """How many times the engine's median a peer takes; None where it did not run."""
+    if peer not in pair.runs:
         return None
     engine = harness.spread(harness.inner(pair.runs["engine"], key))["median"]
-    return harness.spread([seconds / engine for seconds in harness.inner(pair.runs["pyspark"], key)])
+    return harness.spread([seconds / engine for seconds in harness.inner(pair.runs[peer], key)])
 
 
 def agree(pair: harness.Pair, tolerance: float = 1e-6) -> bool:

@@ -21,7 +21,7 @@ def measure(options: Namespace) -> harness.Record:
 
 def main(argv: list[str] | None = None) -> int:
     return harness.main("terasort", measure, full={"records": 2_000_000, **peers.SIZES, "repeats": 3},
-                        quick={"records": 200_000, **peers.QUICK}, argv=argv)
+                        quick={"records": 200_000, **peers.QUICK}, argv=argv, page_cache="drop")
 
 
 if __name__ == "__main__":

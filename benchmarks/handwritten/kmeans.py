@@ -10,6 +10,7 @@ from mpi4py import MPI
 
 from benchmarks.handwritten.blocks import Blocks, run_on_blocks
 from benchmarks.handwritten.lines import lines_in_folder
+from benchmarks.jobs import NothingSaved
 from benchmarks.program import program_arguments
 
 
@@ -17,7 +18,7 @@ def fit(blocks: Blocks, arguments: Namespace, job: Namespace) -> None:
     sample = np.loadtxt(list(islice(lines_in_folder(arguments.path, 0, 1), job.SAMPLE)), delimiter=",", ndmin=2)
     centres = job.first_centres(sample, 10, 1)  # on all workers alike
     blocks.say_loaded()
-    job.fit(blocks, centres, Namespace(iterations=arguments.iterations, tolerance=-1))
+    job.fit(blocks, centres, Namespace(iterations=arguments.iterations, tolerance=-1), NothingSaved())
 
 
 if __name__ == "__main__":

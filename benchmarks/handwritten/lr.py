@@ -8,13 +8,15 @@ from operator import add
 from mpi4py import MPI
 
 from benchmarks.handwritten.blocks import Blocks, run_on_blocks
+from benchmarks.jobs import NothingSaved
 from benchmarks.program import program_arguments
 
 
 def fit(blocks: Blocks, arguments: Namespace, job: Namespace) -> None:
     gram = blocks.map(job.block_gram).reduce(add)
     blocks.say_loaded()
-    job.fit(blocks, gram, Namespace(iterations=arguments.iterations, tolerance=-1, penalty=1.0, points=False))
+    job.fit(blocks, gram, Namespace(iterations=arguments.iterations, tolerance=-1, penalty=1.0, points=False),
+            NothingSaved())
 
 
 if __name__ == "__main__":

@@ -16,10 +16,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # benchmarks/ is n
 
 import benchmarks
 from benchmarks import __main__ as benchmarks_main
-from benchmarks import arrays, harness, processes, text
+from benchmarks import arrays, harness, pagecache, plain, processes, simulation, text
 from benchmarks.handwritten.lines import lines_of
 
-RECORD_KEYS = {"benchmark", "options", "valid", "when", "versions", "host", "git", "flags", "load_before"}
+RECORD_KEYS = {
+    "benchmark", "command_line", "options", "valid", "when", "versions", "host", "git", "flags", "page_cache", "load_before",
+    "took_s",
+}
 
 
 def program(body: str, *arguments: object) -> list[str]:
@@ -162,24 +165,27 @@ def test_sizes_come_from_the_option_else_quick_else_full() -> None:
     assert (options.mb, options.ranks) == (20.0, 5)
 
 
-def test_a_benchmark_prints_one_json_line_with_all_to_repeat_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_benchmark_prints_one_json_line_with_all_to_repeat_it(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = harness.main("x", lambda options: {"valid": True, "targets": [harness.Target("t", 1, 2).record()]},
-                        full={"mb": 1.0}, quick={}, argv=[])
+                        full={"mb": 1.0}, quick={}, argv=["--results", str(tmp_path / "new")])
     shown = capsys.readouterr()
     (line,) = shown.out.splitlines()
     record = json.loads(line)
     assert code == 0
     assert record.keys() >= RECORD_KEYS
-    assert record["options"] == {"quick": False, "seed": 1, "timeout": 600, "mb": 1.0}
+    assert record["options"] == {"quick": False, "seed": 1, "timeout": 600, "page_cache": "warm", "mb": 1.0}
+    assert record["command_line"] == "python -m benchmarks.x --seed 1 --timeout 600 --page-cache warm --mb 1.0"
+    assert (tmp_path / "new" / "x.jsonl").read_text() == shown.out
     assert record["versions"].keys() == {"python", "mpi", "mpirdd", "mpi4py", "numpy"}
     assert "MISSED" in shown.err
 
 
-def test_a_failed_program_gives_a_record_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_program_gives_a_record_and_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def measure(options: object) -> harness.Record:
         raise harness.ProgramFailed("no luck")
 
-    assert harness.main("x", measure, full={}, quick={}, argv=[]) == 1
+    assert harness.main("x", measure, full={}, quick={}, argv=["--results", str(tmp_path)]) == 1
     record = json.loads(capsys.readouterr().out)
     assert (record["valid"], record["error"]) == (False, "no luck")
 
@@ -192,8 +198,9 @@ def test_the_set_appends_a_line_for_each_benchmark_named(
         monkeypatch.setattr(module, "measure", lambda options: {"valid": options.quick})
     output = tmp_path / "lines.json"
     output.write_text("{}\n")
-    assert benchmarks_main.main(["--quick", "--output", str(output), "tasks", "idle"]) == 0
-    assert benchmarks_main.main(["--output", str(output), "idle"]) == 1
+    results = f"--results={tmp_path / 'results'}"
+    assert benchmarks_main.main(["--quick", "--output", str(output), results, "tasks", "idle"]) == 0
+    assert benchmarks_main.main(["--output", str(output), results, "idle"]) == 1
     records = [json.loads(line) for line in output.read_text().splitlines()[1:]]
     assert [(record["benchmark"], record["valid"]) for record in records] == [
         ("tasks", True), ("idle", True), ("idle", False)]
@@ -229,3 +236,36 @@ def test_the_peak_memory_of_each_rank_is_seen_from_outside() -> None:
         process.communicate()
     assert set(peaks.bytes_by_rank) == {2}
     assert 80 << 20 <= peaks.bytes_by_rank[2] < 200 << 20
+
+
+def test_help_of_the_set_says_what_each_measures_and_how_long(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        benchmarks_main.main(["--help"])
+    shown = capsys.readouterr().out
+    for name in benchmarks.NAMES:
+        (line,) = [line for line in shown.splitlines() if line.startswith(f"  {name} ")]
+        assert len(line.split()) > 4
+    assert shown.count(" min\n") == len(benchmarks.NAMES)
+
+
+def test_a_page_cache_that_may_not_be_dropped_is_recorded_as_warm_with_the_reason(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pagecache, "CONTROL", tmp_path / "absent" / "drop_caches")
+    assert pagecache.state("drop").startswith("warm: ")
+    assert "No such file" in pagecache.state("drop")
+    monkeypatch.setattr(pagecache, "CONTROL", tmp_path / "drop_caches")
+    assert pagecache.state("drop") == "dropped before each run"
+    assert (tmp_path / "drop_caches").read_text() == "1\n"
+    assert pagecache.state("warm") == "warm"
+
+
+@pytest.mark.parametrize("job", ["map", "shuffle"])
+def test_simulated_executors_run_every_task_once(job: str) -> None:
+    found = simulation.simulate(job, executors=20, tasks=300)
+    assert found["once"]
+    assert found["tasks"] == (300 if job == "map" else 600)
+    assert found["events"] == 1 + found["tasks"] + (0 if job == "map" else 20)
+
+
+def test_plain_word_count_is_right(zipf: text.Text) -> None:
+    assert plain.wordcount(zipf.path)["digest"] == zipf.digest

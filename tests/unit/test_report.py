@@ -1,0 +1,164 @@
+"""The report of the benchmarks: which records count, are claims those of the data, is the page whole?"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # benchmarks/ is not installed
+
+from benchmarks import __main__ as benchmarks_main
+from benchmarks.report import records
+from benchmarks.report.records import spread
+
+pytest.importorskip("matplotlib")
+
+from benchmarks.report import page
+from benchmarks.report.drawing import Figure, Missing
+from benchmarks.report.figures import all_figures
+
+Record = dict[str, Any]
+
+
+def record(name: str, when: str = "2026-01-01T00:00:00Z", *, valid: bool = True, quick: bool = False, **values: Any) -> Record:
+    return {"benchmark": name, "when": when, "valid": valid, "bytes": 2_000_000,
+            "options": {"quick": quick, "ranks": 3, **values}, "versions": {"python": "3.11"},
+            "git": {"revision": "abcdef0123456", "changed": False}, "flags": {}, "load_before": 0.1,
+            "host": {"processor": "<cpu>", "cores": 2, "memory_bytes": 1 << 30, "system": "Linux"},
+            "command_line": f"python -m benchmarks.{name}", "took_s": 1.0, "page_cache": "warm"}
+
+
+def side(load: float, first: float, later: float, runs: int = 2, iterations: int = 5) -> Record:
+    return {"command": "run", "load": spread([load] * runs), "first": spread([first] * runs),
+            "later": spread([later] * (runs * (iterations - 1))), "total_s": spread([9.0] * runs)}
+
+
+def written(folder: Path, *found: Record) -> Path:
+    path = folder / "results.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in found))
+    return path
+
+
+def figure_of(key: str, *found: Record, folder: Path) -> Figure:
+    drawn = all_figures(records.load([written(folder, *found)]))
+    (figure,) = [one for one in drawn if isinstance(one, Figure) and one.key == key]
+    return figure
+
+
+def test_newest_valid_record_counts_and_a_quick_one_never_replaces_a_full_one(tmp_path: Path) -> None:
+    old, new = record("lr", "2026-01-01T00:00:00Z"), record("lr", "2026-01-02T00:00:00Z")
+    quick, wrong = record("lr", "2026-01-03T00:00:00Z", quick=True), record("lr", "2026-01-04T00:00:00Z", valid=False)
+    results = records.load([written(tmp_path, new, wrong, quick, old)])
+    assert results.chosen == {"lr": new}
+    assert results.failed == [wrong]
+    assert records.load([written(tmp_path, quick, wrong)]).chosen == {"lr": quick}
+
+
+def test_a_failure_that_a_later_run_mended_is_not_shown(tmp_path: Path) -> None:
+    wrong, mended = record("lr", "2026-01-01T00:00:00Z", valid=False), record("lr", "2026-01-02T00:00:00Z")
+    assert records.load([written(tmp_path, wrong, mended)]).failed == []
+
+
+def test_a_damaged_line_is_named_and_the_others_count(tmp_path: Path) -> None:
+    path = tmp_path / "lr.jsonl"
+    path.write_text('{"benchmark": "lr", \n' + json.dumps(record("lr")) + "\n[]\n")
+    results = records.load([path])
+    assert results.unreadable == [f"{path}:1", f"{path}:3"]
+    assert list(results.chosen) == ["lr"]
+
+
+def test_totals_add_up_each_run_on_its_own() -> None:
+    found = {"load": spread([10.0, 20.0]), "first": spread([1.0, 2.0]), "later": spread([0.1, 0.2, 0.3, 0.4])}
+    at = records.totals(found)
+    assert [value["values"] for value in at] == [
+        [11.0, 22.0], [pytest.approx(11.1), pytest.approx(22.3)], [pytest.approx(11.3), pytest.approx(22.7)]]
+
+
+def test_the_claim_of_memory_against_disk_is_computed(tmp_path: Path) -> None:
+    found = {**record("lr"), "engine": side(1, 1, 0.5), "mapreduce": side(4, 4, 8)}  # 4 s and 40 s for five
+    assert figure_of("lr-iterations", found, folder=tmp_path).title == (
+        "Logistic regression: 5 iterations take 4 s in memory and 40 s on disk, 10 times as long")
+    assert "disk mode 16" in figure_of("lr-bars", found, folder=tmp_path).title
+
+
+def test_the_split_of_an_iteration_on_disk_names_its_largest_part(tmp_path: Path) -> None:
+    split = {"read": 1.0, "parse": 6.0, "compute and job": 1.0, "all": 8.0}
+    found = {**record("lr"), "engine": side(1, 1, 0.5), "mapreduce": side(4, 4, 8), "later_split_s": split}
+    assert "75% of a later iteration in disk mode go into parse" in figure_of("lr-disk", found, folder=tmp_path).title
+
+
+def test_a_claim_that_the_data_refutes_is_not_made(tmp_path: Path) -> None:
+    found = {**record("lr"), "engine": side(4, 4, 8), "mapreduce": side(1, 1, 0.5)}
+    assert "against the claim" in figure_of("lr-iterations", found, folder=tmp_path).title
+    points = [{"kept": spread([kept]), "later": spread([seconds])} for kept, seconds in ((0.0, 1.0), (0.5, 2.0), (1.0, 0.1))]
+    risen = {**record("fractions"), "points": points}
+    assert "does not fall steadily" in figure_of("fractions", risen, folder=tmp_path).title
+
+
+def test_what_was_not_measured_is_left_out_with_the_command_that_measures_it(tmp_path: Path) -> None:
+    found = all_figures(records.load([written(tmp_path, {**record("lr"), "engine": side(1, 1, 0.5)})]))
+    commands = [one.command for one in found if isinstance(one, Missing)]
+    assert {"python -m benchmarks kmeans", "python -m benchmarks recovery", "python -m benchmarks fractions"} <= set(commands)
+    assert any("disk mode" in one.what for one in found if isinstance(one, Missing))
+
+
+def everything() -> list[Record]:
+    engine, hand = {"seconds": spread([1.0, 2.0])}, {"seconds": spread([0.5, 0.6])}
+    point = {"executors": 1, "cores": 2, "bytes": 10, "seconds": spread([1.0])}
+    points = [{**point, "job": job, "kind": kind, "executors": count}
+              for job in ("wordcount", "lr") for kind in ("strong", "weak") for count in (1, 2, 4)]
+    decided = [{"job": job, "executors": count, "tasks": 100 * count, "memory_bytes": count * 1_000_000,
+                "decisions_per_s": spread([1e5])} for job in ("map", "shuffle") for count in (10, 100)]
+    at = {"small": {"budget_mb": 1.0, "seconds": [2.0]}, "enough": {"budget_mb": 9.0, "seconds": [1.0]}, "ratio": spread([2.0]),
+          "over_budget_mb": 5.0}
+    return [
+        *({**record(name), "engine": side(1, 1, 0.5), "mapreduce": side(4, 4, 8), "pyspark": side(2, 2, 2)}
+          for name in ("lr", "kmeans", "pagerank")),
+        {**record("terasort", records=7), "engine": engine, "handwritten": hand},
+        {**record("wordcount"), "words": 5e6, "engine": engine, "handwritten": hand, "targets": [
+            {"what": "ratio < 1 & more", "limit": 1, "reached": 2.0, "met": False}]},
+        {**record("fractions"), "points": [{"kept": spread([share]), "later": spread([1.1 - share])} for share in (0, 0.5, 1)]},
+        {**record("recovery", kill=2), "iterations_s": {"killed": [[1.0, 2.0, 1.0]], "undisturbed": [[1.0, 1.0, 1.0]]},
+         "before_s": spread([1.0]), "during_s": spread([2.0]), "after_s": spread([1.0])},
+        {**record("spill"), "sort": at, "group": at},
+        {**record("reread"), "engine": {"gb_per_s_a_rank": spread([6.0])}, "handwritten": {"gb_per_s_a_rank": spread([8.0])}},
+        {**record("scaling"), "points": points},
+        {**record("simulation"), "points": decided},
+    ]
+
+
+def test_the_page_has_every_figure_and_needs_nothing_else(tmp_path: Path) -> None:
+    output = tmp_path / "report.html"
+    arguments = ["report", str(written(tmp_path, *everything())), "--output", str(output), "--figures", str(tmp_path / "figures")]
+    assert benchmarks_main.main(arguments) == 0
+    text = output.read_text()
+    assert text.count("<figure ") == text.count("<svg ") == 18
+    assert "Not measured here" not in text
+    assert not re.search(r'(src|href)="(http|//|data:)', text.replace('xlink:href="#', ""))
+    assert "&lt;cpu&gt;" in text
+    assert "ratio &lt; 1 &amp; more" in text
+    assert len(text) < 1_000_000
+    for figure in (tmp_path / "figures").iterdir():
+        ElementTree.fromstring(figure.read_text())
+
+
+def test_ids_of_figures_do_not_meet_on_the_page(tmp_path: Path) -> None:
+    text = page.render(records.load([written(tmp_path, *everything())]))
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_same_records_give_the_same_page(tmp_path: Path) -> None:
+    path = written(tmp_path, *everything())
+    assert page.render(records.load([path])) == page.render(records.load([path]))
+
+
+def test_without_results_the_command_says_how_to_make_some(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert page.main([str(tmp_path / "absent.jsonl")]) == 2
+    assert "python -m benchmarks" in capsys.readouterr().err
