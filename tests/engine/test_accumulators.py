@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from beside import about_keeping
 
 from mpirdd import AccumulatorParam, Context, TaskError
 from mpirdd.user.accumulators import AddingAccumulatorParam
@@ -125,6 +126,7 @@ def test_each_partition_of_a_shuffle_counts_once_whatever_uses_it(sc: Context) -
     assert mapped.value == 100  # the map side is not run again
 
 
+@about_keeping
 def test_kept_partitions_count_once(sc: Context) -> None:
     seen = sc.accumulator(0)
 

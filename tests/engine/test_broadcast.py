@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from beside import on_every_executor
+from beside import about_keeping, on_every_executor
 
 from mpirdd import Context, TaskError, UsageError
 from mpirdd.edge import session
@@ -147,6 +147,7 @@ def test_freed_memory_is_not_mapped_any_more(sc: Context) -> None:
     assert mapped(7 * 8 * LARGE) == []
 
 
+@about_keeping
 def test_arrays_that_were_taken_stay_valid(sc: Context) -> None:
     variable = sc.broadcast(np.arange(LARGE))
     taken = variable.value[5:]
