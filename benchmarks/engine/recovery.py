@@ -49,9 +49,9 @@ def main() -> None:
                 lost_share = sum(victim in ranks for ranks in held.values()) / arguments.parts
                 lose = driver._lose
 
-                def timed(rank: int, why: str, lose: Any = lose, killed: float = started) -> None:
+                def timed(rank: int, lose: Any = lose, killed: float = started) -> None:
                     nonlocal noticed_s
-                    lose(rank, why)
+                    lose(rank)
                     noticed_s = time.monotonic() - killed
 
                 driver._lose = timed  # type: ignore[method-assign]
