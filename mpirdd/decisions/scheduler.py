@@ -69,9 +69,13 @@ class Scheduler:
         executors: their ranks.
         task_retries: how often a task that raised is started again, on another executor where one can run it.
         speculation: start a second attempt of a slow task on an idle executor.
+        most_losses: a task that was under way on so many executors that died fails its job, as it may be what kills them;
+            0 for no limit.
     """
 
-    def __init__(self, executors: Iterable[Rank], *, task_retries: int = 0, speculation: bool = False) -> None:
+    def __init__(
+        self, executors: Iterable[Rank], *, task_retries: int = 0, speculation: bool = False, most_losses: int = 0
+    ) -> None:
         self.executors: list[Rank] = sorted(executors)
         """The living."""
         self.hosts: dict[Rank, str] = {}
@@ -89,6 +93,8 @@ class Scheduler:
         self._exchanges: dict[int, Exchange] = {}
         self._making: dict[BlockId, StageId] = {}
         self._failures: dict[Output, dict[int, list[Rank]]] = {}
+        self._most_losses = most_losses
+        self._losses: dict[tuple[Output, int], int] = {}
         self._uncopied: dict[BlockId, None] = {}
         self._abandoned: set[StageId] = set()
         self._load: dict[Rank, int] = dict.fromkeys(self.executors, 0)
@@ -344,8 +350,24 @@ class Scheduler:
             job.stale = True
         for run in list(self._runs.values()):
             if run.stage.id in self._runs:
+                deadly = self._deadly_task(run, lost)
                 commands += self._lose_tasks(run, lost)
+                if deadly is not None and run.stage.id in self._runs:
+                    commands += self._fail(run, deadly)
         return commands + self._advance_all()
+
+    def _deadly_task(self, run: Run, lost: Rank) -> Failure | None:
+        """Count what was under way on the lost executor, and whether one such task has taken too many with it."""
+        deadly = None
+        for partition, attempts in run.attempts.items():
+            if lost in attempts:
+                key = run.stage.output, partition
+                losses = self._losses[key] = self._losses.get(key, 0) + 1
+                if losses == self._most_losses:
+                    summary = (f"ClusterError: this task was under way on {losses} executors when they died. Does it end its "
+                               "process, or take all the memory there is? See the lines above, and the logs of the hosts.")
+                    deadly = Failure(summary, "", lost, self.hosts.get(lost, "unknown"), run.stage.label, partition, None)
+        return deadly
 
     def _end_all(self) -> list[Command]:
         commands: list[Command] = [CloseStage(stage) for stage in self._runs]

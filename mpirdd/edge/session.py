@@ -94,6 +94,7 @@ class Context(context.Context):
                 "there is a Context already in this program: stop it first, or use that one. "
                 "(Inside a function that runs on executors, no Context can be made.)"
             )
+        _check_scratch(chosen.scratch)
         process.context = self
         try:
             _set_up_logging(chosen)
@@ -183,8 +184,7 @@ class _Process:
         watch = Watch(self.transport, _leave_lost_run)
         executor = Executor(self.transport, watch, allotted_bytes=self.allotted_bytes)
         self.serving = True
-        if self.transport.recovers:
-            on_abrupt_exit()
+        on_abrupt_exit()
         os.dup2(2, 1)  # what a task's child processes print is not the program's output
         try:
             while not executor.stopped:
@@ -310,6 +310,13 @@ def _leave_process() -> NoReturn:
 
     ctypes.CDLL(None).exit(0)
     raise AssertionError("exit came back")
+
+
+def _check_scratch(folder: str) -> None:
+    """A wrong one is told now, and not hours later from a task that has to spill. On the driver's host only."""
+    if folder and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
+        raise UsageError(f"scratch folder {folder}: no folder that can be written to, on {gethostname()}. Choose another with "
+                         "--scratch or MPIRDD_SCRATCH, or leave it out for SLURM_TMPDIR, TMPDIR or /tmp.")
 
 
 def _leave_lost_run() -> None:

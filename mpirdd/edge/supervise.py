@@ -126,7 +126,8 @@ def _why(gist: Mapping[str, str] | None, code: int, handover: Handover, recovers
         named = next((rank for rank, (_, pid) in handover.ranks().items() if str(pid) == gist["pid"]), "unknown")
         who += f" (rank {named}, or another one: this MPI ends all of them at once)"
     advice = "" if recovers else f" {WITH_RECOVERY}"
-    return f"{who} was lost, and the run with it: signal {gist['signal']}. By kill -9, or for memory, say.{advice}"
+    how = "killed by signal 9: by kill -9, or for memory, say" if gist["signal"] == "9" else f"ended by signal {gist['signal']}"
+    return f"{who} was lost, and the run with it: {how}.{advice}"
 
 
 class _Words:

@@ -103,7 +103,8 @@ class Driver:
         self._transport = transport
         self._pause, self._resume = pause, resume
         self._scheduler = Scheduler(
-            range(1, transport.size), task_retries=settings.task_retries, speculation=settings.speculation)
+            range(1, transport.size), task_retries=settings.task_retries, speculation=settings.speculation,
+            most_losses=settings.most_losses)
         self._roll = RollCall(transport, settings, self._scheduler.executors, self._send)
         self.hosts, self.pids = self._roll.hosts, self._roll.pids
         self._scheduler.hosts = self.hosts

@@ -452,8 +452,8 @@ def _users_traceback(error: BaseException) -> str:
     frame = error.__traceback__
     while frame is not None and frame.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.tb_next
-    if frame is None:  # raised by Python itself on the user's records, as sum() does for strings
-        return ""
+    if frame is None:  # raised by Python itself on the user's records, as sum() does for strings; or by a bug of ours
+        return "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-3))
     return "".join(traceback.format_exception(type(error), error, frame))
 
 

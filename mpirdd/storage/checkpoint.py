@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import IO, Any, NamedTuple
 from uuid import uuid4
@@ -46,8 +47,12 @@ def write_part(folder: str, index: int, records: Iterable[Any], *, name: str = "
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
-        raise ClusterError(f"cannot write the checkpoint {path}: {error.strerror}") from error
+    except BaseException as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise ClusterError(f"cannot write the checkpoint {path}: {error.strerror}") from error
+        raise
     return Part(path, size, checksum)
 
 

@@ -34,6 +34,8 @@ class Persistence(Handle):
         current = self.getStorageLevel()
         if current not in (StorageLevel.NONE, storageLevel):
             raise UsageError(f"the RDD is persisted as {current!r} already; unpersist it before choosing {storageLevel!r}")
+        if storageLevel == StorageLevel.NONE:
+            return self._same()
         self._context._levels[self._node] = storageLevel
         self._context._keep(self._node, storageLevel)
         return self._same()

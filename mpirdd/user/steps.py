@@ -30,30 +30,57 @@ Function = Callable[..., Any]
 
 
 def map_records(function: Function, partition: int, records: Iterable[Any]) -> Iterator[Any]:
-    source = iter(records)
-    return chain(map(function, source), _ended(source, function))
+    source = _watched(records)
+    return _made_from(source, map(function, source), function)
 
 
 def flat_map(function: Function, partition: int, records: Iterable[Any]) -> Iterator[Any]:
-    source = iter(records)
-    return chain(chain.from_iterable(map(function, source)), _ended(source, function))
+    source = _watched(records)
+    return _made_from(source, chain.from_iterable(map(function, source)), function)
 
 
 def filter_records(function: Function, partition: int, records: Iterable[Any]) -> Iterator[Any]:
-    source = iter(records)
-    return chain(filter(function, source), _ended(source, function))
+    source = _watched(records)
+    return _made_from(source, filter(function, source), function)
 
 
-def _ended(source: Iterator[Any], function: Function) -> Iterator[Any]:
-    """Nothing, if ``source`` has really ended. A StopIteration that escapes from the user's function looks like
-    the end to ``map``, and would silently drop the rest of the partition. Chained behind, this check costs a
-    record 2 ns."""
-    for record in source:
+class _Watched(chain):  # type: ignore[type-arg]
+    """Records of which is known whether somebody has asked beyond the last: ``over`` is not empty then.
+
+    A StopIteration that escapes from the user's function looks like the end of its source to ``map``, and would silently drop
+    the record and the rest of the partition. Then nobody has asked the source beyond its last record. Costs a record some 5 ns.
+    """
+
+    over: list[bool]
+
+
+def _watched(records: Iterable[Any]) -> _Watched:
+    if isinstance(records, _Watched):  # of the step before
+        return records
+    over: list[bool] = []
+    watched = _Watched(records, _note_end(over))
+    watched.over = over
+    return watched
+
+
+def _made_from(source: _Watched, made: Iterable[Any], function: Function) -> _Watched:
+    over: list[bool] = []
+    watched = _Watched(made, _check_end(source, function), _note_end(over))
+    watched.over = over
+    return watched
+
+
+def _note_end(over: list[bool]) -> Iterator[Any]:
+    over.append(True)
+    yield from ()
+
+
+def _check_end(source: _Watched, function: Function) -> Iterator[Any]:
+    if not source.over:
         name = getattr(function, "__qualname__", repr(function))
         raise RuntimeError(
-            f"{name} raised StopIteration, which would have ended the partition before the record {record!r}; "
-            "give next() a default, or catch it"
-        )
+            f"{name} raised StopIteration, which would have ended the partition before its end; "
+            "give next() a default, or catch it")
     yield from ()
 
 

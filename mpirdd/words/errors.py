@@ -64,7 +64,7 @@ class ResultTooLarge(UsageError):
 
 def _too_large(what: str, size: int, limit: int, label: str) -> str:
     return (
-        f"{label}: {what} is {size:,} bytes, and the driver takes {limit:,} in a job. Write it to files (saveAsTextFile, "
+        f"{label}: {what}: {size:,} bytes, and the driver takes {limit:,} in a job. Write it to files (saveAsTextFile, "
         "saveAsPickleFile), take part of it (take, takeSample), go through it with toLocalIterator, or allow more: "
         "--max-result 4g, Context(max_result_bytes=...); 0 means no limit."
     )

@@ -49,6 +49,8 @@ class Settings:
     """A waiting rank yields its core without sleeping for this long first."""
     task_retries: int = 0
     """How often a task that raised an exception is tried again, on another executor where there is one."""
+    most_losses: int = 4
+    """A task that was under way on so many executors that died fails its job, before it takes the others; 0: no limit."""
     speculation: bool = False
     """Run a task that takes far longer than its siblings a second time elsewhere; the first result wins."""
     ping_s: float = 1.0

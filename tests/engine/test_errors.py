@@ -529,3 +529,14 @@ def test_what_a_failing_task_printed_is_not_lost(sc: Context, capsys: pytest.Cap
     with pytest.raises(TaskError):
         sc.parallelize([1], 1).foreach(fail)
     assert re.fullmatch(r"\[rank \d\] before the end\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 10])
+@pytest.mark.parametrize("operation", ["map", "flatMap", "filter"])
+def test_stop_iteration_at_the_last_record_of_a_partition_loses_nothing(sc: Context, operation: str, partitions: int) -> None:
+    def function(number: int) -> Any:
+        return next(iter(())) if number == 9 else [number]
+
+    rdd = getattr(sc.parallelize(range(10), partitions).map(abs), operation)(function)
+    with pytest.raises(TaskError, match="StopIteration"):
+        rdd.map(str).collect()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from beside import Calls, about_keeping, blocks_held, double, first, in_pairs
 
-from mpirdd import RDD, Context
+from mpirdd import RDD, Context, StorageLevel
 
 TEN = [(i, i) for i in range(10)]
 
@@ -358,3 +358,9 @@ def test_a_failed_job_does_not_spoil_the_cache(sc: Context, calls: Calls) -> Non
 def test_pairs_from_generators_can_be_cached_and_read_twice(sc: Context) -> None:
     rdd = sc.parallelize(range(5), 2).mapPartitions(in_pairs).cache()
     assert rdd.collect() == rdd.collect() == [(i, 1) for i in range(5)]
+
+
+def test_storage_level_none_keeps_nothing(sc: Context) -> None:
+    rdd = sc.parallelize(range(4), 2).persist(StorageLevel.NONE)
+    assert rdd.sum() == 6 and not rdd.is_cached
+    assert rdd.id() not in {info.id for info in sc.storageInfo()}

@@ -190,7 +190,7 @@ def test_a_result_over_the_limit_ends_its_job_with_advice(sc: Context) -> None:
         text = small.parallelize(range(10_000), 10).map(lambda number: f"record {number}")
         with pytest.raises(UsageError, match=r"collect at .*results that have come so far.*saveAsTextFile.*--max-result"):
             text.collect()
-        with pytest.raises(UsageError, match=r"one partition's result is [\d,]+ bytes, and the driver takes 102,400"):
+        with pytest.raises(UsageError, match=r"one partition's result: [\d,]+ bytes, and the driver takes 102,400"):
             text.coalesce(1).collect()
         assert text.count() == 10_000
         assert text.take(3) == ["record 0", "record 1", "record 2"]

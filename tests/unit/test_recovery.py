@@ -33,7 +33,7 @@ from mpirdd.decisions.events import (
     TaskRunning,
     TaskSlow,
 )
-from mpirdd.decisions.lineage import Node
+from mpirdd.decisions.lineage import Node, Source
 from mpirdd.decisions.scheduler import Scheduler
 from mpirdd.words.ids import BlockId, Rank
 from mpirdd.words.stage import Output
@@ -647,3 +647,16 @@ def test_tasks_are_started_once_each_when_nothing_goes_wrong() -> None:
         **{(Output("map", shuffled.id), part): 1 for part in range(6)},
         **{(Output("result", 1), part): 1 for part in range(3)},
     }
+
+
+def test_a_task_that_takes_executor_after_executor_with_it_fails_its_job() -> None:
+    scheduler = Scheduler(range(1, 9), most_losses=3)
+    source = Source(1, "source", 1, None, iter, [0])
+    commands = scheduler.handle(JobSubmitted(1, source, [0], "sum at job.py:4"))
+    deaths = 0
+    while not (ended := [command for command in commands if isinstance(command, JobEnded)]):
+        (started,) = [command for command in commands if isinstance(command, StartTasks)]
+        commands = scheduler.handle(ExecutorLost(started.executor))
+        deaths += 1
+    assert deaths == 3 and len(scheduler.executors) == 5
+    assert ended[0].failure is not None and "3 executors when they died" in ended[0].failure.summary
