@@ -13,9 +13,9 @@ _BLOCKS = {"rdd": "cached partition", "map": "map output", "in": "shuffled parti
 def of_loss(loss: Recovering, why: str, hosts: Mapping[Rank, str], left: int) -> str:
     gone = [_count(number, _BLOCKS[kind]) for kind, number in loss.blocks.items() if number]
     gone += [_count(loss.tasks, "task")] if loss.tasks else []
-    if not left:
-        return f"mpirdd: lost the last executor, on rank {loss.lost} (host {hosts.get(loss.lost, 'unknown')}): {why}.\n"
     what = f"Making again what is needed of {', '.join(gone)}" if gone else "It had nothing that is needed"
+    if not left:
+        what = "It was the last"
     return (f"mpirdd: lost the executor on rank {loss.lost} (host {hosts.get(loss.lost, 'unknown')}): {why}. "
             f"{what}; {_count(left, 'executor')} left.\n")
 
