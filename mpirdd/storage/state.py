@@ -183,9 +183,10 @@ def commit_generation(
         raise ClusterError(f"cannot save to {folder}: {error.strerror}") from error
 
 
-def prune(folder: str, good: Sequence[int]) -> None:
-    """Remove what older saves and interrupted ones have left; the last two of the ``good`` generations stay."""
-    kept = sorted(good)[-_KEPT:]
+def prune(folder: str, good: Sequence[int], in_use: int | None = None) -> None:
+    """Remove what older saves and interrupted ones have left; the last two of the ``good`` generations stay, and the one that the
+    program goes on from: what it has made of the RDDs in there may have to be made again."""
+    kept = [*sorted(good)[-_KEPT:], in_use]
     for number in generations(folder):
         if number not in kept:
             rmtree(_path(folder, number), ignore_errors=True)

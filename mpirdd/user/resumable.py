@@ -51,6 +51,7 @@ class Resumable:
         self._every_s, self._saved_at = every_s, time.monotonic()
         self._loaded: state.Generation | None = None
         self._good: list[int] = []
+        self._resumed_from: int | None = None
         self._number = 0
         self._leaving = False
 
@@ -126,7 +127,7 @@ class Resumable:
         state.commit_generation(
             self.path, unfinished, self._number, iteration=iteration, about=self._about, values=saved, partitioned=partitioned)
         self._good = [*self._good[-1:], self._number]
-        state.prune(self.path, self._good)
+        state.prune(self.path, self._good, self._resumed_from)
         self._saved_at = time.monotonic()
         if self._leaving:
             _say(f"iteration {iteration} is saved in {self.path}; leaving, as the walltime ends")
@@ -148,6 +149,7 @@ class Resumable:
                 continue
             self._check_about(found)
             self._loaded, self._good, self.iteration = found, [number], found.iteration
+            self._resumed_from = number
             _say(f"resuming after iteration {found.iteration}, saved {found.saved} in {found.folder}")
             break
         if numbers and self._loaded is None:

@@ -14,6 +14,8 @@ SPEECHES = {path.stem: path.read_bytes().decode(errors="replace") for path in (J
 
 def test_every_job_says_how_to_run_it(tmp_path: Path) -> None:
     for path in JOBS.glob("*.py"):
+        if path.name == "resuming.py":  # what jobs share, and no job
+            continue
         shown = "\n".join(run(path.stem, "--help", ranks=1, scratch=tmp_path))
         assert f"mpirdd run -n 4 jobs/{path.name}" in shown
         assert "usage:" in shown
