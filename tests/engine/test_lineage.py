@@ -97,3 +97,27 @@ def test_deep_trees_of_unions_and_coalesces(sc: Context) -> None:
     for i in range(150):
         rdd = rdd.union(sc.parallelize([i], 1)).coalesce(4)
     assert sorted(rdd.collect()) == sorted([*range(4), *range(150)])
+
+
+@about_keeping
+def test_a_thousand_iterations_with_a_shuffle_in_each_grow_no_memory(sc: Context) -> None:
+    """As an iterative program writes them: each iteration is cached and the one before let go; every so often a checkpoint
+    cuts the lineage."""
+    def resident_mb(_: int) -> float:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * 4096 / 1e6
+
+    def largest() -> float:
+        return max(resident_mb(0), *sc.parallelize(range(8), 8).map(resident_mb).collect())
+
+    ranks = sc.parallelize([(key, 1) for key in range(100)], 2).cache()
+    for iteration in range(1_000):
+        before, ranks = ranks, ranks.map(lambda pair: ((pair[0] + 1) % 100, pair[1])).reduceByKey(add, 2).cache()
+        if iteration % 50 == 0:
+            ranks.localCheckpoint()
+        assert ranks.count() == 100
+        before.unpersist()
+        if iteration == 200:
+            settled = largest()
+    assert largest() < settled + 25
+    assert sorted(ranks.collect()) == [(key, 1) for key in range(100)]
