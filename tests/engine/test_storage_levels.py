@@ -96,11 +96,12 @@ def test_what_fits_is_computed_once(sc: Context, level: str, calls: Calls) -> No
 def test_in_memory_a_part_of_what_does_not_fit_stays(sc: Context, calls: Calls) -> None:
     """A loop over more than fits hits what is kept, instead of pushing it out just before it is read."""
     kept = sc.parallelize(range(24), 24).map(lambda number: (calls(number), np.zeros(20_000))).cache()
+    hits = 0
     for _ in range(3):
         assert kept.count() == 24
-    counted = info_of(sc, kept).partitions_kept
-    assert 0 < counted < 24
-    assert calls.count() == 24 + 2 * (24 - counted)
+        assert calls.count() == 24 - hits
+        hits = info_of(sc, kept).partitions_kept  # may grow: a busy executor ran few tasks of the first loop
+        assert 0 < hits < 24
     kept.unpersist()
 
 
