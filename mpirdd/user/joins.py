@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mpirdd.decisions.lineage import OneToOne
 from mpirdd.decisions.partitioners import Partitioner
 from mpirdd.storage.combine import Combiner
-from mpirdd.storage.grouping import Values, combinations, select
+from mpirdd.storage.grouping import Values, select
 from mpirdd.user import steps
 from mpirdd.user.base import Handle, hash_partitioner
 from mpirdd.user.results import ResultIterable
@@ -54,7 +54,7 @@ class Joins(Handle):
         >>> sorted(x.join(y).collect())
         [('a', (1, 2)), ('a', (1, 3))]
         """
-        return self._cogroup("join", [other], numPartitions).flatMapValues(_combinations)
+        return self._join("join", other, numPartitions)
 
     def leftOuterJoin(self, other: Joins, numPartitions: int | None = None) -> RDD:
         """``join`` with all pairs of this RDD: (key, (value here, None)) where ``other`` has no such key.
@@ -63,7 +63,7 @@ class Joins(Handle):
         >>> sorted(x.leftOuterJoin(y).collect())
         [('a', (1, 2)), ('b', (4, None))]
         """
-        return self._cogroup("leftOuterJoin", [other], numPartitions).flatMapValues(_all_of_left)
+        return self._join("leftOuterJoin", other, numPartitions, all_of_left=True)
 
     def rightOuterJoin(self, other: Joins, numPartitions: int | None = None) -> RDD:
         """``join`` with all pairs of ``other``: (key, (None, value there)) where this RDD has no such key.
@@ -72,7 +72,7 @@ class Joins(Handle):
         >>> sorted(y.rightOuterJoin(x).collect())
         [('a', (2, 1)), ('b', (None, 4))]
         """
-        return self._cogroup("rightOuterJoin", [other], numPartitions).flatMapValues(_all_of_right)
+        return self._join("rightOuterJoin", other, numPartitions, all_of_right=True)
 
     def fullOuterJoin(self, other: Joins, numPartitions: int | None = None) -> RDD:
         """``join`` with all pairs of both, and None for the side that has no such key.
@@ -81,7 +81,7 @@ class Joins(Handle):
         >>> sorted(x.fullOuterJoin(y).collect())
         [('a', (1, 2)), ('b', (4, None)), ('c', (None, 8))]
         """
-        return self._cogroup("fullOuterJoin", [other], numPartitions).flatMapValues(_all_of_both)
+        return self._join("fullOuterJoin", other, numPartitions, all_of_left=True, all_of_right=True)
 
     def subtractByKey(self, other: Joins, numPartitions: int | None = None) -> RDD:
         """The pairs whose key is not in ``other``. Shuffles whichever side is not partitioned alike.
@@ -113,6 +113,11 @@ class Joins(Handle):
         both = self._as_keys("intersection", [self, other])
         once = Combiner(None, steps.keep_first, steps.keep_first, "intersection")
         return both[0]._meet("intersection", both[1:], None, partial(_select, True, "intersection"), once).keys()
+
+    def _join(
+        self, operation: str, other: Joins, num_partitions: int | None, all_of_left: bool = False, all_of_right: bool = False
+    ) -> RDD:
+        return self._meet(operation, [other], num_partitions, partial(steps.join_parts, operation, all_of_left, all_of_right))
 
     def _cogroup(self, operation: str, others: Sequence[Joins], num_partitions: int | None) -> RDD:
         return self._meet(operation, others, num_partitions, partial(steps.cogroup_parts, operation))
@@ -156,27 +161,10 @@ def _check_rdds(operation: str, others: Iterable[Any]) -> None:
 # --- on the executors -------------------------------------------------------------------------------------------------
 
 Groups = tuple[Values, ...]
-_NONE = [None]
 
 
 def _iterables(groups: Groups) -> tuple[ResultIterable, ...]:
     return tuple(map(ResultIterable, groups))
-
-
-def _combinations(groups: Groups) -> Iterable[tuple[Any, ...]]:
-    return combinations(groups[0], groups[1])
-
-
-def _all_of_left(groups: Groups) -> Iterable[tuple[Any, ...]]:
-    return combinations(groups[0], groups[1] or _NONE)
-
-
-def _all_of_right(groups: Groups) -> Iterable[tuple[Any, ...]]:
-    return combinations(groups[0] or _NONE, groups[1])
-
-
-def _all_of_both(groups: Groups) -> Iterable[tuple[Any, ...]]:
-    return combinations(groups[0] or _NONE, groups[1] or _NONE)
 
 
 def _select(wanted: bool, operation: str, partition: int, records: Iterable[Any], others: Iterable[Any]) -> Iterator[Any]:

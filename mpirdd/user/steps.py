@@ -20,7 +20,7 @@ from mpirdd.roles.current import current_task
 from mpirdd.storage import outputs, picklefile, sequencefile
 from mpirdd.storage.combine import NOTHING, Combiner, blame, combine
 from mpirdd.storage.commands import pipe_lines
-from mpirdd.storage.grouping import Values, cogroup
+from mpirdd.storage.grouping import Values, cogroup, join
 from mpirdd.storage.sorting import sort
 from mpirdd.storage.workspace import Workspace
 
@@ -93,16 +93,26 @@ def map_partition_with_index(function: Function, partition: int, records: Iterab
 
 
 def map_values(function: Function, partition: int, records: Iterable[Any]) -> Iterator[Any]:
-    for record in records:
-        key, value = pair(record, "mapValues")
-        yield key, function(value)
+    record = NOTHING
+    try:
+        for record in records:
+            key, value = record
+            yield key, function(value)
+    except (TypeError, ValueError) as error:
+        _blame_shape(record, "mapValues", error)
+        raise
 
 
 def flat_map_values(function: Function, partition: int, records: Iterable[Any]) -> Iterator[Any]:
-    for record in records:
-        key, value = pair(record, "flatMapValues")
-        for item in function(value):
-            yield key, item
+    record = NOTHING
+    try:
+        for record in records:
+            key, value = record
+            for item in function(value):
+                yield key, item
+    except (TypeError, ValueError) as error:
+        _blame_shape(record, "flatMapValues", error)
+        raise
 
 
 def key_by(function: Function, partition: int, records: Iterable[Any]) -> Iterator[Any]:
@@ -139,6 +149,12 @@ def cogroup_parts(operation: str, partition: int, *parts: Iterable[Any]) -> Iter
     return cogroup(operation, parts, workspace())
 
 
+def join_parts(
+    operation: str, all_of_left: bool, all_of_right: bool, partition: int, left: Iterable[Any], right: Iterable[Any]
+) -> Iterator[tuple[Any, tuple[Any, Any]]]:
+    return join(operation, left, right, workspace(), all_of_left=all_of_left, all_of_right=all_of_right)
+
+
 def check_pairs(operation: str, partition: int, records: Iterable[Any]) -> Iterator[Any]:
     return (pair(record, operation) for record in records)
 
@@ -170,6 +186,12 @@ def pair(record: Any, operation: str) -> Any:
         blame(record, operation, error)
         raise
     return record
+
+
+def _blame_shape(record: Any, operation: str, error: Exception) -> None:
+    """Raise RecordError from ``error`` if the record is no pair; what the user's function raises is its own affair."""
+    if record is not NOTHING:
+        pair(record, operation)
 
 
 def _iterable(result: Any, function: Function) -> Iterable[Any]:

@@ -20,7 +20,7 @@ from tight import tight
 from mpirdd.decisions.partitioners import Bound, HashPartitioner, RangePartitioner
 from mpirdd.storage.codec import decode
 from mpirdd.storage.combine import Combiner, aggregated, aggregated_pairs
-from mpirdd.storage.grouping import cogroup, combinations, group_lists, group_pairs, select
+from mpirdd.storage.grouping import cogroup, combinations, group_lists, group_pairs, join, select
 from mpirdd.storage.scatter import gather, scatter
 from mpirdd.storage.sorting import sort
 from mpirdd.storage.spilledlist import SpilledList, keep, slices
@@ -35,6 +35,7 @@ KEYS = (
     | st.frozensets(st.integers(0, 2), max_size=2) | st.sampled_from([date(2026, 1, 1), timedelta(1)])
 )
 PAIRS = st.lists(st.tuples(KEYS, st.integers()), max_size=120)
+UNIQUE_PAIRS = st.dictionaries(KEYS, st.integers(), max_size=120).map(lambda pairs: list(pairs.items()))
 ANSWERS = st.lists(st.booleans(), min_size=1, max_size=8)
 LIMITS = st.sampled_from([1, 600, 5_000, 100_000])
 
@@ -121,6 +122,24 @@ def test_in_memory_keys_come_in_the_order_of_their_first_record(group: Callable[
     records = [(key % 7, key) for key in range(50, 0, -1)]
     given = [records] if group is cogroup else iter(records)
     assert [key for key, _ in group("groupByKey", given, Workspace.unbounded())] == list(groups_of(records))
+
+
+@QUICK
+@given(PAIRS, PAIRS | UNIQUE_PAIRS, LIMITS, ANSWERS, st.booleans(), st.booleans())
+def test_joining_with_little_memory_gives_every_combination(
+    left: list[tuple[Any, int]], right: list[tuple[Any, int]], limit: int, answers: list[bool],
+    all_of_left: bool, all_of_right: bool,
+) -> None:
+    mine, others = groups_of(left), groups_of(right)
+    expected = Counter(
+        (key, both) for key in {**mine, **others}
+        for both in product(mine.get(key) or [None] * all_of_right, others.get(key) or [None] * all_of_left))
+    workspace, lender = tight(limit, answers)
+    joined = join("join", iter(left), iter(right), workspace, all_of_left=all_of_left, all_of_right=all_of_right)
+    assert Counter(joined) == expected
+    flipped = join("join", iter(right), iter(left), workspace, all_of_left=all_of_right, all_of_right=all_of_left)
+    assert Counter((key, (mine, other)) for key, (other, mine) in flipped) == expected
+    assert lender.lent == 0
 
 
 @QUICK
@@ -297,6 +316,8 @@ def test_equal_sort_keys_that_are_dealt_out_keep_their_order_over_flushes() -> N
 
 @pytest.mark.parametrize("operation", [
     partial(group_pairs, "groupByKey"), lambda records, workspace: cogroup("cogroup", [records], workspace),
+    lambda records, workspace: join("join", records, [(1, 1)], workspace),
+    lambda records, workspace: join("join", [(1, 1)], records, workspace),
     lambda records, workspace: aggregated_pairs(SUM, records, workspace),
     lambda records, workspace: sort(records, itemgetter(0), False, workspace),
     lambda records, workspace: scatter(HashPartitioner(2), None, 0, records, workspace),
