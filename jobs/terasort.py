@@ -30,25 +30,25 @@ Summary = tuple[bytes, bytes, int, int, int]
 """Of a partition: its first and last key, its records, how many are smaller than the one before, the checksum."""
 
 
-def key_and_rest(record: bytes) -> tuple[bytes, bytes]:
-    return record[:KEY_BYTES], record[KEY_BYTES:-1]  # saveAsTextFile ends each with a line end again
+def key_of(record: bytes) -> bytes:
+    return record[:KEY_BYTES]
 
 
-def joined(pair: tuple[bytes, bytes]) -> bytes:
-    return pair[0] + pair[1]
+def without_line_end(record: bytes) -> bytes:
+    return record[:-1]  # saveAsTextFile ends each with one again
 
 
 def summarise(records: Iterator[bytes]) -> Iterator[Summary]:
     data = list(records)
     if data:
-        keys = [record[:KEY_BYTES] for record in data]
+        keys = list(map(key_of, data))
         out_of_order = sum(a > b for a, b in pairwise(keys))
         yield keys[0], keys[-1], len(data), out_of_order, sum(map(crc32, data))
 
 
 def sort(sc: Context, path: str, output: str, partitions: int | None) -> None:
     records = sc.binaryRecords(path, RECORD_BYTES)
-    records.map(key_and_rest).sortByKey(numPartitions=partitions).map(joined).saveAsTextFile(output)
+    records.sortBy(key_of, numPartitions=partitions).map(without_line_end).saveAsTextFile(output)
 
 
 def in_order(output: str) -> str:

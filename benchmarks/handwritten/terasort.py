@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from bisect import bisect_left
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from struct import Struct
@@ -18,7 +19,6 @@ from benchmarks.jobs import functions_of
 from benchmarks.program import program_arguments, write_report
 
 RECORD_BYTES, SAMPLE = 100, 1000
-Record = tuple[bytes, bytes]
 
 
 def own_records(comm: MPI.Intracomm, folder: str) -> list[bytes]:
@@ -34,19 +34,19 @@ def own_records(comm: MPI.Intracomm, folder: str) -> list[bytes]:
     return records
 
 
-def sort(comm: MPI.Intracomm, folder: str, output: Path) -> None:
+def sort(comm: MPI.Intracomm, folder: str, output: Path, key_of: Callable[[bytes], bytes]) -> None:
     """Write this worker's piece of the sorted records. Collective."""
-    pairs = [(record[:10], record[10:]) for record in own_records(comm, folder)]
-    sample = random.Random(comm.rank).sample([key for key, _ in pairs], min(SAMPLE, len(pairs)))
-    sampled = sorted(chain.from_iterable(comm.allgather(sample)))
+    records = own_records(comm, folder)
+    sample = random.Random(comm.rank).sample(records, min(SAMPLE, len(records)))
+    sampled = sorted(chain.from_iterable(comm.allgather(list(map(key_of, sample)))))
     bounds = [sampled[len(sampled) * place // comm.size] for place in range(1, comm.size)]
-    buckets: list[list[Record]] = [[] for _ in range(comm.size)]
-    for pair in pairs:
-        buckets[bisect_left(bounds, pair[0])].append(pair)
+    buckets: list[list[bytes]] = [[] for _ in range(comm.size)]
+    for record in records:
+        buckets[bisect_left(bounds, key_of(record))].append(record)
     mine = list(chain.from_iterable(comm.alltoall(buckets)))
-    mine.sort(key=lambda pair: pair[0])
+    mine.sort(key=key_of)
     with (output / f"part-{comm.rank:05}").open("wb") as file:
-        file.writelines(map(b"".join, mine))
+        file.writelines(mine)
 
 
 def main() -> None:
@@ -54,14 +54,14 @@ def main() -> None:
     arguments = program_arguments("path")
     comm = workers_of(world)
     if comm is not None:
+        job = functions_of("terasort")
         output = Path(comm.bcast(tempfile.mkdtemp(prefix="mpirdd-benchmark-") if comm.rank == 0 else None))
         comm.Barrier()
         started = time.monotonic()
-        sort(comm, arguments.path, output)
+        sort(comm, arguments.path, output, job.key_of)
         comm.Barrier()
         seconds = time.monotonic() - started
         if comm.rank == 0:
-            job = functions_of("terasort")
             before, after = ([summary for part in sorted(Path(folder).glob("part-*")) for summary in job.summarise(
                 record for (record,) in Struct(f"{RECORD_BYTES}s").iter_unpack(part.read_bytes()))]
                 for folder in (arguments.path, output))

@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from operator import itemgetter
 from random import Random
@@ -163,6 +163,8 @@ class RangePartitioner(Partitioner):
     ascending: bool = True
     keyfunc: Callable[[Any], Any] | None = None
     """Key -> what to sort by; None sorts by the key."""
+    of_pairs: bool = True
+    """Records are pairs, which have a key; else each record is its own."""
     counts: tuple[int, ...] = ()
     """Records in each map partition, where they may come in several parts: tells which stretch a part is."""
 
@@ -186,40 +188,57 @@ class RangePartitioner(Partitioner):
         return place if self.ascending else len(self.bounds) - place
 
     def split(self, records: Iterable[Any], source: int, first: int = 0) -> Buckets:
-        # ns a record on Python 3.11, 8 partitions: str 135, int 120, int, half of them one key, 150.
-        buckets: Buckets = [[] for _ in range(len(self.bounds) + 1)]
-        keys, keyfunc, find = self._keys, self.keyfunc, self._find
-        shared: dict[int, tuple[Any, range, list[Any]]] = {}
-        for run in self._shared:
-            key = self.bounds[run.start].key
-            shared[find(keys, key)] = key, run, []
-        record = sort_key = nothing = _NOTHING
-        try:
-            for record in records:
-                if type(record) is not tuple:
-                    _check_pair(record)
-                sort_key, _ = record
-                if keyfunc is not None:
-                    key, sort_key = sort_key, nothing
-                    sort_key = keyfunc(key)
-                place = find(keys, sort_key)
-                if place in shared and _equal(sort_key, shared[place][0]):
-                    shared[place][2].append(record)
-                else:
-                    buckets[place].append(record)
-        except (TypeError, ValueError):
-            _check_pair(record)
-            if sort_key is not _NOTHING:
-                self._check_order(sort_key)
-            raise
-        if not self.ascending:
-            buckets.reverse()
-        if shared:
-            count = sum(map(len, buckets)) + sum(len(equals) for _, _, equals in shared.values())
-            begin, end = self._stretch(source, first, count)
-            for _, run, equals in shared.values():
-                self._deal(equals, run, begin, end, buckets)
+        # Sorted here and cut at the bounds, they need no search each, and the sort of the partition, which finds sorted
+        # runs, has less to do: both together take 4/5 of the time of a search each and one sort.
+        ordered = self._sorted(list(records))
+        buckets: Buckets = []
+        begin = 0
+        for bound in self.bounds:
+            end = bisect_left(ordered, True, begin, key=partial(self._is_behind, bound.key))
+            buckets.append(ordered[begin:end])
+            begin = end
+        buckets.append(ordered[begin:])
+        if self._shared:
+            stretch = self._stretch(source, first, len(ordered))
+            taken = [(self._take_equals(buckets[run.start], self.bounds[run.start].key), run) for run in self._shared]
+            for equals, run in taken:
+                self._deal(equals, run, *stretch, buckets)
         return buckets + [[] for _ in range(self.num_partitions - len(buckets))]
+
+    def _sorted(self, records: list[Any]) -> list[Any]:
+        if self.of_pairs:
+            for record in records:
+                if type(record) is not tuple or len(record) != 2:
+                    _check_pair(record)
+        try:
+            return sorted(records, key=self.key, reverse=not self.ascending)
+        except TypeError as error:
+            for record in records:
+                self._check_order(self.key(record))  # where the key function fails, that is what the user is to see
+            raise _not_comparable(error) from None
+
+    def _take_equals(self, bucket: list[Any], bound: Any) -> list[Any]:
+        """The records that tie with the bucket's bound, which are its last, are taken out."""
+        begin = bisect_left(bucket, True, key=partial(self._has_reached, bound))
+        equals = bucket[begin:]
+        del bucket[begin:]
+        return equals
+
+    def _is_behind(self, bound: Any, record: Any) -> bool:
+        key = self.key(record)
+        return bool(bound < key if self.ascending else key < bound)
+
+    def _has_reached(self, bound: Any, record: Any) -> bool:
+        key = self.key(record)
+        return not (key < bound if self.ascending else bound < key)
+
+    @cached_property
+    def key(self) -> Callable[[Any], Any]:
+        """Record -> what to sort by."""
+        keyfunc = _same if self.keyfunc is None else self.keyfunc
+        if not self.of_pairs:
+            return keyfunc
+        return itemgetter(0) if self.keyfunc is None else partial(_of_pair, keyfunc)
 
     def _stretch(self, source: int, first: int, count: int) -> tuple[float, float]:
         """Where ``count`` records, after the first ``first``, begin and end in the source, as ``Bound.until`` counts."""
@@ -360,6 +379,14 @@ def _reach(weights: dict[int, float], cut: float) -> float:
             return source + cut / weight
         cut -= weight
     return float(max(weights) + 1)  # rounding
+
+
+def _same(record: Any) -> Any:
+    return record
+
+
+def _of_pair(keyfunc: Callable[[Any], Any], pair: Any) -> Any:
+    return keyfunc(pair[0])
 
 
 def _equal(one: Any, other: Any) -> bool:

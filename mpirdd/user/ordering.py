@@ -9,6 +9,7 @@ records, so the sort stays stable and no rank gets all of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,14 +32,13 @@ class Ordering(Handle):
         self, keyfunc: Callable[[Any], Any], ascending: bool = True, numPartitions: int | None = None
     ) -> RDD:
         """All records in the order of ``keyfunc(record)``; equal ones keep their order. Shuffles; reads its input twice
-        (cache it if it is costly to make).
+        (cache it if it is costly to make), and asks for a record's key once before it moves and once after.
 
         >>> sc.parallelize([("b", 1), ("a", 3), ("c", 2)]).sortBy(lambda x: x[1]).collect()
         [('b', 1), ('c', 2), ('a', 3)]
         """
         check_function(keyfunc, "sortBy")
-        keyed = self._narrow("sortBy", partial(steps.key_by, keyfunc))
-        return keyed.sortByKey(ascending, numPartitions).values()
+        return self._sort("sortBy", keyfunc, bool(ascending), numPartitions, of_pairs=False)
 
     def sortByKey(
         self,
@@ -52,14 +52,7 @@ class Ordering(Handle):
         ('1', 3)
         """
         check_function(keyfunc, "sortByKey")
-        count = self._partitions(numPartitions)
-        by_key = partial(steps.sort_records, partial(steps.key_of, keyfunc), not ascending)
-        if count == 1:
-            return self._narrow_to_one("sortByKey")._narrow("sortByKey", by_key)
-        splitter = SampledRange(count)
-        moved = self._shuffle("sortByKey", splitter, None, partitioner=None)
-        self._context._before_first_use(moved._node, partial(_sample, self._same(), splitter, keyfunc, bool(ascending)))
-        return moved._narrow("sortByKey", by_key)
+        return self._sort("sortByKey", keyfunc, bool(ascending), numPartitions, of_pairs=True)
 
     def repartitionAndSortWithinPartitions(
         self,
@@ -82,6 +75,19 @@ class Ordering(Handle):
         by_key = partial(steps.sort_records, partial(steps.key_of, keyfunc), not ascending)
         return moved._narrow(operation, by_key, partitioner=partitioner)
 
+    def _sort(
+        self, operation: str, keyfunc: Callable[[Any], Any], ascending: bool, num_partitions: int | None, *, of_pairs: bool
+    ) -> RDD:
+        """``keyfunc`` is given the keys of pairs, or whole records."""
+        count = self._partitions(num_partitions)
+        key = partial(steps.key_of, keyfunc) if of_pairs else keyfunc
+        if count == 1:
+            return self._narrow_to_one(operation)._narrow(operation, partial(steps.sort_records, key, not ascending))
+        splitter = SampledRange(count, None if keyfunc is steps.identity else keyfunc, ascending, of_pairs)
+        moved = self._shuffle(operation, splitter, None, partitioner=None)
+        self._context._before_first_use(moved._node, partial(splitter.sample, self._same(), key))
+        return moved._narrow(operation, partial(steps.sort_records, splitter.key, not ascending))
+
     def _narrow_to_one(self, operation: str) -> RDD:
         everything = Grouped((tuple(range(self._node.num_partitions)),))
         return self._narrow(operation, steps.concatenate, inputs=everything, num_partitions=1)
@@ -90,23 +96,24 @@ class Ordering(Handle):
 class SampledRange:
     """A range partitioner whose bounds are known only once the data has been sampled."""
 
-    def __init__(self, num_partitions: int) -> None:
+    def __init__(
+        self, num_partitions: int, keyfunc: Callable[[Any], Any] | None, ascending: bool, of_pairs: bool
+    ) -> None:
         self.num_partitions = num_partitions
-        self.range: RangePartitioner | None = None
+        self._range = RangePartitioner(num_partitions, (), ascending, keyfunc, of_pairs)
+
+    @property
+    def key(self) -> Callable[[Any], Any]:
+        """Record, which has been found to be a pair where it must -> what to sort by."""
+        return self._range.key
 
     def split(self, records: Iterable[Any], source: int, first: int = 0) -> list[list[Any]]:
-        assert self.range is not None
-        return self.range.split(records, source, first)
+        return self._range.split(records, source, first)
 
-
-def _sample(
-    parent: Handle, splitter: SampledRange, keyfunc: Callable[[Any], Any], ascending: bool
-) -> None:
-    """Run the sampling job and set the splitter's bounds."""
-    sources = parent._node.num_partitions
-    wanted = min(_MOST_SAMPLES, _SAMPLE_PER_PARTITION * splitter.num_partitions)
-    size = -(-wanted // max(1, sources))
-    samples = parent._run("sample for sortByKey", partial(steps.sample_sort_keys, keyfunc, size))
-    bounds = range_bounds(samples, splitter.num_partitions, ascending=ascending)
-    counts = tuple(count for count, _ in samples)
-    splitter.range = RangePartitioner(splitter.num_partitions, bounds, ascending, keyfunc, counts)
+    def sample(self, parent: Handle, key: Callable[[Any], Any]) -> None:
+        """Run the sampling job and set the bounds; ``key`` is as ``self.key``, and looks at the record first."""
+        wanted = min(_MOST_SAMPLES, _SAMPLE_PER_PARTITION * self.num_partitions)
+        size = -(-wanted // max(1, parent._node.num_partitions))
+        samples = parent._run("sample for sortByKey", partial(steps.sample_sort_keys, key, size))
+        bounds = range_bounds(samples, self.num_partitions, ascending=self._range.ascending)
+        self._range = replace(self._range, bounds=bounds, counts=tuple(count for count, _ in samples))

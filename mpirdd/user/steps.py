@@ -245,10 +245,10 @@ def smaller(key: Function | None, first: Any, second: Any) -> Any:
     return min(first, second, key=key)
 
 
-def sample_sort_keys(function: Function, size: int, partition: int, records: Iterable[Any]) -> tuple[int, list[Any]]:
+def sample_sort_keys(key: Function, size: int, partition: int, records: Iterable[Any]) -> tuple[int, list[Any]]:
     """How many records, and the sort keys of some of them."""
     count, sample = sample_keys(records, size, seed=partition)
-    return count, [key_of(function, record) for record in sample]
+    return count, list(map(key, sample))
 
 
 def write_text(
