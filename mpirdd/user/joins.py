@@ -8,7 +8,7 @@ there is one, else that of the RDDs if they are all partitioned alike, else the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ class Joins(Handle):
         >>> sorted(x.join(y).collect())
         [('a', (1, 2)), ('a', (1, 3))]
         """
-        return self._cogroup("join", [other], numPartitions).flatMapValues(_combinations)
+        return self._join("join", other, numPartitions, _combinations)
 
     def leftOuterJoin(self, other: Joins, numPartitions: int | None = None) -> RDD:
         """``join`` with all pairs of this RDD: (key, (value here, None)) where ``other`` has no such key.
@@ -63,7 +63,7 @@ class Joins(Handle):
         >>> sorted(x.leftOuterJoin(y).collect())
         [('a', (1, 2)), ('b', (4, None))]
         """
-        return self._cogroup("leftOuterJoin", [other], numPartitions).flatMapValues(_all_of_left)
+        return self._join("leftOuterJoin", other, numPartitions, _all_of_left)
 
     def rightOuterJoin(self, other: Joins, numPartitions: int | None = None) -> RDD:
         """``join`` with all pairs of ``other``: (key, (None, value there)) where this RDD has no such key.
@@ -72,7 +72,7 @@ class Joins(Handle):
         >>> sorted(y.rightOuterJoin(x).collect())
         [('a', (2, 1)), ('b', (None, 4))]
         """
-        return self._cogroup("rightOuterJoin", [other], numPartitions).flatMapValues(_all_of_right)
+        return self._join("rightOuterJoin", other, numPartitions, _all_of_right)
 
     def fullOuterJoin(self, other: Joins, numPartitions: int | None = None) -> RDD:
         """``join`` with all pairs of both, and None for the side that has no such key.
@@ -81,7 +81,7 @@ class Joins(Handle):
         >>> sorted(x.fullOuterJoin(y).collect())
         [('a', (1, 2)), ('b', (4, None)), ('c', (None, 8))]
         """
-        return self._cogroup("fullOuterJoin", [other], numPartitions).flatMapValues(_all_of_both)
+        return self._join("fullOuterJoin", other, numPartitions, _all_of_both)
 
     def subtractByKey(self, other: Joins, numPartitions: int | None = None) -> RDD:
         """The pairs whose key is not in ``other``. Shuffles whichever side is not partitioned alike.
@@ -90,7 +90,7 @@ class Joins(Handle):
         >>> sorted(x.subtractByKey(y).collect())
         [('b', 4), ('b', 5)]
         """
-        return self._meet("subtractByKey", [other], numPartitions, partial(_select, False, "subtractByKey"))
+        return self._meet("subtractByKey", [other], numPartitions, partial(_select, False, "subtractByKey"))._written()
 
     def subtract(self, other: Joins, numPartitions: int | None = None) -> RDD:
         """The records that are not in ``other``; those that occur several times stay so. Records must be
@@ -101,7 +101,7 @@ class Joins(Handle):
         [1, 2, 2]
         """
         both = self._as_keys("subtract", [self, other])
-        return both[0]._meet("subtract", both[1:], numPartitions, partial(_select, False, "subtract")).keys()
+        return both[0]._meet("subtract", both[1:], numPartitions, partial(_select, False, "subtract"))._written().keys()
 
     def intersection(self, other: Joins) -> RDD:
         """The values that are in both, each once. Values must be hashable. Shuffles.
@@ -112,10 +112,15 @@ class Joins(Handle):
         """
         both = self._as_keys("intersection", [self, other])
         once = Combiner(None, steps.keep_first, steps.keep_first, "intersection")
-        return both[0]._meet("intersection", both[1:], None, partial(_select, True, "intersection"), once).keys()
+        return both[0]._meet("intersection", both[1:], None, partial(_select, True, "intersection"), once)._written().keys()
 
     def _cogroup(self, operation: str, others: Sequence[Joins], num_partitions: int | None) -> RDD:
-        return self._meet(operation, others, num_partitions, partial(steps.cogroup_parts, operation))
+        return self._meet(operation, others, num_partitions, partial(steps.cogroup_parts, operation))._written()
+
+    def _join(self, operation: str, other: Joins, num_partitions: int | None, pairs: Callable[[Groups], Iterable[Any]]) -> RDD:
+        """Written as pairs, not as groups: those are streams, where a group may be larger than memory."""
+        groups = self._meet(operation, [other], num_partitions, partial(steps.cogroup_parts, operation))
+        return groups.flatMapValues(pairs)._written()
 
     def _meet(
         self, operation: str, others: Sequence[Joins], num_partitions: int | None, step: Any, combiner: Combiner | None = None
