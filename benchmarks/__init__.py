@@ -20,7 +20,7 @@ MINUTES = {
     "terasort": 6,
     "lr": 6,
     "kmeans": 6,
-    "pagerank": 8,
+    "pagerank": 10,
     "fractions": 25,
     "recovery": 8,
     "scaling": 8,

@@ -110,6 +110,10 @@ class Have:
         """Executors that hold the block, in the order in which they got it."""
         return self._holders.get((block.kind, block.of), {}).get(block.part, [])
 
+    def nodes(self, kind: str) -> set[NodeId]:
+        """Nodes of which something of the kind exists."""
+        return {node for (of_kind, node), of_node in self._holders.items() if of_kind == kind and of_node}
+
     def indexes(self, kind: str, node: NodeId) -> dict[int, list[Rank]]:
         """Everything that exists of one kind for one node: index -> holders."""
         return self._holders.get((kind, node), {})
@@ -234,6 +238,24 @@ def _work(pipes: dict[NodeId, Pipe], target: NodeId, partition: int, have: Have)
             assert pipe.inputs is not None
             stack.extend((pipe.parents[parent], at) for parent, at in pipe.inputs.of(index))
     return Work(tuple(splits), tuple(reads), tuple(makes))
+
+
+def needed(roots: Iterable[Node], have: Have) -> tuple[set[NodeId], set[NodeId]]:
+    """What jobs over all of ``roots`` would look at: nodes that have partitions to be made, and nodes that are all kept, from
+    where they would start. What lies behind those is not needed, unless they are lost."""
+    unfinished: set[NodeId] = set()
+    whole: set[NodeId] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node.id in unfinished or node.id in whole:
+            continue
+        if node.num_partitions and len(have.indexes("rdd", node.id)) == node.num_partitions:
+            whole.add(node.id)
+        else:
+            unfinished.add(node.id)
+            stack.extend(node.parents)
+    return unfinished, whole
 
 
 def shuffles_of(goal_node: Node) -> set[NodeId]:

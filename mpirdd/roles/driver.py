@@ -14,7 +14,7 @@ import logging
 import pickle
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from threading import Lock
@@ -23,7 +23,7 @@ from typing import Any
 
 from mpirdd.decisions import events
 from mpirdd.decisions.lineage import Narrow, Node, Shuffled, Source, walk
-from mpirdd.decisions.plan import shuffles_of
+from mpirdd.decisions.plan import needed
 from mpirdd.decisions.scheduler import Scheduler
 from mpirdd.roles import notices
 from mpirdd.roles.current import collecting_broadcasts
@@ -271,15 +271,21 @@ class Driver:
             self.memory.forget(node)
             self._broadcast(messages.Drop(kept=(node,)))
 
-    def forget(self, shuffles: Sequence[NodeId]) -> None:
-        """Drop all that executors hold of these shuffles, kept partitions too; they may be computed again."""
+    def drop(self, kept: Iterable[NodeId], shuffles: Iterable[NodeId]) -> None:
+        """Drop kept partitions of some nodes and what executors hold of some shuffles; both are made again when needed."""
         with self._lock:
-            for shuffle in shuffles:
-                self._scheduler.forget(shuffle)
-                self._levels.pop(shuffle, None)
-                self.memory.forget(shuffle)
-            if shuffles:
-                self._broadcast(messages.Drop(kept=tuple(shuffles), shuffles=tuple(shuffles)))
+            self._drop(tuple(kept), tuple(shuffles))
+
+    def drop_unneeded(self, roots: Iterable[Node], outputs: Container[NodeId]) -> None:
+        """Drop what no job over ``roots`` would read as things are: shuffles behind partitions that are all kept, and of
+        ``outputs``, which are kept, those that lie behind others. Cost: the lineage between the roots and what is kept."""
+        with self._lock:
+            have = self._scheduler.have
+            shuffles, kept = have.nodes("map") | have.nodes("in"), {node for node in have.nodes("rdd") if node in outputs}
+            if not shuffles and not kept:
+                return
+            unfinished, whole = needed(roots, have)
+            self._drop(tuple(kept - unfinished - whole), tuple(shuffles - unfinished))
 
     def load(self) -> dict[Rank, int]:
         """How many tasks each executor has, running or queued."""
@@ -290,14 +296,6 @@ class Driver:
         """The node takes the place of another one in a lineage that is known already."""
         with self._lock:
             self._pickle_lineage(node)
-
-    def drop_shuffles(self, node: Node) -> None:
-        """Drop what executors hold of the shuffles in a lineage."""
-        shuffles = tuple(shuffles_of(node))
-        with self._lock:
-            for shuffle in shuffles:
-                self._scheduler.forget_shuffle(shuffle)
-            self._broadcast(messages.Drop(shuffles=shuffles))
 
     def unreferenced(self, node: NodeId) -> None:
         """No handle refers to the node; its blocks go before the next job. May be called from anywhere, at any time."""
@@ -571,6 +569,15 @@ class Driver:
                 for sent in self._sent.values():
                     sent.discard(closure)
         self._broadcast(messages.Drop(nodes=tuple(nodes)))
+
+    def _drop(self, kept: tuple[NodeId, ...], shuffles: tuple[NodeId, ...]) -> None:
+        for node in kept:
+            self._scheduler.have.forget_kept(node)
+            self.memory.forget(node)
+        for shuffle in shuffles:
+            self._scheduler.forget_shuffle(shuffle)
+        if kept or shuffles:
+            self._broadcast(messages.Drop(kept=kept, shuffles=shuffles))
 
     def _show_progress(self, job_id: JobId) -> None:
         if self._progress.due():

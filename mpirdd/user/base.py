@@ -64,7 +64,8 @@ class Handle:
     ) -> RDD:
         """Records move to the partition that ``splitter`` says, combined by key on both sides if there is a combiner.
 
-        ``partitioner`` is what later operations may count on; None when equal keys may lie apart.
+        ``partitioner`` is what later operations may count on; None when equal keys may lie apart. Whoever calls this says
+        where its reduce tasks end, with ``_written``.
         """
         way = sortmerge if self._context._disk_mode.on else scatter
         write = self._context._profiles.watch(self._node.id, partial(way.scatter, splitter, combiner))
@@ -74,6 +75,12 @@ class Handle:
                 write, partial(way.gather, combiner),
             )
         )
+
+    def _written(self) -> RDD:
+        """This very RDD, as what the reduce tasks of a wide operation give: its last step, if it has several. In mode
+        mapreduce it is written to committed files, and read from there."""
+        self._context._disk_mode.write(self._node)
+        return self._same()
 
     def _run(self, operation: str, action: Callable[..., Any], partitions: Sequence[int] | None = None) -> list[Any]:
         """``action(partition, records)`` for each partition, in order."""

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
 
 from mpirdd.decisions.lineage import Concatenated, Narrow, Node, OneToOne, Shuffled, Source, walk
+from mpirdd.decisions.plan import shuffles_of
 from mpirdd.roles.driver import Driver
 from mpirdd.user import steps
 from mpirdd.user.accumulators import Accumulator, AccumulatorParam, param_for
@@ -279,7 +280,7 @@ class Context(Jobs, Application, Sources, Files):
         self._check_usable()
         node = make(next(self._ids))
         finalize(node, self._driver.unreferenced, node.id).atexit = False
-        return RDD(self, node)
+        return self._disk_mode.watched(RDD(self, node))
 
     def _keep(self, node: Node, level: StorageLevel) -> None:
         """Keep the node's partitions, as the user asked; not in disk mode."""
@@ -287,6 +288,14 @@ class Context(Jobs, Application, Sources, Files):
             self._driver.keep(node.id, level.replication, level._for_executors())
         else:
             self._disk_mode.ignore_persist()
+
+    def _unkeep(self, node: Node) -> None:
+        self._driver.unkeep(node.id)
+        self._disk_mode.write_again(node)
+
+    def _drop_shuffles(self, node: Node) -> None:
+        """Drop what is kept of the shuffles in the node's lineage; in disk mode the files of their output as well."""
+        self._driver.drop(kept=self._disk_mode.outputs_of(node), shuffles=shuffles_of(node))
 
     def _before_first_use(self, node: Node, prepare: Callable[[], None]) -> None:
         """``prepare`` runs jobs of its own that the node's functions need; once, before the first job that

@@ -90,7 +90,7 @@ class Joins(Handle):
         >>> sorted(x.subtractByKey(y).collect())
         [('b', 4), ('b', 5)]
         """
-        return self._meet("subtractByKey", [other], numPartitions, partial(_select, False, "subtractByKey"))
+        return self._meet("subtractByKey", [other], numPartitions, partial(_select, False, "subtractByKey"))._written()
 
     def subtract(self, other: Joins, numPartitions: int | None = None) -> RDD:
         """The records that are not in ``other``; those that occur several times stay so. Records must be
@@ -101,7 +101,7 @@ class Joins(Handle):
         [1, 2, 2]
         """
         both = self._as_keys("subtract", [self, other])
-        return both[0]._meet("subtract", both[1:], numPartitions, partial(_select, False, "subtract")).keys()
+        return both[0]._meet("subtract", both[1:], numPartitions, partial(_select, False, "subtract"))._written().keys()
 
     def intersection(self, other: Joins) -> RDD:
         """The values that are in both, each once. Values must be hashable. Shuffles.
@@ -112,15 +112,16 @@ class Joins(Handle):
         """
         both = self._as_keys("intersection", [self, other])
         once = Combiner(None, steps.keep_first, steps.keep_first, "intersection")
-        return both[0]._meet("intersection", both[1:], None, partial(_select, True, "intersection"), once).keys()
+        return both[0]._meet("intersection", both[1:], None, partial(_select, True, "intersection"), once)._written().keys()
 
     def _join(
         self, operation: str, other: Joins, num_partitions: int | None, all_of_left: bool = False, all_of_right: bool = False
     ) -> RDD:
-        return self._meet(operation, [other], num_partitions, partial(steps.join_parts, operation, all_of_left, all_of_right))
+        join = partial(steps.join_parts, operation, all_of_left, all_of_right)
+        return self._meet(operation, [other], num_partitions, join)._written()
 
     def _cogroup(self, operation: str, others: Sequence[Joins], num_partitions: int | None) -> RDD:
-        return self._meet(operation, others, num_partitions, partial(steps.cogroup_parts, operation))
+        return self._meet(operation, others, num_partitions, partial(steps.cogroup_parts, operation))._written()
 
     def _meet(
         self, operation: str, others: Sequence[Joins], num_partitions: int | None, step: Any, combiner: Combiner | None = None

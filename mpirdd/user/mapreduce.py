@@ -48,8 +48,7 @@ def map_reduce(
     if combiner is not None:
         mapped = _sorted(mapped).mapPartitions(partial(_reduce, combiner))
     count = num_reducers or context.defaultParallelism
-    moved = mapped.repartitionAndSortWithinPartitions(count, partitioner)
-    return moved.mapPartitions(partial(_reduce, reducer))
+    return mapped._moved_and_sorted(count, partitioner).mapPartitions(partial(_reduce, reducer))._written()
 
 
 def numbered_lines(context: Context, path: str, min_partitions: int | None = None) -> RDD:
@@ -81,8 +80,8 @@ def stream(
     if combiner is not None:
         pairs = _sorted(pairs).mapPartitions(partial(_through, combiner, "combiner"))
         pairs = pairs.mapPartitions(_split)
-    moved = pairs.repartitionAndSortWithinPartitions(num_reducers or context.defaultParallelism)
-    return moved.mapPartitions(partial(_through, reducer, "reducer"))
+    moved = pairs._moved_and_sorted(num_reducers or context.defaultParallelism, None)
+    return moved.mapPartitions(partial(_through, reducer, "reducer"))._written()
 
 
 def _sorted(pairs: RDD) -> RDD:

@@ -68,9 +68,15 @@ class Ordering(Handle):
         >>> pairs.repartitionAndSortWithinPartitions(2, lambda x: x % 2, True).glom().collect()
         [[(0, 5), (0, 8), (2, 6)], [(1, 3), (3, 8), (3, 8)]]
         """
+        check_function(keyfunc, "repartitionAndSortWithinPartitions")
+        return self._moved_and_sorted(numPartitions, partitionFunc, ascending, keyfunc)._written()
+
+    def _moved_and_sorted(
+        self, num_partitions: int | None, function: Callable[[Any], int] | None, ascending: bool = True,
+        keyfunc: Callable[[Any], Any] = steps.identity,
+    ) -> RDD:
         operation = "repartitionAndSortWithinPartitions"
-        check_function(keyfunc, operation)
-        partitioner = hash_partitioner(self._partitions(numPartitions), partitionFunc)
+        partitioner = hash_partitioner(self._partitions(num_partitions), function)
         moved = self._same()._moved_to(operation, partitioner)
         by_key = partial(steps.sort_records, partial(steps.key_of, keyfunc), not ascending)
         return moved._narrow(operation, by_key, partitioner=partitioner)
@@ -82,11 +88,11 @@ class Ordering(Handle):
         count = self._partitions(num_partitions)
         key = partial(steps.key_of, keyfunc) if of_pairs else keyfunc
         if count == 1:
-            return self._narrow_to_one(operation)._narrow(operation, partial(steps.sort_records, key, not ascending))
+            return self._narrow_to_one(operation)._narrow(operation, partial(steps.sort_records, key, not ascending))._written()
         splitter = SampledRange(count, None if keyfunc is steps.identity else keyfunc, ascending, of_pairs)
         moved = self._shuffle(operation, splitter, None, partitioner=None)
         self._context._before_first_use(moved._node, partial(splitter.sample, self._same(), key))
-        return moved._narrow(operation, partial(steps.sort_records, splitter.key, not ascending))
+        return moved._narrow(operation, partial(steps.sort_records, splitter.key, not ascending))._written()
 
     def _narrow_to_one(self, operation: str) -> RDD:
         everything = Grouped((tuple(range(self._node.num_partitions)),))

@@ -71,7 +71,7 @@ class Pairs(Handle):
         partitioner = hash_partitioner(self._partitions(numPartitions), partitionFunc)
         if partitioner == self.partitioner:
             return self._same()
-        return self._shuffle("partitionBy", partitioner, None, partitioner=partitioner)
+        return self._shuffle("partitionBy", partitioner, None, partitioner=partitioner)._written()
 
     def combineByKey(
         self,
@@ -208,8 +208,8 @@ class Pairs(Handle):
     ) -> RDD:
         partitioner = hash_partitioner(self._partitions(num_partitions), function)
         if partitioner == self.partitioner:
-            return self._narrow(combiner.operation, partial(_combine_here, combiner), partitioner=partitioner)
-        return self._shuffle(combiner.operation, partitioner, combiner, partitioner=partitioner)
+            return self._narrow(combiner.operation, partial(_combine_here, combiner), partitioner=partitioner)._written()
+        return self._shuffle(combiner.operation, partitioner, combiner, partitioner=partitioner)._written()
 
 
 def _combine_here(combiner: Combiner, partition: int, records: Iterable[Any]) -> Iterable[Any]:

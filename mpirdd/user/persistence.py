@@ -21,7 +21,7 @@ class Persistence(Handle):
         memory.) What counts against the memory budget is measured. When memory is short, what was used least recently leaves
         it; a partition never pushes out partitions of its own RDD, so that of data larger than memory a part stays.
         At ``MEMORY_ONLY`` what does not fit is computed again when it is needed. See ``StorageLevel`` for the levels, and
-        ``Context.storageInfo`` for what is kept where. In ``--mode mapreduce`` nothing is kept, as Hadoop keeps nothing.
+        ``Context.storageInfo`` for what is kept where. In ``--mode mapreduce`` this is ignored, as Hadoop caches nothing.
 
         Raises:
             UsageError: it is persisted already, at another level.
@@ -57,7 +57,7 @@ class Persistence(Handle):
         """
         self._context._check_usable()
         self._context._levels.pop(self._node, None)
-        self._context._driver.unkeep(self._node.id)
+        self._context._unkeep(self._node)
         return self._same()
 
     @property
@@ -124,4 +124,4 @@ class Persistence(Handle):
 
         >>> sc.parallelize([(1, 2)]).reduceByKey(max).cleanShuffleDependencies()
         """
-        self._context._driver.drop_shuffles(self._node)
+        self._context._drop_shuffles(self._node)

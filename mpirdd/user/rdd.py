@@ -212,7 +212,7 @@ class RDD(
         """
         self._partitions(numPartitions)
         if shuffle:
-            return self._shuffle("repartition", RoundRobin(numPartitions), None, partitioner=None)
+            return self._shuffle("repartition", RoundRobin(numPartitions), None, partitioner=None)._written()
         have = self._node.num_partitions
         count = min(numPartitions, have)
         groups = tuple(tuple(range(i * have // count, (i + 1) * have // count)) for i in range(count))

@@ -82,7 +82,7 @@ def _level(partials: RDD, operation: str, count: int, combiner: Combiner) -> RDD
     one."""
     keyed = partials._narrow(operation, partial(_key_by_place, count))
     partitioner = hash_partitioner(count, None)
-    return keyed._shuffle(operation, partitioner, combiner, partitioner=partitioner).values()
+    return keyed._shuffle(operation, partitioner, combiner, partitioner=partitioner)._written().values()
 
 
 # --- on the executors -------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class Settings:
 
     app_name: str = "mpirdd"
     mode: str = "memory"
-    """``memory``; or ``mapreduce``: as Hadoop MapReduce would run the same job, through files, with nothing kept."""
+    """``memory``; or ``mapreduce``: as Hadoop MapReduce would run the same job, through files, with nothing cached."""
     parallelism: int = 0
     """Default number of partitions; 0 means one for each executor."""
     exchange_bytes: int = 64 * MIB

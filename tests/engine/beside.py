@@ -21,7 +21,7 @@ from mpirdd.words.ids import BlockId
 RANKS = session.transport().size
 first, second = itemgetter(0), itemgetter(1)
 about_keeping = pytest.mark.skipif(
-    os.environ.get("MPIRDD_MODE") == "mapreduce", reason="is about what is kept from job to job; mode mapreduce keeps nothing")
+    os.environ.get("MPIRDD_MODE") == "mapreduce", reason="is about what is kept from job to job; mode mapreduce caches nothing")
 
 
 class Calls:

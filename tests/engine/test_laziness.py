@@ -103,7 +103,6 @@ def test_only_the_stages_that_are_needed_run(sc: Context, calls: Calls) -> None:
 # --- shuffles are kept ------------------------------------------------------------------------------------------------
 
 
-@about_keeping
 @pytest.mark.parametrize("shuffle", [
     lambda rdd: rdd.reduceByKey(add), lambda rdd: rdd.groupByKey(), lambda rdd: rdd.partitionBy(3),
     lambda rdd: rdd.sortByKey(), lambda rdd: rdd.distinct(), lambda rdd: rdd.repartition(5),
@@ -134,7 +133,6 @@ def test_a_shuffle_in_both_branches_of_one_job_is_done_once(sc: Context, calls: 
     assert calls.count() == 10
 
 
-@about_keeping
 def test_an_iteration_over_a_shuffle_runs_only_what_is_new(sc: Context, calls: Calls) -> None:
     rdd = sc.parallelize(TEN, 4)
     for _ in range(5):

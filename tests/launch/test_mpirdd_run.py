@@ -306,6 +306,16 @@ def test_settings_reach_the_driver(runs: Runs) -> None:
     assert done.stdout == "17\n"
 
 
+def test_mode_mapreduce_says_on_stderr_that_cache_is_ignored_once(runs: Runs) -> None:
+    command = runs.command("from mpirdd import Context\nsc = Context()\n"
+                           "print(sum(sc.range(4).cache().sum() for _ in range(3)))")
+    command[4:4] = ["--mode", "mapreduce"]
+    done = subprocess.run(command, cwd=runs.folder, env=runs.environment(), capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout) == (0, "18\n")
+    assert done.stderr.splitlines()[0].endswith("mode mapreduce: cache() and persist() are accepted, and ignored")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_threads_are_capped_before_numpy_is_imported(runs: Runs) -> None:
     text = "import os; print(os.environ['OPENBLAS_NUM_THREADS'], 'MPIRDD_STATUS_FILE' in os.environ)"
     environment = {

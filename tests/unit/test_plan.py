@@ -8,7 +8,7 @@ import pytest
 from simulator import Lineage
 
 from mpirdd.decisions.lineage import Node
-from mpirdd.decisions.plan import Goal, Have, Need, missing
+from mpirdd.decisions.plan import Goal, Have, Need, missing, needed
 from mpirdd.words.ids import BlockId
 from mpirdd.words.stage import Output
 
@@ -215,3 +215,31 @@ def test_have_forgets_by_node_and_kind() -> None:
     assert [kind for kind in ("rdd", "map", "in") if have.indexes(kind, 7)] == ["rdd"]
     have.forget(7)
     assert not have.indexes("rdd", 7)
+
+
+# --- what is still needed ---------------------------------------------------------------------------------------------
+
+
+def have_of(*blocks: BlockId) -> Have:
+    have = Have()
+    for block in blocks:
+        have.add(block, 1)
+    return have
+
+
+def test_what_lies_behind_partitions_that_are_all_kept_is_not_needed() -> None:
+    last = Lineage()
+    goal = last.map(chained(last))  # 4, of shuffle 3, of shuffle 2, of source 1
+    assert needed([goal], have_of()) == ({1, 2, 3, 4}, set())
+    assert needed([goal], have_of(*rdds(3, 0), *maps(3, 0, 1))) == ({1, 2, 3, 4}, set())
+    assert needed([goal], have_of(*rdds(3, 0, 1), *rdds(2, 0, 1))) == ({4}, {3})
+    assert needed([], have_of(*rdds(3, 0, 1))) == (set(), set())
+
+
+def test_what_another_root_reaches_by_another_way_is_needed() -> None:
+    lineage = Lineage()
+    goal = chained(lineage)
+    middle = lineage.map(goal.parents[0])  # 4, of shuffle 2
+    have = have_of(*rdds(3, 0, 1), *rdds(2, 0, 1))
+    assert needed([goal, middle], have) == ({4}, {2, 3})
+    assert needed([middle, goal], have_of(*rdds(3, 0, 1))) == ({1, 2, 4}, {3})
