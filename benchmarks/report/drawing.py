@@ -20,7 +20,7 @@ from benchmarks.report.records import Record
 LABELS = {
     "engine": "mpirdd, in memory",
     "mapreduce": "mpirdd, disk mode",
-    "uncontrolled": "mpirdd, partitioning\nnot controlled",
+    "uncontrolled": "mpirdd, uncontrolled",
     "handwritten": "hand-written MPI",
     "plain": "plain Python/numpy,\none process",
     "dask": "Dask bag",
@@ -66,7 +66,7 @@ class Figure:
     svg: str
     note: str
     table: tuple[Sequence[str], Sequence[Sequence[str]]] | None = None
-    """The numbers, where the drawing shows them too coarsely: head and rows, as text; all columns but the first stand to the right."""
+    """Its numbers, where the drawing shows them too coarsely: head and rows; all columns but the first stand to the right."""
 
 
 @dataclass(frozen=True)

@@ -319,7 +319,8 @@ def peers(results: Results) -> Figure | None:
         ratios = [found[side]["median"] / found["engine"]["median"] for _, found in rows if side in found]
         if ratios:
             name = {"handwritten": "hand-written MPI", "pyspark": "PySpark", "dask": "Dask"}[side]
-            claims.append(f"{name} {shown(min(ratios))} to {shown(max(ratios))} (of {len(ratios)})")
+            span = f"{shown(min(ratios))} to {shown(max(ratios))}" if len(ratios) > 1 else shown(ratios[0])
+            claims.append(f"{name} {span}")
     return Figure(
         "peers",
         f"Times of others over mpirdd's, in the same runs: {'; '.join(claims)}",

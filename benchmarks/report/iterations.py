@@ -14,7 +14,7 @@ from benchmarks.report.records import Record, Results, is_spread, sides, totals,
 MARKS = (1, 5, 10, 20, 30)
 SHOWN = ("engine", "uncontrolled", "mapreduce", "handwritten", "plain", "dask", "pyspark")
 MODES = ("engine", "uncontrolled", "mapreduce")
-MODE_LABELS = {"engine": "in memory", "uncontrolled": "in memory, partitioning\nnot controlled", "mapreduce": "disk mode"}
+MODE_LABELS = {"engine": "in memory", "uncontrolled": "in memory, uncontrolled", "mapreduce": "disk mode"}
 OLD_PARTS = ("read", "parse", "compute and job")
 
 
@@ -97,6 +97,12 @@ def famous(job: Job, record: Record) -> Figure:
     curves = curves_of(record)
     drawn, (measured, paper) = drawing.canvas(2, height=3.5, gridspec_kw={"width_ratios": [2.1, 1]})
     draw_curves(measured, curves, f"measured here: {megabytes(record)}", numbers=True)
+    if "mapreduce" in curves:
+        memory, disk = (curves[name][-1]["median"] for name in ("engine", "mapreduce"))
+        at = 1.26 * len(curves["engine"])
+        measured.annotate("", (at, memory), xytext=(at, disk), arrowprops={"arrowstyle": "<->", "color": "#1c2430"})
+        measured.text(at, (memory + disk) / 2, f"{shown(disk / memory)} times\nas long", ha="center", va="center", fontsize=10,
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 2})
     draw_paper(paper, job, max(map(len, curves.values())))
     return Figure(
         job.benchmark,
@@ -120,7 +126,7 @@ def other_jobs(measured: Sequence[tuple[Job, Record]]) -> Figure:
         "; ".join(claims),
         drawing.as_svg(drawn, "iterations"),
         "As above: whole runs, from launch to end. PageRank's controlled partitioning keeps links and ranks on the executor that "
-        "their page hashes to, so that an iteration moves contributions only.",
+        "their page hashes to, so that an iteration moves contributions only; uncontrolled, everything moves.",
     )
 
 
@@ -129,25 +135,31 @@ def draw_curves(axis: Any, curves: Mapping[str, list[Record]], title: str, *, nu
     most = max(map(len, curves.values()))
     top = max(curve[-1]["median"] for curve in curves.values())
     ends = []
-    for name, curve in curves.items():
+    labelled: dict[int, list[float]] = {}
+    for name, curve in sorted(curves.items(), key=lambda item: -item[1][-1]["median"]):
         marks = [mark for mark in MARKS if mark <= len(curve)]
         options = {"markevery": [mark - 1 for mark in marks], "linewidth": 2.4, "markersize": 5}
         drawing.line(axis, range(1, len(curve) + 1), curve, name, **options)
-        ends.append((curve[-1]["median"], len(curve), f"{MODE_LABELS[name]}\n{shown(curve[-1]['median'])} s", COLOURS[name]))
+        words = MODE_LABELS[name].replace(", ", ",\n")
+        ends.append((curve[-1]["median"], len(curve), f"{words}\n{shown(curve[-1]['median'])} s", COLOURS[name]))
         for mark in marks[:-1] if numbers else ():
             seconds = curve[mark - 1]["median"]
-            axis.annotate(f"{shown(seconds)} s", (mark, seconds), xytext=(0, 7), textcoords="offset points",
-                          ha="center", fontsize=8, color=COLOURS[name])
-    lowest = -top
+            if any(abs(seconds - other) < 0.08 * top for other in labelled.get(mark, ())):
+                continue  # there is no room for both
+            axis.annotate(f"{shown(seconds)} s", (mark, seconds), xytext=(-5, 14 if mark == 1 else 7), textcoords="offset points",
+                          ha="left" if mark == 1 else "center", fontsize=8, color=COLOURS[name])
+            labelled.setdefault(mark, []).append(seconds)
+    free = 0.0
     for seconds, place, text, colour in sorted(ends):
-        height = max(seconds, lowest + 0.075 * top * (2 + text.count("\n")) / 2)  # clear of the one below
+        half = 0.036 * top * (1 + text.count("\n"))
+        height = max(seconds, free + half)  # clear of the one below
         axis.annotate(text, (place, seconds), xytext=(place + 0.03 * most, height), fontsize=9.5, fontweight="bold",
                       color=colour, va="center", linespacing=1.15)
-        lowest = height
+        free = height + half
     drawing.axes_of(axis, "iterations", "seconds, from launch to end", title)
     axis.set_xticks([mark for mark in MARKS if mark <= most])
-    axis.set_xlim(0, 1.36 * most)
-    axis.set_ylim(top=1.1 * max(top, lowest))
+    axis.set_xlim(0, 1.4 * most)
+    axis.set_ylim(top=1.1 * max(top, free))
 
 
 def draw_paper(axis: Any, job: Job, most: int) -> None:
@@ -192,7 +204,7 @@ def first_and_later(job: Job, record: Record) -> Figure:
         sharey="row",
         gridspec_kw={"height_ratios": [len(found), len(job.paper)]},
     )
-    drawing.bars(left, first, "s", f"measured here ({megabytes(record)}):\nloading and first iteration")
+    drawing.bars(left, first, "s", f"measured here: {megabytes(record)};\nloading and first iteration")
     drawing.bars(right, later, "s", "measured here:\na later iteration")
     for axis, which in ((paper_left, 0), (paper_right, 1)):
         for place, (name, seconds) in enumerate(job.paper.items()):
@@ -239,14 +251,14 @@ def cost_split(job: Job, record: Record) -> Figure | Missing:
         return Missing(f"{job.title}: what an iteration costs, by part", f"python -m benchmarks.{job.benchmark} --disk 1")
     longest = max(sum(split.values()) for split in bars.values())
     small = {label: split for label, split in bars.items() if sum(split.values()) < 0.12 * longest}
-    heights = [len(bars)] + ([0.5 + len(small)] if small else [])
+    heights = [len(bars)] + ([0.3 + 0.8 * len(small)] if small else [])
     drawn, axes = drawing.canvas(1, len(heights), height=1.7 + 0.42 * sum(heights), gridspec_kw={"height_ratios": heights})
     draw_stacks(axes[0], bars, 1, "s")
     axes[0].set_title(megabytes(record))
     if small:
         in_ms = max(sum(split.values()) for split in small.values()) < 1
         draw_stacks(axes[1], small, 1000 if in_ms else 1, "ms" if in_ms else "s")
-        axes[1].set_title("magnified: what is too short to be seen above")
+        axes[1].set_title("the short ones, magnified")
     used = [part for part in PART_COLOURS if any(split.get(part, 0) > 0 for split in bars.values())]
     swatches = [drawing.swatch(PART_COLOURS[part], part) for part in used]
     drawn.legend(handles=swatches, ncols=min(8, len(swatches)), loc="outside lower center", handlelength=1, columnspacing=1.2)
@@ -295,7 +307,7 @@ def draw_stacks(axis: Any, bars: Mapping[str, Mapping[str, float]], scale: float
 def claim_of_split(job: Job, bars: Mapping[str, Mapping[str, float]]) -> str:
     claims = []
     for label, split in bars.items():
-        if label.startswith("a later") and not label.endswith("not controlled"):
+        if label.startswith("a later") and not label.endswith("uncontrolled"):
             total = sum(split.values())
             part = max(split, key=lambda one: split[one])
             claims.append(f"{label.partition(chr(10))[2]} {split[part] / total:.0%} of its {shown(total)} s are {part}")
@@ -309,11 +321,12 @@ def note_of_split(record: Record) -> str:
             "remains. This record is older than the counting of each part."
         )
     return (
-        "From runs of their own, of 6 iterations, in which the job's parser is timed; a later iteration is the one of median "
-        "length. Each part is the mean over the executors, which count it: read (input and files), parse (text to lines to numbers), "
-        "deserialise and serialise (bytes to records and back), write (with fsync), exchange (with waiting for its other side), "
-        "compute (all else that tasks do). Launch and wait is what is left: handing out tasks, messages, the driver's own work, "
-        "executors waiting for the slowest. So the parts add up to the time on the clock."
+        "From runs of their own, of 6 iterations, in which the job's parser is timed; a later iteration is the one of "
+        "median length. Each part is the mean over the executors, which count it: read (input and files), parse (text to "
+        "lines to numbers), deserialise and serialise (bytes to records and back), write (with fsync), exchange (with "
+        "waiting for its other side), compute (all else that tasks do; sorting, in disk mode, too). Launch and wait is "
+        "what is left: handing out tasks, messages, the driver's own work, executors waiting for the slowest. So the "
+        "parts add up to the time on the clock."
     )
 
 
@@ -365,4 +378,6 @@ def phases_of(side: Record) -> dict[str, float]:
 
 
 def megabytes(record: Record) -> str:
-    return f"{shown(record['bytes'] / 1e6)} MB of text, {record['options']['ranks'] - 1} executors"
+    options, size = record["options"], f"{shown(record['bytes'] / 1e6)} MB"
+    what = f"{options['edges']:,} links ({size})" if "edges" in options else f"{size} of text"
+    return f"{what}, {options['ranks'] - 1} executors"

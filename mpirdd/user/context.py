@@ -193,9 +193,9 @@ class Context(Jobs, Application, Sources, Files):
         """What files and data on its way have cost so far, summed over the executors: seconds (``..._s``) and bytes.
 
         ``input_s`` is reading input text, ``lines_s`` cutting it into lines, ``read_s``, ``write_s`` and ``commit_s`` are spill
-        files and what goes through files, ``encode_s`` and ``decode_s`` records to bytes and back, ``exchange_s`` is exchanges, waiting
-        for other executors included, and ``compute_s`` all else that tasks do. No second is in two of these. ``task_s`` is
-        whole tasks, what they do of all of these included. What a job costs is known when its action has returned.
+        files and what goes through files, ``encode_s`` and ``decode_s`` records to bytes and back, ``exchange_s`` is exchanges,
+        waiting for other executors included, and ``compute_s`` all else that tasks do. No second is in two of these. ``task_s``
+        is whole tasks, what they do of all of these included. What a job costs is known when its action has returned.
 
         >>> sc.parallelize([("a", 1)]).reduceByKey(max).count()
         1
