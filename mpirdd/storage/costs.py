@@ -6,6 +6,7 @@ Nothing is counted record by record.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from time import perf_counter
 from typing import Any
 
@@ -60,6 +61,13 @@ class Costs:
         frames = encode(value)
         self.add_rest("encode_s", began, counted_s)
         return frames
+
+    def encode_each(self, pieces: Iterable[list[Any] | None]) -> list[Frames | None]:
+        """Many that may be tiny: counted together, as one by one it would add a fifth to what encoding them takes."""
+        began, counted_s = perf_counter(), self.counted_s
+        encoded = [None if piece is None else encode(piece) for piece in pieces]
+        self.add_rest("encode_s", began, counted_s)
+        return encoded
 
     def decode(self, frames: Frames) -> Any:
         began, counted_s = perf_counter(), self.counted_s

@@ -108,7 +108,7 @@ def _packs(
 ) -> Iterator[Pack]:
     """The buckets, cut into pieces; the first pack has the first piece of each."""
     for pieces in zip_longest(*map(cut, buckets)):
-        yield [None if piece is None else costs.encode(piece) for piece in pieces]
+        yield costs.encode_each(pieces)
 
 
 def _cut_groups(bucket: list[Pair], most: int) -> Iterator[list[Pair]]:
