@@ -96,7 +96,7 @@ def famous(job: Job, record: Record) -> Figure:
     """One line in memory, one on disk."""
     curves = curves_of(record)
     drawn, (measured, paper) = drawing.canvas(2, height=3.5, gridspec_kw={"width_ratios": [2.1, 1]})
-    draw_curves(measured, curves, f"measured here: {megabytes(record)}", numbers=True)
+    draw_curves(measured, curves, f"{job.title}, measured here: {megabytes(record)}", numbers=True)
     if "mapreduce" in curves:
         memory, disk = (curves[name][-1]["median"] for name in ("engine", "mapreduce"))
         at = 1.26 * len(curves["engine"])
@@ -254,7 +254,7 @@ def cost_split(job: Job, record: Record) -> Figure | Missing:
     heights = [len(bars)] + ([0.3 + 0.8 * len(small)] if small else [])
     drawn, axes = drawing.canvas(1, len(heights), height=1.7 + 0.42 * sum(heights), gridspec_kw={"height_ratios": heights})
     draw_stacks(axes[0], bars, 1, "s")
-    axes[0].set_title(megabytes(record))
+    axes[0].set_title(f"{job.title}: {megabytes(record)}")
     if small:
         in_ms = max(sum(split.values()) for split in small.values()) < 1
         draw_stacks(axes[1], small, 1000 if in_ms else 1, "ms" if in_ms else "s")
