@@ -305,7 +305,8 @@ def peers(results: Results) -> Figure | None:
                 label = None if side in labelled else drawing.LABELS[side].replace("\n", " ")
                 axis.plot(ratio, place, "o", color=COLOURS[side], markersize=6, label=label)
                 axis.annotate(shown(ratio), (ratio, place), xytext=(0, 5), textcoords="offset points", fontsize=7.5,
-                              ha="center", color=COLOURS[side])
+                              ha="center", color=COLOURS[side],
+                              bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.85})
                 labelled.add(side)
     axis.axvline(1, color=COLOURS["engine"], linewidth=1.4, label="mpirdd")
     axis.set_xscale("log")
