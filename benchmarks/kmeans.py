@@ -16,7 +16,7 @@ def measure(options: Namespace) -> harness.Record:
     record = peers.iterations_record(pair, size)
     target = harness.Target("later iteration, engine / hand-written", 1.3, record["ratio"]["median"])
     targets = [target.record()]
-    disk = peers.disk_record(pair, options, "kmeans", path)
+    disk = peers.disk_record(pair, options)
     if disk:
         targets.append(harness.Target("later iteration, mode mapreduce / memory", 1, disk["disk_over_memory_later"],
                                       at_least=True).record())

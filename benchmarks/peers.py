@@ -17,12 +17,15 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import harness, jobs
+from benchmarks import harness, jobs, parts
 
 SIZES = {"ranks": 3, "repeats": 5, "spark": 2, "dask": 2}
 QUICK = {"repeats": 2, "spark": 1, "dask": 1}
 CURVE = (1, 5, 10, 20, 30)
 """Iterations at which the time of a whole run is given."""
+SPLIT_ITERATIONS = 6
+"""Of the runs that say what an iteration costs: the first, and five to take the median of."""
+JOB = str(harness.ROOT / "benchmarks" / "engine" / "job.py")
 
 
 def compare(
@@ -117,29 +120,34 @@ def iterations_record(pair: harness.Pair, size_bytes: int) -> harness.Record:
             "pyspark_over_engine": over_engine(pair, "later")}
 
 
-def disk_record(pair: harness.Pair, options: Namespace, phases_of: str | None = None, path: str = "") -> harness.Record:
-    """Memory against mode mapreduce: times of whole runs by iterations, and where those of the latter go.
-
-    ``phases_of`` names a job that parses text in each iteration; then the split tells reading and parsing apart.
-    """
+def disk_record(pair: harness.Pair, options: Namespace) -> harness.Record:
+    """Memory against mode mapreduce: times of whole runs by iterations, and what iterations cost in each."""
     if "mapreduce" not in pair.runs:
         return {}
     disk, memory = pair.runs["mapreduce"], pair.runs["engine"]
-    record: harness.Record = {
+    return {
         "disk_over_memory_first": _median(disk, "first") / _median(memory, "first"),
         "disk_over_memory_later": _median(disk, "later") / _median(memory, "later"),
         "curve": {"iterations": [count for count in CURVE if count <= options.iterations],
                   **{name: _curve(runs) for name, runs in (("memory_s", memory), ("mapreduce_s", disk))}},
         "costs": disk[-1].report["costs"],
         "later_grows_by_s": _median_step(disk[-1].report["later"]),
+        "split": _split(pair, options),
     }
-    if phases_of is not None:
-        command = harness.on_engine("phases", options.ranks, phases_of, path, mode="mapreduce")
-        phases = harness.launch(command, options.timeout).report
-        read, parse = (statistics.median(phases[name]) for name in ("read", "parse"))
-        later = _median(disk, "later")
-        record["later_split_s"] = {"read": read, "parse": parse - read, "compute and job": later - parse, "all": later}
-    return record
+
+
+def _split(pair: harness.Pair, options: Namespace) -> harness.Record:
+    """What the first iteration and a later one cost, by part, for each way in which the job ran on the engine: by
+    ``engine/split.py`` in runs of their own."""
+    commands = {name: _splitting(command) for name, command in pair.commands.items() if JOB in command}
+    runs = harness.alternate(1, options.timeout, commands, cold=options.page_cache == "drop")
+    return {name: parts.first_and_later(run.report["intervals"]) for name, (run,) in runs.items()}
+
+
+def _splitting(command: Sequence[str]) -> list[str]:
+    """The command of a job, with its costs split, and of fewer iterations."""
+    at = command.index(JOB)
+    return [*command[:at], str(Path(JOB).with_name("split.py")), *command[at + 1 :], "--iterations", str(SPLIT_ITERATIONS)]
 
 
 def _median(runs: Sequence[harness.Run], key: str) -> float:

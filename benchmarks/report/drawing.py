@@ -12,6 +12,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib.figure import Figure as Canvas
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from benchmarks.report.records import Record
@@ -19,7 +20,7 @@ from benchmarks.report.records import Record
 LABELS = {
     "engine": "mpirdd, in memory",
     "mapreduce": "mpirdd, disk mode",
-    "uncontrolled": "mpirdd, partitioning\nnot controlled",
+    "uncontrolled": "mpirdd, uncontrolled",
     "handwritten": "hand-written MPI",
     "plain": "plain Python/numpy,\none process",
     "dask": "Dask bag",
@@ -64,6 +65,8 @@ class Figure:
     title: str
     svg: str
     note: str
+    table: tuple[Sequence[str], Sequence[Sequence[str]]] | None = None
+    """Its numbers, where the drawing shows them too coarsely: head and rows; all columns but the first stand to the right."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,11 @@ def line(
         alpha=0.15,
         linewidth=0,
     )
+
+
+def swatch(colour: str, label: str) -> Any:
+    """A line of a legend."""
+    return Patch(color=colour, label=label)
 
 
 def axes_of(axis: Any, x: str, y: str, title: str, *, zero: bool = True) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from benchmarks.report import drawing, iterations
@@ -259,6 +259,7 @@ DRAWN: tuple[tuple[str, str, Callable[[Record], Figure]], ...] = (
     ("simulation", "The scheduler alone, to 10,000 executors", simulation),
 )
 
+PEERS = ("handwritten", "plain", "dask", "pyspark")
 PEER_KEYS = {"startup": "first_result_s", "lr": "later", "kmeans": "later", "pagerank": "later"}
 """What is compared; ``seconds`` by default."""
 PEER_TITLES = {
@@ -287,11 +288,11 @@ def peers(results: Results) -> Figure | None:
             rows.append((title, found))
     if not rows:
         return None
-    drawn, (axis,) = drawing.canvas(1, height=1.2 + 0.27 * len(rows))
+    drawn, (axis,) = drawing.canvas(1, height=1.3 + 0.36 * len(rows))
     labelled = set()
     for place, (_, found) in enumerate(rows):
         engine = found["engine"]
-        for side in ("handwritten", "plain", "dask", "pyspark"):
+        for side in PEERS:
             if side in found:
                 ratio = found[side]["median"] / engine["median"]
                 axis.plot(
@@ -303,24 +304,47 @@ def peers(results: Results) -> Figure | None:
                 )
                 label = None if side in labelled else drawing.LABELS[side].replace("\n", " ")
                 axis.plot(ratio, place, "o", color=COLOURS[side], markersize=6, label=label)
+                axis.annotate(shown(ratio), (ratio, place), xytext=(0, 5), textcoords="offset points", fontsize=7.5,
+                              ha="center", color=COLOURS[side],
+                              bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.85})
                 labelled.add(side)
-    axis.axvline(1, color=COLOURS["engine"], linewidth=1.4, label=drawing.LABELS["engine"])
+    axis.axvline(1, color=COLOURS["engine"], linewidth=1.4, label="mpirdd")
     axis.set_xscale("log")
     drawing.plain_numbers(axis.xaxis)
-    axis.set_yticks(range(len(rows)), [title for title, _ in rows])
-    axis.set_ylim(len(rows) - 0.5, -0.5)
-    axis.set_xlabel("time / time of mpirdd (logarithmic; right of the line: slower than mpirdd)")
+    axis.set_yticks(range(len(rows)), [f"{title}\n{duration(found['engine']['median'])}" for title, found in rows])
+    axis.set_ylim(len(rows) - 0.5, -0.7)
+    axis.set_xlabel("times as long as mpirdd (logarithmic; right of the line: slower than mpirdd, whose time is at the left)")
     drawn.legend(ncols=5, loc="outside lower center")
     claims = []
     for side in ("handwritten", "pyspark", "dask"):
         ratios = [found[side]["median"] / found["engine"]["median"] for _, found in rows if side in found]
         if ratios:
             name = {"handwritten": "hand-written MPI", "pyspark": "PySpark", "dask": "Dask"}[side]
-            claims.append(f"{name} {shown(min(ratios))} to {shown(max(ratios))} (of {len(ratios)})")
+            span = f"{shown(min(ratios))} to {shown(max(ratios))}" if len(ratios) > 1 else shown(ratios[0])
+            claims.append(f"{name} {span}")
     return Figure(
         "peers",
         f"Times of others over mpirdd's, in the same runs: {'; '.join(claims)}",
         drawing.as_svg(drawn, "peers"),
         "Dots are ratios of medians; lines run from the peer's fastest over mpirdd's slowest to the reverse, so they overstate "
         "the spread. Hand-written programs use the same Python functions and the same ranks.",
+        peers_table(rows),
     )
+
+
+def peers_table(rows: Sequence[tuple[str, dict[str, Record]]]) -> tuple[list[str], list[list[str]]]:
+    """Medians, and in brackets how many times mpirdd's."""
+
+    def cell(found: dict[str, Record], side: str) -> str:
+        if side not in found:
+            return ""
+        median = found[side]["median"]
+        return duration(median) + ("" if side == "engine" else f" ({shown(median / found['engine']['median'])})")
+
+    columns = ["engine", *(side for side in PEERS if any(side in found for _, found in rows))]
+    head = ["", *("mpirdd" if side == "engine" else drawing.LABELS[side].replace("\n", " ") for side in columns)]
+    return head, [[title, *(cell(found, side) for side in columns)] for title, found in rows]
+
+
+def duration(seconds: float) -> str:
+    return f"{shown(seconds)} s" if seconds >= 1 else f"{shown(seconds * 1000)} ms"

@@ -1,15 +1,21 @@
-"""The figures of iterative jobs: time against iterations, first and later ones, and where the time goes; beside the paper's."""
+"""The figures of iterative jobs: time against iterations, first and later ones, and what they cost; beside the paper's."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from benchmarks import parts
 from benchmarks.report import drawing
 from benchmarks.report.drawing import COLOURS, Figure, Missing, shown
-from benchmarks.report.records import Record, Results, is_spread, sides, totals
+from benchmarks.report.records import Record, Results, is_spread, sides, totals, whole_runs
 
 MARKS = (1, 5, 10, 20, 30)
 SHOWN = ("engine", "uncontrolled", "mapreduce", "handwritten", "plain", "dask", "pyspark")
+MODES = ("engine", "uncontrolled", "mapreduce")
+MODE_LABELS = {"engine": "in memory", "uncontrolled": "in memory, uncontrolled", "mapreduce": "disk mode"}
+OLD_PARTS = ("read", "parse", "compute and job")
 
 
 @dataclass(frozen=True)
@@ -37,31 +43,39 @@ PAPER_COLOURS = {
     "Spark": COLOURS["engine"],
     "Spark, controlled\npartitioning": "#05402d",
 }
+PART_COLOURS = {
+    parts.LAUNCH: "#c3c8cf",
+    "read": "#7fa6c9",
+    "parse": "#e2b93b",
+    "deserialise": "#d9822b",
+    "compute": "#0b6e4f",
+    "serialise": "#d7a3c4",
+    "exchange": "#7b4fa3",
+    "write": "#b3262e",
+    "compute and job": "#73b59a",
+}
+DARK_PARTS = ("compute", "exchange", "write")
+"""Words on them are white."""
 
 
 def figures(results: Results) -> list[Figure | Missing]:
-    """Three figures a job, as far as it was measured."""
+    """The famous figure, the same of the other jobs, then three figures a job, as far as it was measured."""
     found: list[Figure | Missing] = []
+    measured = [(job, record) for job in JOBS if (record := results.get(job.benchmark))]
+    for job, record in measured[:1]:
+        if job.benchmark == "lr":
+            found.append(famous(job, record))
+    if others := [(job, record) for job, record in measured if job.benchmark != "lr"]:
+        found.append(other_jobs(others))
     for job in JOBS:
-        record = results.get(job.benchmark)
-        if record is None:
-            found.append(
-                Missing(
-                    f"{job.title}: time against iterations, in memory and on disk",
-                    f"python -m benchmarks {job.benchmark}",
-                )
-            )
-            continue
-        found += [against_iterations(job, record), first_and_later(job, record), cost_split(job, record)]
-        if split := disk_split(job, record):
-            found.append(split)
-        if "mapreduce" not in sides(record, "later"):
-            found.append(
-                Missing(
-                    f"{job.title}: the line of disk mode, which this record of {job.benchmark} does not hold",
-                    f"python -m benchmarks {job.benchmark} (of a version that has --mode mapreduce)",
-                )
-            )
+        if record := results.get(job.benchmark):
+            found += [first_and_later(job, record), cost_split(job, record), whole_run(job, record)]
+            if "mapreduce" not in sides(record, "later"):
+                command = f"python -m benchmarks.{job.benchmark} --disk 1"
+                found.append(Missing(f"{job.title}: disk mode, which this record does not hold", command))
+        else:
+            what = f"{job.title}: time against iterations, in memory and on disk"
+            found.append(Missing(what, f"python -m benchmarks {job.benchmark}"))
     return found
 
 
@@ -70,52 +84,113 @@ def programs(record: Record, key: str) -> dict[str, Record]:
     return {name: found[name] for name in SHOWN if name in found}
 
 
-def against_iterations(job: Job, record: Record) -> Figure:
-    drawn, (measured, paper) = drawing.canvas(2, height=3.1, gridspec_kw={"width_ratios": [1.7, 1]})
-    curves = {name: totals(side) for name, side in programs(record, "later").items()}
-    for name, curve in curves.items():
-        marks = [mark for mark in MARKS if mark <= len(curve)]
-        label = drawing.LABELS[name].replace("\n", " ")
-        drawing.line(measured, range(1, len(curve) + 1), curve, name, label, markevery=[mark - 1 for mark in marks])
-    drawing.axes_of(measured, "iterations", "seconds, loading included", f"measured here: {megabytes(record)}")
-    measured.legend(loc="upper left")
-    most = max(map(len, curves.values()))
-    for axis in (measured, paper):
-        axis.set_xticks([mark for mark in MARKS if mark <= most])
-    for name, (first, later) in job.paper.items():
-        places = range(1, most + 1)
-        paper.plot(
-            places,
-            [first + later * (place - 1) for place in places],
-            color=PAPER_COLOURS[name],
-            linewidth=1.6,
-            label=name.replace("\n", " "),
-        )
-    drawing.axes_of(paper, "iterations", "seconds", f"the paper's: {job.setting}")
-    paper.legend(loc="upper left")
+# Time against iterations
+
+
+def curves_of(record: Record) -> dict[str, list[Record]]:
+    """Of each way in which the job ran on the engine: seconds of a whole run of 1, 2, ... iterations."""
+    return {name: whole_runs(side) for name, side in programs(record, "later").items() if name in MODES}
+
+
+def famous(job: Job, record: Record) -> Figure:
+    """One line in memory, one on disk."""
+    curves = curves_of(record)
+    drawn, (measured, paper) = drawing.canvas(2, height=3.5, gridspec_kw={"width_ratios": [2.1, 1]})
+    draw_curves(measured, curves, f"{job.title}, measured here: {megabytes(record)}", numbers=True)
+    if "mapreduce" in curves:
+        memory, disk = (curves[name][-1]["median"] for name in ("engine", "mapreduce"))
+        at = 1.26 * len(curves["engine"])
+        measured.annotate("", (at, memory), xytext=(at, disk), arrowprops={"arrowstyle": "<->", "color": "#1c2430"})
+        measured.text(at, (memory + disk) / 2, f"{shown(disk / memory)} times\nas long", ha="center", va="center", fontsize=10,
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 2})
+    draw_paper(paper, job, max(map(len, curves.values())))
     return Figure(
-        f"{job.benchmark}-iterations",
-        claim_of_curves(job, curves),
-        drawing.as_svg(drawn, f"{job.benchmark}-iterations"),
-        "Lines are medians over the runs, bands run from the fastest to the slowest; start-up is not included. Each run "
-        "made all iterations, and the line is the time until each was done. The paper's lines are drawn from its "
-        "figures for the first and a later iteration.",
+        job.benchmark,
+        claim_of_curves(job, record, curves),
+        drawing.as_svg(drawn, job.benchmark),
+        "The same job file, run in two modes. Time is that of the whole command, from launch to end: start-up, loading and all "
+        "iterations. Each run made all iterations, and the line is what it had taken until each was done; bands run from the "
+        "fastest run to the slowest. The paper's lines are drawn from its figures for the first and a later iteration.",
     )
 
 
-def claim_of_curves(job: Job, curves: dict[str, list[Record]]) -> str:
-    memory, disk = curves["engine"][-1]["median"], curves.get("mapreduce")
-    count = len(curves["engine"])
-    if disk is None:
-        return (
-            f"{job.title}: {count} iterations over data in memory take {shown(memory)} s; disk mode was not measured"
-        )
-    at = min(count, len(disk))
-    memory, slow = curves["engine"][at - 1]["median"], disk[at - 1]["median"]
-    measured = f"{job.title}: {at} iterations take {shown(memory)} s in memory and"
-    if slow < memory:
-        return f"{measured}, against the claim, only {shown(slow)} s on disk"
-    return f"{measured} {shown(slow)} s on disk, {shown(slow / memory)} times as long"
+def other_jobs(measured: Sequence[tuple[Job, Record]]) -> Figure:
+    drawn, axes = drawing.canvas(len(measured), height=3.2)
+    claims = []
+    for axis, (job, record) in zip(axes, measured, strict=True):
+        curves = curves_of(record)
+        draw_curves(axis, curves, f"{job.title}: {megabytes(record)}")
+        claims.append(claim_of_curves(job, record, curves))
+    return Figure(
+        "iterations",
+        "; ".join(claims),
+        drawing.as_svg(drawn, "iterations"),
+        "As above: whole runs, from launch to end. PageRank's controlled partitioning keeps links and ranks on the executor that "
+        "their page hashes to, so that an iteration moves contributions only; uncontrolled, everything moves.",
+    )
+
+
+def draw_curves(axis: Any, curves: Mapping[str, list[Record]], title: str, *, numbers: bool = False) -> None:
+    """A line each, named at its end; with ``numbers``, seconds at each mark."""
+    most = max(map(len, curves.values()))
+    top = max(curve[-1]["median"] for curve in curves.values())
+    ends = []
+    labelled: dict[int, list[float]] = {}
+    for name, curve in sorted(curves.items(), key=lambda item: -item[1][-1]["median"]):
+        marks = [mark for mark in MARKS if mark <= len(curve)]
+        options = {"markevery": [mark - 1 for mark in marks], "linewidth": 2.4, "markersize": 5}
+        drawing.line(axis, range(1, len(curve) + 1), curve, name, **options)
+        words = MODE_LABELS[name].replace(", ", ",\n")
+        ends.append((curve[-1]["median"], len(curve), f"{words}\n{shown(curve[-1]['median'])} s", COLOURS[name]))
+        for mark in marks[:-1] if numbers else ():
+            seconds = curve[mark - 1]["median"]
+            if any(abs(seconds - other) < 0.08 * top for other in labelled.get(mark, ())):
+                continue  # there is no room for both
+            axis.annotate(f"{shown(seconds)} s", (mark, seconds), xytext=(-5, 14 if mark == 1 else 7), textcoords="offset points",
+                          ha="left" if mark == 1 else "center", fontsize=8, color=COLOURS[name])
+            labelled.setdefault(mark, []).append(seconds)
+    free = 0.0
+    for seconds, place, text, colour in sorted(ends):
+        half = 0.036 * top * (1 + text.count("\n"))
+        height = max(seconds, free + half)  # clear of the one below
+        axis.annotate(text, (place, seconds), xytext=(place + 0.03 * most, height), fontsize=9.5, fontweight="bold",
+                      color=colour, va="center", linespacing=1.15)
+        free = height + half
+    drawing.axes_of(axis, "iterations", "seconds, from launch to end", title)
+    axis.set_xticks([mark for mark in MARKS if mark <= most])
+    axis.set_xlim(0, 1.4 * most)
+    axis.set_ylim(top=1.1 * max(top, free))
+
+
+def draw_paper(axis: Any, job: Job, most: int) -> None:
+    for name, (first, later) in job.paper.items():
+        places = range(1, most + 1)
+        seconds = [first + later * (place - 1) for place in places]
+        axis.plot(places, seconds, color=PAPER_COLOURS[name], linewidth=1.6, linestyle="--")
+        axis.annotate(f"{name}\n{seconds[-1]:,.0f} s", (most, seconds[-1]), xytext=(4, 0), textcoords="offset points",
+                      fontsize=8.5, color=PAPER_COLOURS[name], va="center")
+    drawing.axes_of(axis, "iterations", "seconds", f"the paper's: {job.setting}")
+    axis.set_xticks([mark for mark in MARKS if mark <= most])
+    axis.set_xlim(0, 1.5 * most)
+
+
+def claim_of_curves(job: Job, record: Record, curves: Mapping[str, list[Record]]) -> str:
+    count = min(map(len, curves.values()))
+    memory = curves["engine"][count - 1]["median"]
+    if "mapreduce" not in curves:
+        return f"{job.title}: {count} iterations over data in memory take {shown(memory)} s; disk mode was not measured"
+    disk = curves["mapreduce"][count - 1]["median"]
+    measured = f"{job.title}: {count} iterations take {shown(memory)} s in memory and"
+    if disk < memory:
+        return f"{measured}, against the claim, only {shown(disk)} s on disk"
+    one_memory, one_disk = (record[name]["later"]["median"] for name in ("engine", "mapreduce"))
+    return (
+        f"{measured} {shown(disk)} s on disk, {shown(disk / memory)} times as long; each iteration more "
+        f"{shown(one_memory)} and {shown(one_disk)} s"
+    )
+
+
+# First and later iterations
 
 
 def first_and_later(job: Job, record: Record) -> Figure:
@@ -129,7 +204,7 @@ def first_and_later(job: Job, record: Record) -> Figure:
         sharey="row",
         gridspec_kw={"height_ratios": [len(found), len(job.paper)]},
     )
-    drawing.bars(left, first, "s", f"measured here ({megabytes(record)}):\nloading and first iteration")
+    drawing.bars(left, first, "s", f"measured here: {megabytes(record)};\nloading and first iteration")
     drawing.bars(right, later, "s", "measured here:\na later iteration")
     for axis, which in ((paper_left, 0), (paper_right, 1)):
         for place, (name, seconds) in enumerate(job.paper.items()):
@@ -147,7 +222,7 @@ def first_and_later(job: Job, record: Record) -> Figure:
         claim_of_later(job, later),
         drawing.as_svg(drawn, f"{job.benchmark}-bars"),
         "Bars are medians, black lines run from the fastest to the slowest. Times are those that the same job prints, "
-        "whichever engine it runs on.",
+        "whichever engine it runs on; start-up is not in them.",
     )
 
 
@@ -166,30 +241,109 @@ def claim_of_later(job: Job, later: dict[str, Record]) -> str:
     return f"{job.title}: a later iteration takes {shown(engine * 1000)} ms{times}"
 
 
-def cost_split(job: Job, record: Record) -> Figure:
-    """What a program says of its costs (``costs``: seconds by part), else what can be told from outside."""
-    found = programs(record, "later")
-    splits = {name: split_of(side) for name, side in found.items()}
-    parts = list(dict.fromkeys(part for split in splits.values() for part in split))
-    colours = dict(
-        zip(
-            parts,
-            ("#c8cdd4", "#7fa6c9", "#3f6f9f", "#0b6e4f", "#d9822b", "#b3262e", "#7b4fa3", "#333333", "#e2b93b"),
-            strict=False,
+# What an iteration costs
+
+
+def cost_split(job: Job, record: Record) -> Figure | Missing:
+    """First and later iterations, in memory and on disk, stacked by part; what is too small to see once more, larger."""
+    bars = split_bars(record)
+    if not bars:
+        return Missing(f"{job.title}: what an iteration costs, by part", f"python -m benchmarks.{job.benchmark} --disk 1")
+    longest = max(sum(split.values()) for split in bars.values())
+    small = {label: split for label, split in bars.items() if sum(split.values()) < 0.12 * longest}
+    heights = [len(bars)] + ([0.3 + 0.8 * len(small)] if small else [])
+    drawn, axes = drawing.canvas(1, len(heights), height=1.7 + 0.42 * sum(heights), gridspec_kw={"height_ratios": heights})
+    draw_stacks(axes[0], bars, 1, "s")
+    axes[0].set_title(f"{job.title}: {megabytes(record)}")
+    if small:
+        in_ms = max(sum(split.values()) for split in small.values()) < 1
+        draw_stacks(axes[1], small, 1000 if in_ms else 1, "ms" if in_ms else "s")
+        axes[1].set_title("the short ones, magnified")
+    used = [part for part in PART_COLOURS if any(split.get(part, 0) > 0 for split in bars.values())]
+    swatches = [drawing.swatch(PART_COLOURS[part], part) for part in used]
+    drawn.legend(handles=swatches, ncols=min(8, len(swatches)), loc="outside lower center", handlelength=1, columnspacing=1.2)
+    key = f"{job.benchmark}-split"
+    return Figure(key, claim_of_split(job, bars), drawing.as_svg(drawn, key), note_of_split(record))
+
+
+def split_bars(record: Record) -> dict[str, dict[str, float]]:
+    """Seconds by part, for each bar that was measured, by its label."""
+    if split := record.get("split"):
+        names = {"first": "loading and first iteration,", "later": "a later iteration,"}
+        return {
+            f"{names[which]}\n{MODE_LABELS[mode]}": {part: max(0.0, seconds) for part, seconds in split[mode][which].items()}
+            for which in names
+            for mode in MODES
+            if mode in split
+        }
+    old = record.get("later_split_s")  # of before each part was counted: later iterations, and reading and parsing only
+    if not old or "engine" not in sides(record, "later"):
+        return {}
+    return {
+        "a later iteration,\nin memory": {"compute and job": record["engine"]["later"]["median"]},
+        "a later iteration,\ndisk mode": {part: max(0.0, old[part]) for part in OLD_PARTS},
+    }
+
+
+def draw_stacks(axis: Any, bars: Mapping[str, Mapping[str, float]], scale: float, unit: str) -> None:
+    longest = scale * max(sum(split.values()) for split in bars.values())
+    for place, split in enumerate(bars.values()):
+        left = 0.0
+        for part, seconds in split.items():
+            width = scale * seconds
+            axis.barh(place, width, left=left, color=PART_COLOURS[part], height=0.66)
+            if width > 0.055 * longest:
+                axis.text(left + width / 2, place, shown(width), ha="center", va="center", fontsize=8,
+                          color="white" if part in DARK_PARTS else "#1c2430")
+            left += width
+        drawing.label(axis, left, place, f"{shown(left)} {unit}")
+    axis.set_yticks(range(len(bars)), list(bars))
+    axis.invert_yaxis()
+    axis.grid(axis="y", visible=False)
+    axis.set_xlim(0, 1.1 * longest)
+    axis.set_xlabel({"s": "seconds", "ms": "milliseconds"}[unit])
+
+
+def claim_of_split(job: Job, bars: Mapping[str, Mapping[str, float]]) -> str:
+    claims = []
+    for label, split in bars.items():
+        if label.startswith("a later") and not label.endswith("uncontrolled"):
+            total = sum(split.values())
+            part = max(split, key=lambda one: split[one])
+            claims.append(f"{label.partition(chr(10))[2]} {split[part] / total:.0%} of its {shown(total)} s are {part}")
+    return f"{job.title}, a later iteration: {'; '.join(claims)}"
+
+
+def note_of_split(record: Record) -> str:
+    if "split" not in record:
+        return (
+            "Reading and parsing were measured by jobs of their own, in the same mode; the rest of the iteration is what "
+            "remains. This record is older than the counting of each part."
         )
+    return (
+        "From runs of their own, of 6 iterations, in which the job's parser is timed; a later iteration is the one of "
+        "median length. Each part is the mean over the executors, which count it: read (input and files), parse (text to "
+        "lines to numbers), deserialise and serialise (bytes to records and back), write (with fsync), exchange (with "
+        "waiting for its other side), compute (all else that tasks do; sorting, in disk mode, too). Launch and wait is "
+        "what is left: handing out tasks, messages, the driver's own work, executors waiting for the slowest. So the "
+        "parts add up to the time on the clock."
     )
+
+
+# Whole runs
+
+
+def whole_run(job: Job, record: Record) -> Figure:
+    """What can be told of each program from outside."""
+    found = programs(record, "later")
+    splits = {name: phases_of(side) for name, side in found.items()}
+    phases = list(splits["engine"])
+    colours = dict(zip(phases, ("#c3c8cf", "#e2b93b", "#7fa6c9", "#0b6e4f"), strict=True))
     drawn, (axis,) = drawing.canvas(1, height=1.2 + 0.34 * len(found))
     for place, split in enumerate(splits.values()):
         left = 0.0
-        for part, seconds in split.items():
-            axis.barh(
-                place,
-                seconds,
-                left=left,
-                color=colours.get(part, "#999999"),
-                height=0.62,
-                label=part if part not in axis.get_legend_handles_labels()[1] else None,
-            )
+        for phase, seconds in split.items():
+            axis.barh(place, seconds, left=left, color=colours[phase], height=0.62)
             left += seconds
         drawing.label(axis, left, place, f"{shown(left)} s")
     axis.set_yticks(range(len(splits)), [drawing.LABELS.get(name, name) for name in splits])
@@ -197,65 +351,33 @@ def cost_split(job: Job, record: Record) -> Figure:
     axis.grid(axis="y", visible=False)
     axis.set_xlim(0, 1.1 * max(sum(split.values()) for split in splits.values()))
     axis.set_xlabel("seconds of a whole run, from launch to exit")
-    drawn.legend(ncols=min(5, len(parts)), loc="outside lower center")
+    drawn.legend(handles=[drawing.swatch(colours[phase], phase) for phase in phases], ncols=4, loc="outside lower center")
     engine = splits["engine"]
-    largest = max(engine, key=lambda part: engine[part])
+    largest = max(engine, key=lambda phase: engine[phase])
     return Figure(
-        f"{job.benchmark}-costs",
-        f"{job.title}: of {shown(sum(engine.values()))} s in memory, {engine[largest] / sum(engine.values()):.0%} go into "
-        f"{largest}",
-        drawing.as_svg(drawn, f"{job.benchmark}-costs"),
+        f"{job.benchmark}-whole",
+        f"{job.title}, {len(totals(record['engine']))} iterations: of {shown(sum(engine.values()))} s in memory, "
+        f"{engine[largest] / sum(engine.values()):.0%} are {largest}",
+        drawing.as_svg(drawn, f"{job.benchmark}-whole"),
         "Medians over the runs. Launch and end are what the whole command took beyond what the job timed: the interpreter, "
         "imports, MPI or Java, and shutting down.",
     )
 
 
-def disk_split(job: Job, record: Record) -> Figure | None:
-    """Where the time of a later iteration in disk mode goes (``later_split_s``: seconds by part, and ``all``)."""
-    split = record.get("later_split_s")
-    if not split or "engine" not in sides(record, "later"):
-        return None
-    parts = {part: max(0.0, seconds) for part, seconds in split.items() if part != "all"}
-    memory = record["engine"]["later"]["median"]
-    drawn, (axis,) = drawing.canvas(1, height=1.7)
-    left = 0.0
-    for (part, seconds), colour in zip(parts.items(), ("#7fa6c9", "#e2b93b", "#b3262e", "#98a4b3"), strict=False):
-        axis.barh(0, seconds, left=left, color=colour, height=0.62, label=f"{part} {shown(seconds)} s")
-        left += seconds
-    drawing.label(axis, left, 0, f"{shown(left)} s")
-    axis.barh(1, memory, color=COLOURS["engine"], height=0.62)
-    drawing.label(axis, memory, 1, f"{shown(memory)} s")
-    axis.set_yticks([0, 1], [drawing.LABELS["mapreduce"], drawing.LABELS["engine"]])
-    axis.invert_yaxis()
-    axis.grid(axis="y", visible=False)
-    axis.set_xlim(0, 1.1 * left)
-    axis.set_xlabel("seconds of a later iteration")
-    drawn.legend(ncols=len(parts), loc="outside lower center")
-    largest = max(parts, key=lambda part: parts[part])
-    key = f"{job.benchmark}-disk"
-    return Figure(
-        key,
-        f"{job.title}: {parts[largest] / left:.0%} of a later iteration in disk mode go into {largest}",
-        drawing.as_svg(drawn, key),
-        "Reading and parsing were measured by jobs of their own, in the same mode; the rest of the iteration is what remains.",
-    )
-
-
-def split_of(side: Record) -> dict[str, float]:
-    """Seconds by part."""
-    if isinstance(side.get("costs"), dict):
-        return {part: value["median"] if is_spread(value) else float(value) for part, value in side["costs"].items()}
+def phases_of(side: Record) -> dict[str, float]:
+    """Seconds by phase."""
     runs = len(side["first"]["values"])
     inside = totals(side)[-1]["median"]
     load = side["load"]["median"] if is_spread(side.get("load")) else 0.0
-    later = sum(side["later"]["values"]) / runs
     return {
         "launch and end": max(0.0, side["total_s"]["median"] - inside),
         "loading: read, parse, cache": load,
         "first iteration": side["first"]["median"],
-        "later iterations": later,
+        "later iterations": sum(side["later"]["values"]) / runs,
     }
 
 
 def megabytes(record: Record) -> str:
-    return f"{shown(record['bytes'] / 1e6)} MB, {record['options']['ranks'] - 1} executors"
+    options, size = record["options"], f"{shown(record['bytes'] / 1e6)} MB"
+    what = f"{options['edges']:,} links ({size})" if "edges" in options else f"{size} of text"
+    return f"{what}, {options['ranks'] - 1} executors"

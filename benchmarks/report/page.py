@@ -7,11 +7,24 @@ import sys
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.report import records
 from benchmarks.report.records import Record, Results
 
+if TYPE_CHECKING:
+    from benchmarks.report.drawing import Figure  # imports matplotlib, which is an extra
+
 RESULTS = Path(__file__).resolve().parent.parent / "results"
+IN_README = {
+    "lr": "lr",
+    "iterations": "iterations",
+    "lr-split": "split",
+    "peers": "peers",
+    "fractions": "fractions",
+    "recovery": "recovery",
+}
+"""The figures that the README shows, and their files in ``docs/figures``."""
 
 STYLE = """
 body { font: 15px/1.5 system-ui, Helvetica, Arial, sans-serif; color: #1c2430;
@@ -70,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("files", nargs="*", type=Path, help="JSON lines (benchmarks/results/*.jsonl)")
     parser.add_argument("--output", type=Path, default=Path("report.html"), help="the page to write (report.html)")
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="also write each figure there, as SVG")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="also write the figures of the README there, as SVG")
     options = parser.parse_args(argv)
     files = options.files or sorted(RESULTS.glob("*.jsonl"))
     absent = [str(file) for file in files if not file.is_file()]
@@ -97,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def render(results: Results, folder: Path | None = None) -> str:
-    """The page; with ``folder``, its figures are written there as well."""
+    """The page; with ``folder``, the figures of the README are written there as well."""
     from benchmarks.report.drawing import Figure  # imports matplotlib, which is an extra
     from benchmarks.report.figures import all_figures
 
@@ -107,10 +120,11 @@ def render(results: Results, folder: Path | None = None) -> str:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         for figure in found:
-            (folder / f"{figure.key}.svg").write_text(figure.svg, encoding="utf-8")
+            if figure.key in IN_README:
+                (folder / f"{IN_README[figure.key]}.svg").write_text(figure.svg, encoding="utf-8")
     shown = "".join(
         f"<figure id='{figure.key}'><h3>{escape(figure.title)}</h3>{figure.svg}"
-        f"<figcaption>{escape(figure.note)}</figcaption></figure>"
+        f"<figcaption>{escape(figure.note)}</figcaption>{numbers_of(figure)}</figure>"
         for figure in found
     )
     left_out = "".join(
@@ -125,6 +139,13 @@ def render(results: Results, folder: Path | None = None) -> str:
         + f"<h2>What was promised</h2>{targets(results)}<h2>Method</h2>{METHOD}"
         f"<h2>Circumstances</h2>{circumstances(results)}<h2>Raw medians</h2>{raw(results)}</body></html>\n"
     )
+
+
+def numbers_of(figure: Figure) -> str:
+    if figure.table is None:
+        return ""
+    head, rows = figure.table
+    return table(list(map(escape, head)), [list(map(escape, row)) for row in rows], range(1, len(head)))
 
 
 def lead(results: Results) -> str:

@@ -87,3 +87,11 @@ def totals(side: Record) -> list[Record]:
             curve.append(seconds)
         curves.append(curve)
     return [spread(at) for at in zip(*curves, strict=True)]
+
+
+def whole_runs(side: Record) -> list[Record]:
+    """Seconds of the whole command, from launch to end, if it had stopped after iteration 1, 2, ...: ``totals``, and what each
+    run took beyond what it timed."""
+    curves = totals(side)
+    beyond = [whole - inside for whole, inside in zip(side["total_s"]["values"], curves[-1]["values"], strict=True)]
+    return [spread([inside + more for inside, more in zip(at["values"], beyond, strict=True)]) for at in curves]

@@ -235,7 +235,7 @@ class Executor:
         stage = opened.stage
         broadcast = partial(self._broadcast_value, opened.broadcasts)
         task = CurrentTask(stage_id, partition, attempt, opened.properties, None, barrier, broadcast, workspace=self._workspace)
-        began = perf_counter()
+        began, counted_s = perf_counter(), self._scratch.costs.counted_s
         if barrier:
             task.barrier = partial(self._wait_at_barrier, stage_id, partition, len(barrier))
         try:
@@ -251,7 +251,7 @@ class Executor:
                     task.workspace.close()
                     self._store.end_task()
             seconds = perf_counter() - began
-            self._scratch.costs.add(task_s=seconds)
+            self._scratch.costs.add_task(began, counted_s)
             self._done.append(messages.Done(stage_id, partition, tuple(outcome.made), seconds, result, updates))
         except DriverLost:
             raise
@@ -377,10 +377,10 @@ class Executor:
         for partition in message.owners.get(self._transport.rank, ()):
             assert message.shuffle is not None
             self._store.expect(BlockId("in", message.shuffle, partition))
-        began = perf_counter()
+        began, counted_s = perf_counter(), self._scratch.costs.counted_s
         whole = yield from exchange(
             group, parcels, self._deliver, message.buffer_bytes, self._store.memory.take)
-        self._scratch.costs.add(exchange_s=perf_counter() - began)
+        self._scratch.costs.add_rest("exchange_s", began, counted_s)  # tasks run meanwhile, and files are read and written
         if whole:
             self._store.complete_arrivals()
         else:

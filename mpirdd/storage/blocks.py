@@ -403,7 +403,7 @@ class BlockStore:
             self._write_committed(kept, rest)
         else:
             for chunk, _ in self._batches(rest):
-                kept.chunks += self.files.write([encode(chunk)])
+                kept.chunks += self.files.write([self._scratch.costs.encode(chunk)])
         self._kept[block] = kept
         self._changed.add(block)
         return kept.records(), True
@@ -423,7 +423,7 @@ class BlockStore:
             chunk: _Objects | Frames = _Objects(records, nbytes)
             if kept.level.encoded:
                 # Read-only, as who reads a partition again must find what was kept.
-                chunk = [memoryview(frame).toreadonly() for frame in encode(records)]
+                chunk = [memoryview(frame).toreadonly() for frame in self._scratch.costs.encode(records)]
                 nbytes = _nbytes(chunk)
             if not self.memory.hold(kept, nbytes):
                 return records

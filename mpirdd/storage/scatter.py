@@ -16,8 +16,8 @@ from functools import partial
 from itertools import chain, islice, zip_longest
 from typing import Any, Protocol
 
-from mpirdd.storage.codec import decode, encode
 from mpirdd.storage.combine import Combiner, Pair, aggregated, combined
+from mpirdd.storage.costs import Costs
 from mpirdd.storage.gauge import Gauge, per_piece
 from mpirdd.storage.grouping import group_lists, grouped
 from mpirdd.storage.measure import size_of
@@ -47,7 +47,7 @@ def scatter(
     records = iter(records)
     if combiner is None:
         for buckets, count, size in _split(splitter, source, records, workspace):
-            yield from _packs(buckets, partial(slices, step=per_piece(count, size, workspace)))
+            yield from _packs(buckets, partial(slices, step=per_piece(count, size, workspace)), workspace.costs)
     elif combiner.groups:
         for groups, size, _ in grouped(combiner.operation, records, workspace):
             count = sum(map(len, groups.values()))
@@ -56,16 +56,16 @@ def scatter(
                 cut = partial(_cut_groups, most=most)
             else:
                 cut = partial(slices, step=per_piece(len(groups), size, workspace))
-            yield from _packs(splitter.split(groups.items(), source), cut)
+            yield from _packs(splitter.split(groups.items(), source), cut, workspace.costs)
     else:
         for by_key, size, _ in combined(combiner, records, workspace):
             cut = partial(slices, step=per_piece(len(by_key), size, workspace))
-            yield from _packs(splitter.split(by_key.items(), source), cut)
+            yield from _packs(splitter.split(by_key.items(), source), cut, workspace.costs)
 
 
 def gather(combiner: Combiner | None, buckets: Iterable[Frames], workspace: Workspace) -> Iterator[Any]:
     """The records of one reduce partition."""
-    pieces = map(decode, buckets)
+    pieces = map(workspace.costs.decode, buckets)
     if combiner is None:
         return chain.from_iterable(pieces)
     return group_lists(pieces, workspace) if combiner.groups else aggregated(combiner, pieces, workspace)
@@ -103,10 +103,12 @@ def _split(
         gauge.emptied()
 
 
-def _packs(buckets: list[list[Any]], cut: Callable[[list[Any]], Iterable[list[Any]]]) -> Iterator[Pack]:
+def _packs(
+    buckets: list[list[Any]], cut: Callable[[list[Any]], Iterable[list[Any]]], costs: Costs
+) -> Iterator[Pack]:
     """The buckets, cut into pieces; the first pack has the first piece of each."""
     for pieces in zip_longest(*map(cut, buckets)):
-        yield [None if piece is None else encode(piece) for piece in pieces]
+        yield costs.encode_each(pieces)
 
 
 def _cut_groups(bucket: list[Pair], most: int) -> Iterator[list[Pair]]:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
-from mpirdd.storage.codec import decode, encode
 from mpirdd.storage.gauge import Gauge, fill, per_piece
 from mpirdd.storage.measure import size_of
 from mpirdd.storage.spill import Segment, SpillFile
@@ -29,7 +28,7 @@ class SpilledList(Iterable[Any]):
 
     def write(self, piece: list[Any]) -> None:
         """Append the records of ``piece``, which are read back together."""
-        self._pieces.append(self._file.write(encode(piece)))
+        self._pieces.append(self._file.write(self._file.costs.encode(piece)))
         self._length += len(piece)
 
     def write_all(self, pieces: Iterable[list[Any]]) -> None:
@@ -44,7 +43,7 @@ class SpilledList(Iterable[Any]):
 
     def pieces(self) -> Iterator[list[Any]]:
         """The records in the lists in which they were written, each read when its turn comes."""
-        return map(decode, map(self._file.read, self._pieces))
+        return map(self._file.costs.decode, map(self._file.read, self._pieces))
 
     def __iter__(self) -> Iterator[Any]:
         return chain.from_iterable(self.pieces())

@@ -26,13 +26,15 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Literal, Protocol, overload
+from time import perf_counter
+from typing import Literal, Protocol, TypeVar, overload
 
+from mpirdd.storage.costs import Costs
 from mpirdd.words.errors import InputError
 
 BLOCK_BYTES = 32 << 20
@@ -227,6 +229,7 @@ def read_lines(
     use_unicode: Literal[True] = True,
     errors: str = "strict",
     chunk_bytes: int = CHUNK_BYTES,
+    costs: Costs | None = None,
 ) -> Iterator[str]: ...
 @overload
 def read_lines(
@@ -235,6 +238,7 @@ def read_lines(
     use_unicode: bool,
     errors: str = "strict",
     chunk_bytes: int = CHUNK_BYTES,
+    costs: Costs | None = None,
 ) -> Iterator[str] | Iterator[bytes]: ...
 def read_lines(
     split: TextSplit,
@@ -242,6 +246,7 @@ def read_lines(
     use_unicode: bool = True,
     errors: str = "strict",
     chunk_bytes: int = CHUNK_BYTES,
+    costs: Costs | None = None,
 ) -> Iterator[str] | Iterator[bytes]:
     """The lines that start within ``split``, without their ends; a byte order mark of the file is dropped.
 
@@ -249,24 +254,44 @@ def read_lines(
         use_unicode: False gives the bytes of each line, not decoded.
         errors: what to do about bytes that are not UTF-8: ``strict`` raises, ``replace`` puts U+FFFD in their
             place (PySpark's only way), and so on for every handler that ``bytes.decode`` knows.
+        costs: where what reading takes is counted, chunk by chunk.
 
     Raises:
         InputError: while reading. The file is gone, has become shorter, cannot be read or decompressed; or
             ``errors`` is strict and a byte is not UTF-8, then the lines of its own chunk are not delivered,
             those of the chunks before it are.
     """
+    costs = Costs() if costs is None else costs
+    blocks = _blocks_of(split, chunk_bytes, costs)
     if use_unicode:
-        return chain.from_iterable(_decode(split, *block, errors) for block in _blocks_of(split, chunk_bytes))
-    return chain.from_iterable(block.splitlines() for _, block in _blocks_of(split, chunk_bytes))
+        return chain.from_iterable(_timed_lines(lambda at, block: _decode(split, at, block, errors), blocks, costs))
+    return chain.from_iterable(_timed_lines(lambda _, block: block.splitlines(), blocks, costs))
 
 
 def read_lines_at(
-    split: TextSplit, *, errors: str = "strict", chunk_bytes: int = CHUNK_BYTES
+    split: TextSplit, *, errors: str = "strict", chunk_bytes: int = CHUNK_BYTES, costs: Costs | None = None
 ) -> Iterator[tuple[int, str]]:
     """(byte offset in the file, or in the decompressed text; line) of the lines that ``read_lines`` gives."""
-    for offset, block in _blocks_of(split, chunk_bytes):
+
+    def numbered(offset: int, block: bytes) -> list[tuple[int, str]]:
         lengths = map(len, block.splitlines(keepends=True))
-        yield from zip(accumulate(lengths, initial=offset), _decode(split, offset, block, errors), strict=False)
+        return list(zip(accumulate(lengths, initial=offset), _decode(split, offset, block, errors), strict=False))
+
+    costs = Costs() if costs is None else costs
+    return chain.from_iterable(_timed_lines(numbered, _blocks_of(split, chunk_bytes, costs), costs))
+
+
+_Line = TypeVar("_Line")
+
+
+def _timed_lines(
+    cut: Callable[[int, bytes], list[_Line]], blocks: Iterator[tuple[int, bytes]], costs: Costs
+) -> Iterator[list[_Line]]:
+    for offset, block in blocks:
+        began = perf_counter()
+        lines = cut(offset, block)
+        costs.add(lines_s=perf_counter() - began)
+        yield lines
 
 
 def _decode(split: TextSplit, offset: int, block: bytes, errors: str) -> list[str]:
@@ -291,11 +316,11 @@ def _not_utf8(split: TextSplit, offset: int, error: UnicodeDecodeError) -> str:
     )
 
 
-def _blocks_of(split: TextSplit, chunk_bytes: int) -> Iterator[tuple[int, bytes]]:
+def _blocks_of(split: TextSplit, chunk_bytes: int, costs: Costs) -> Iterator[tuple[int, bytes]]:
     """Runs of whole lines that make up the split, each with its offset in the file; none of them is empty."""
     try:
         with FileIO(split.path) as file:
-            for offset, block in _open_blocks(file, split, chunk_bytes):
+            for offset, block in _open_blocks(file, split, chunk_bytes, costs):
                 if offset == 0 and block.startswith(_BYTE_ORDER_MARK):
                     offset, block = len(_BYTE_ORDER_MARK), block[len(_BYTE_ORDER_MARK):]
                 if block:
@@ -310,17 +335,19 @@ def _blocks_of(split: TextSplit, chunk_bytes: int) -> Iterator[tuple[int, bytes]
         raise InputError(f"cannot read {split.path} on {host}: {error.strerror or error}") from error
 
 
-def _open_blocks(file: FileIO, split: TextSplit, chunk_bytes: int) -> Iterator[tuple[int, bytes]]:
+def _open_blocks(
+    file: FileIO, split: TextSplit, chunk_bytes: int, costs: Costs
+) -> Iterator[tuple[int, bytes]]:
     end = split.start + split.length
     size = os.fstat(file.fileno()).st_size
     if size < end:
         raise InputError(_shrunk(split, size))
     if _is_compressed(split.path):
         # An empty file is no gzip, bzip2 or xz stream, but it is no line either.
-        return _decompressed_blocks(file, split, chunk_bytes) if split.length else iter(())
+        return _decompressed_blocks(file, split, chunk_bytes, costs) if split.length else iter(())
     start = _first_line_start(file, split.start, end)
     file.seek(start)
-    return _blocks(file, split, start, end, chunk_bytes)
+    return _blocks(file, split, start, end, chunk_bytes, costs)
 
 
 def _shrunk(split: TextSplit, size: int) -> str:
@@ -354,10 +381,12 @@ def _line_feed_at(file: FileIO, offset: int) -> bool:
     return file.read(1) == b"\n"
 
 
-def _decompressed_blocks(file: FileIO, split: TextSplit, chunk_bytes: int) -> Iterator[tuple[int, bytes]]:
+def _decompressed_blocks(
+    file: FileIO, split: TextSplit, chunk_bytes: int, costs: Costs
+) -> Iterator[tuple[int, bytes]]:
     stream, damage = _decompressor(file, split.path)
     try:
-        yield from _blocks(stream, split, 0, _TO_END, chunk_bytes)
+        yield from _blocks(stream, split, 0, _TO_END, chunk_bytes, costs)
     except damage as error:
         raise InputError(f"{split.path} is damaged or cut short, it does not decompress: {error}") from error
 
@@ -383,14 +412,16 @@ def _decompressor(file: FileIO, path: str) -> tuple[_Readable, tuple[type[Except
 
 
 def _blocks(
-    file: _Readable, split: TextSplit, position: int, end: int, chunk_bytes: int
+    file: _Readable, split: TextSplit, position: int, end: int, chunk_bytes: int, costs: Costs
 ) -> Iterator[tuple[int, bytes]]:
     """Runs of whole lines, from ``position``, where a line starts, to the last that starts before ``end``."""
     # Pieces of a line whose end has not been seen; joined once, for a line may be longer than many chunks.
     waiting: list[bytes] = []
     offset = position
     while position < end:
+        began = perf_counter()
         chunk = file.read(min(chunk_bytes, end - position))
+        costs.add(input_s=perf_counter() - began, input_bytes=len(chunk))
         if not chunk:
             if end != _TO_END:
                 raise InputError(_shrunk(split, position))

@@ -193,8 +193,10 @@ class Context(Jobs, Application, Sources, Files):
     def costs(self) -> dict[str, float]:
         """What files and data on its way have cost so far, summed over the executors: seconds (``..._s``) and bytes.
 
-        ``task_s`` holds ``read_s``, ``write_s``, ``commit_s``, ``encode_s`` and ``decode_s``, apart from what was read for an
-        exchange. Input text is read and parsed by the job's own functions, within ``task_s``.
+        ``input_s`` is reading input text, ``lines_s`` cutting it into lines, ``read_s``, ``write_s`` and ``commit_s`` are spill
+        files and what goes through files, ``encode_s`` and ``decode_s`` records to bytes and back, ``exchange_s`` is exchanges,
+        waiting for other executors included, and ``compute_s`` all else that tasks do. No second is in two of these. ``task_s``
+        is whole tasks, what they do of all of these included. What a job costs is known when its action has returned.
 
         >>> sc.parallelize([("a", 1)]).reduceByKey(max).count()
         1

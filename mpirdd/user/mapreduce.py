@@ -54,7 +54,7 @@ def map_reduce(
 def numbered_lines(context: Context, path: str, min_partitions: int | None = None) -> RDD:
     """(byte offset in its file, line) of text files, as Hadoop's TextInputFormat gives them."""
     splits = text.plan_splits(text.find_inputs(path), min_partitions or context.defaultMinPartitions)
-    return context._source(f"lines of {path}", text.read_lines_at, [split for split in splits if split.length])
+    return context._source(f"lines of {path}", steps.read_lines_at, [split for split in splits if split.length])
 
 
 def save(pairs: RDD, output: str) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mpirdd.storage import picklefile, records, sequencefile, text
+from mpirdd.user import steps
 from mpirdd.words.errors import NotSupported, UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Sources:
         ['Hello', 'world']
         """
         splits = text.plan_splits(text.find_inputs(name), self._least(minPartitions))
-        reader = partial(text.read_lines, use_unicode=use_unicode, errors=errors)
+        reader = partial(steps.read_lines, use_unicode=use_unicode, errors=errors)
         return self._source(f"textFile({name})", reader, [split for split in splits if split.length])
 
     def wholeTextFiles(

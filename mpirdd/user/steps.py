@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from mpirdd.decisions.partitioners import sample_keys
 from mpirdd.roles.current import current_task
-from mpirdd.storage import outputs, picklefile, sequencefile
+from mpirdd.storage import outputs, picklefile, sequencefile, text
 from mpirdd.storage.combine import NOTHING, Combiner, blame, combine
 from mpirdd.storage.commands import pipe_lines
 from mpirdd.storage.grouping import Values, cogroup, join
@@ -25,6 +25,21 @@ from mpirdd.storage.sorting import sort
 from mpirdd.storage.workspace import Workspace
 
 Function = Callable[..., Any]
+
+# --- sources: (split) -> records --------------------------------------------------------------------------------------
+
+
+def read_lines(split: text.TextSplit, *, use_unicode: bool, errors: str) -> Iterator[Any]:
+    """The lines of a text split; what reading them takes is counted where the task's other costs are."""
+    task = current_task()
+    return text.read_lines(split, use_unicode=use_unicode, errors=errors, costs=task.workspace.costs if task else None)
+
+
+def read_lines_at(split: text.TextSplit) -> Iterator[tuple[int, str]]:
+    """Those with their byte offsets."""
+    task = current_task()
+    return text.read_lines_at(split, costs=task.workspace.costs if task else None)
+
 
 # --- narrow steps -----------------------------------------------------------------------------------------------------
 

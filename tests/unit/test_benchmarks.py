@@ -7,7 +7,10 @@ import os
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # benchmarks/ is n
 
 import benchmarks
 from benchmarks import __main__ as benchmarks_main
-from benchmarks import arrays, harness, pagecache, plain, processes, simulation, text
+from benchmarks import arrays, harness, pagecache, parts, peers, plain, processes, simulation, text
 from benchmarks.handwritten.lines import lines_of
 
 RECORD_KEYS = {
@@ -269,3 +272,67 @@ def test_simulated_executors_run_every_task_once(job: str) -> None:
 
 def test_plain_word_count_is_right(zipf: text.Text) -> None:
     assert plain.wordcount(zipf.path)["digest"] == zipf.digest
+
+
+def test_the_parts_of_an_iteration_add_up_to_what_the_clock_says() -> None:
+    costs = {"input_s": 0.2, "read_s": 0.1, "lines_s": 0.3, "decode_s": 0.4, "compute_s": 2.0, "encode_s": 0.1, "exchange_s": 0.5,
+             "write_s": 0.2, "commit_s": 0.1, "task_s": 3.1, "input_bytes": 1000}
+    found = parts.of_interval(3.0, 2, costs, 0.6)
+    assert tuple(found) == parts.PARTS
+    assert sum(found.values()) == pytest.approx(3.0)
+    assert found == pytest.approx({parts.LAUNCH: 1.05, "read": 0.15, "parse": 0.45, "deserialise": 0.2, "compute": 0.7,
+                                   "serialise": 0.05, "exchange": 0.25, "write": 0.15})
+
+
+def test_a_later_iteration_is_shown_whole_and_is_the_median_one() -> None:
+    intervals = [{"seconds": seconds, "parts": {"compute": seconds}} for seconds in (9.0, 3.0, 1.0, 2.0)]
+    assert parts.first_and_later(intervals) == {"first": {"compute": 9.0}, "later": {"compute": 2.0}}
+
+
+def test_timed_parsers_parse_as_before_and_count_their_seconds() -> None:
+    from benchmarks.engine import split
+
+    class Seconds(list[float]):
+        add = list.append
+
+    def blocks(lines: Iterator[str]) -> Iterator[list[int]]:
+        while block := list(map(int, islice(lines, 2))):
+            time.sleep(0.001)
+            yield block
+
+    spent = Seconds()
+    assert list(split.timed_blocks(blocks, spent)(iter("12345"))) == [[1, 2], [3, 4], [5]]
+    assert sum(spent) >= 0.003
+    spent = Seconds()
+    parse = split.timed_lines(int, spent)
+    assert [parse(str(number)) for number in range(48)] == list(range(48))
+    assert len(spent) == 3  # one in 16 is timed, and counts for all
+
+
+def test_an_interval_ends_where_the_job_prints_an_iteration() -> None:
+    from benchmarks.engine import split
+
+    ended: list[str] = []
+    output = split.Watched(lambda: ended.append(output.getvalue()))
+    print("7 rows, 1.0 s", file=output)
+    print("iteration 1  objective 3 s", file=output)
+    print("iteration 2  objective 2 s", file=output)
+    assert ended == ["7 rows, 1.0 s\n", "7 rows, 1.0 s\niteration 1  objective 3 s\n"]
+
+
+def test_costs_are_split_in_every_mode_that_a_job_ran_in_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def alternate(repeats: int, timeout_s: float, commands: dict[str, list[str]], *, cold: bool) -> dict[str, list[harness.Run]]:
+        launched.update(commands)
+        one = {"intervals": [{"seconds": 1.0, "parts": {"compute": 1.0}}] * 2}
+        return {name: [harness.Run(one, 0.0, 1.0, 1.0, 0)] for name in commands}
+
+    launched: dict[str, list[str]] = {}
+    monkeypatch.setattr(harness, "alternate", alternate)
+    report = {"first": [2.0], "later": [1.0, 1.0], "costs": {}}
+    commands = {"engine": harness.on_engine("job", 3, "kmeans", "data", "--iterations", "30"), "handwritten": ["mpirun"],
+                "mapreduce": harness.on_engine("job", 3, "kmeans", "data", "--iterations", "30", mode="mapreduce")}
+    pair = harness.Pair(commands, {name: [harness.Run(report, 0.0, 9.0, 9.0, 0)] for name in commands})
+    found = peers.disk_record(pair, Namespace(timeout=9, page_cache="warm", iterations=30))
+    assert list(found["split"]) == list(launched) == ["engine", "mapreduce"]
+    assert launched["mapreduce"] == [
+        word.replace("engine/job.py", "engine/split.py") for word in commands["mapreduce"]] + ["--iterations", "6"]
