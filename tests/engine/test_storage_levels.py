@@ -118,15 +118,15 @@ def test_on_disk_nothing_is_computed_twice(sc: Context, calls: Calls) -> None:
 @about_keeping
 def test_another_rdd_pushes_out_what_was_used_least_recently(sc: Context, calls: Calls) -> None:
     make: Callable[[int], Any] = lambda number: (calls(number), np.zeros(10_000))  # noqa: E731
-    executors = len(sc._driver.executors)
-    first = sc.parallelize(range(8 * executors), 8 * executors).map(make).cache()
-    assert first.count() == 8 * executors
-    assert info_of(sc, first).partitions_kept == 8 * executors
-    second = sc.parallelize(range(8 * executors), 8 * executors).map(make).cache()
-    assert second.count() == 8 * executors
-    assert info_of(sc, second).partitions_kept == 8 * executors
-    assert info_of(sc, first).partitions_kept < 8 * executors
-    assert first.map(lambda pair: pair[0]).collect() == list(range(8 * executors))  # what was dropped is computed again
+    count = 8 * len(sc._driver.executors)  # some 640 kB each; a busy executor runs fewer, and another one more
+    first, second = (sc.parallelize(range(count), count).map(make).cache() for _ in range(2))
+    assert first.count() == count
+    alone = info_of(sc, first).partitions_kept
+    assert alone > count // 2
+    assert second.count() == count
+    assert info_of(sc, second).partitions_kept > count // 2
+    assert info_of(sc, first).partitions_kept < alone
+    assert first.map(lambda pair: pair[0]).collect() == list(range(count))  # what was dropped is computed again
     first.unpersist()
     second.unpersist()
 
