@@ -21,6 +21,7 @@ from time import monotonic
 from types import FrameType
 
 from mpirdd.edge.handover import DRIVER_LOST, Handover, die_with_parent
+from mpirdd.roles.processes import lives
 from mpirdd.words.errors import ClusterError
 
 _LOOK_S = 0.2
@@ -212,7 +213,7 @@ class _Guard(Thread):
             driver = self._handover.driver_pid
             if self._lasts("through", through, _LINGER_S):
                 break
-            if self._lasts("driver", bool(driver) and not through and not _lives(driver or 0), 1.0):
+            if self._lasts("driver", bool(driver) and not through and not lives(driver or 0), 1.0):
                 self.trouble = _THE_DRIVER
                 break
             gone = "" if driver or through else self._gone_at_start()
@@ -236,7 +237,7 @@ class _Guard(Thread):
     def _gone_at_start(self) -> str:
         here, started = os.uname().nodename, self._handover.ranks()
         for rank, (host, pid) in started.items():
-            if host == here and not _lives(pid):
+            if host == here and not lives(pid):
                 return f"rank {rank} (host {host})"
         # Or it died before it told of itself. While mpirun has children that have not, or that start ranks elsewhere, it may
         # just be slow.
@@ -244,14 +245,6 @@ class _Guard(Thread):
         if children and children <= {pid for _, pid in started.values()} and len(started) < self._ranks:
             return f"rank {min(set(range(self._ranks)) - started.keys())} (host {here})"
         return ""
-
-
-def _lives(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except OSError:
-        return False
 
 
 def _children(pid: int) -> set[int]:
