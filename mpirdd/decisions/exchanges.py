@@ -63,7 +63,7 @@ class Exchanges:
         return [self._start(executors, None, {}, {}, _tuples(copies))]
 
     def note_uncopied(self, block: BlockId) -> None:
-        """It was made, or has lost a holder: where its node is kept more than once, ``copy_kept`` tries to copy it."""
+        """It was made, or has lost a holder: if it is of a node kept more than once, ``copy_kept`` tries to copy it."""
         if block.kind == "rdd" and self._kept.get(block.of, 0) > 1:
             self._uncopied[block] = None
 

@@ -59,10 +59,6 @@ class Run:
     usual: tuple[int, float] = (0, 0.0)
     """Their median when it was last computed: of how many tasks, in seconds."""
 
-    def done(self) -> bool:
-        """Nothing is under way; tasks that came back for lack of a block are planned again."""
-        return not self.attempts and not self.free
-
     def finish(self, seconds: float) -> None:
         self.finished += 1
         self.seconds += seconds

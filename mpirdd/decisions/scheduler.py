@@ -229,7 +229,8 @@ class Scheduler:
 
     def _add_made(self, block: BlockId, executor: Rank) -> None:
         self.have.add(block, executor)
-        self._exchanges.note_uncopied(block)
+        if block.kind == "rdd":
+            self._exchanges.note_uncopied(block)
 
     def _late(self, event: TaskFinished) -> list[Command]:
         """The task had been cancelled, or another attempt was faster. Kept partitions are as good as any; map outputs
@@ -311,9 +312,12 @@ class Scheduler:
         return drops
 
     def _go_on(self, run: Run, *executors: Rank) -> list[Command]:
-        """A task of the run is over on these executors: end the run, or give them more."""
-        if not run.done():
+        """A task of the run is over on these executors: give them more, or end the run if nothing of it is under way; what
+        came back for lack of a block is planned again."""
+        if run.free:
             return self._runs.hand_out(run, executors)
+        if run.attempts:
+            return []
         self._move_on = True
         if len(self._jobs) > 1 and any(pipe.keep for pipe in run.stage.pipes.values()):
             self._plan_anew()  # other jobs may find what they were about to compute
