@@ -1,7 +1,7 @@
 """The scheduler alone, without MPI: decisions a second and memory, to 10,000 executors and 1,000,000 tasks.
 
 Simulated executors answer each command at once: every task started is reported done, every exchange finished. What is measured is
-then ``mpirdd/decisions/scheduler.py`` and nothing else: handing out tasks that may run anywhere (``map``), and the same with a
+then ``mpirdd/decisions`` and nothing else: handing out tasks that may run anywhere (``map``), and the same with a
 shuffle behind, whose reduce tasks have a place each (``shuffle``). A *decision* is one event handled. Valid means that every task
 ran exactly once. Each size runs in a process of its own, so that its peak memory is known.
 """

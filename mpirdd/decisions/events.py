@@ -69,13 +69,6 @@ class ExecutorLost:
 
 
 @dataclass(frozen=True, slots=True)
-class Regrouped:
-    """All living executors have formed the group of that epoch; exchanges can be started again."""
-
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
 class TaskRunning:
     """From heartbeats: how long a task has been running."""
 
@@ -87,7 +80,7 @@ class TaskRunning:
 
 Event = (
     JobSubmitted | TaskFinished | TaskFailed | TaskRunning | BlocksGone | ExchangeFinished | JobCancelled
-    | ExecutorLost | Regrouped
+    | ExecutorLost
 )
 
 # --- commands ---------------------------------------------------------------------------------------------------------
@@ -160,7 +153,7 @@ class TaskSlow:
 
 @dataclass(frozen=True, slots=True)
 class Regroup:
-    """The living executors leave all exchanges under way and form a new group without the lost. What an executor had
+    """The living executors leave all exchanges under way; those that follow are among them. What an executor had
     got of such an exchange by then is dropped: a ``DropBlocks`` follows for those that were to get something."""
 
     epoch: int
@@ -187,7 +180,7 @@ class JobEnded:
 
 @dataclass(frozen=True, slots=True)
 class DropBlocks:
-    """A late task left blocks that nobody wants."""
+    """Blocks that nobody wants, or that an exchange or a barrier stage which is void may have left."""
 
     executor: Rank
     blocks: tuple[BlockId, ...]

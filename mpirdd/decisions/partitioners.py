@@ -1,7 +1,7 @@
 """Partitioners: which partition of a shuffle a record goes to, as frozen values.
 
-Equal partitioners whose ``groups_keys`` is True put equal keys into the same partition of any RDD, so RDDs
-that share one join without moving. Functions in them are compared by ``==``, as PySpark does.
+Equal partitioners put equal keys into the same partition of any RDD, so RDDs that share one join without moving
+(not so those for sorts, which RDDs do not tell of). Functions in them are compared by ``==``, as PySpark does.
 
 ``split`` is the engine's hottest loop beside the combiner's: it hands each record object on as it is, and
 looks for what is wrong with one only after something raised. What a user's function or the records' iterator
@@ -47,11 +47,6 @@ class Partitioner(ABC):
     def __post_init__(self) -> None:
         if self.num_partitions < 1:
             raise UsageError(f"the number of partitions must be at least 1, not {self.num_partitions}")
-
-    @property
-    def groups_keys(self) -> bool:
-        """Is every key in one partition only? Where not, equal partitioners do not mean co-partitioned."""
-        return True
 
     @abstractmethod
     def __call__(self, key: Any) -> int:
@@ -175,11 +170,6 @@ class RangePartitioner(Partitioner):
 
     def __hash__(self) -> int:  # sort keys need not be hashable
         return hash((self.num_partitions, len(self.bounds), self.ascending, self.keyfunc))
-
-    @property
-    def groups_keys(self) -> bool:
-        # A keyfunc may tell equal keys apart: str does so with 1 and 1.0.
-        return self.keyfunc is None and not self._shared
 
     def __call__(self, key: Any) -> int:
         sort_key = key if self.keyfunc is None else self.keyfunc(key)

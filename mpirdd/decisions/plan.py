@@ -9,7 +9,7 @@ so that neither planning, nor pickling, nor executing a long lineage recurses.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mpirdd.decisions.lineage import ONE_TO_ONE, Narrow, Node, Shuffled, Source, walk
 from mpirdd.words.ids import BlockId, NodeId, Rank
@@ -54,9 +54,31 @@ class Need:
     barrier: bool = False
     """All tasks must run at once, each on an executor of its own."""
 
-    @property
-    def blocked(self) -> bool:
-        return bool(self.unwritten)
+    def without(self, making: Container[BlockId]) -> Need:
+        """Without the tasks that would compute a partition to be kept which another stage computes; when that is
+        done, these can read it."""
+        work = {partition: work for partition, work in self.work.items()
+                if not any(block in making for block in work.makes)}
+        if len(work) == len(self.work):
+            return self
+        if self.barrier:
+            return replace(self, work={})
+        reads = {block for touched in work.values() for block in touched.reads}
+        absent = {shuffle: {part for part in parts if BlockId("in", shuffle, part) in reads}
+                  for shuffle, parts in self.absent.items()}
+        return replace(self, work=work, absent={shuffle: parts for shuffle, parts in absent.items() if parts})
+
+    def of_first_makers(self) -> Need:
+        """Without the tasks that would compute a partition to be kept which an earlier task computes already; they
+        come when it is there to be read. (Two partitions of a cartesian product, say, need the same one of a
+        persisted parent.)"""
+        made: set[BlockId] = set()
+        work: dict[int, Work] = {}
+        for partition, touched in self.work.items():
+            if made.isdisjoint(touched.makes):
+                made.update(touched.makes)
+                work[partition] = touched
+        return replace(self, work=work)
 
 
 class Have:

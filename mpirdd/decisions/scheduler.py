@@ -1,35 +1,28 @@
 """The scheduler: a value machine. ``handle(event) -> commands``; the driver loop alone acts on the commands.
 
-It keeps the account of what executors hold (``Have``), which stages run where, and which exchanges are under
-way. A job is planned with ``missing`` when it comes and again when something was lost; in between, each time a stage
-or an exchange ends, only what waited for it is looked at.
+It keeps the account of what executors hold (``Have``), and decides for each event what it means for the jobs. What it
+works with: ``agenda`` (a job: what it still lacks), ``runs`` (stages under way), ``exchanges``, ``placement``. A job is
+planned with ``missing`` when it comes and again when something was lost; in between, each time a stage or an exchange
+ends, only what waited for it is looked at.
 
-Placement is a pure function of what exists. A task that reads blocks goes to the executor that holds most of
-them; one that reads a shuffle which nobody holds yet goes to its partition's place among the living executors,
-so that RDDs with equal partitioners meet without moving; a task that only reads splits is free, and free tasks
-are handed out as executors ask for more (guided self-scheduling: a share of what is left, so that many small
-tasks cost few messages and few large ones still balance).
+An event is handled in two steps. First it is entered into the account: what it ends, drops and gives up. Then the jobs
+are moved on, if it made a difference to them, until nothing more can start or end. So whatever is dropped is dropped
+before anything is made anew.
 
 An executor that is lost takes its blocks and tasks along, and breaks the group, so that every exchange under way is
-void. The living form a new group, that of the next *epoch*; until they have, no exchange is started, but tasks are.
-Tasks on survivors are left alone. A lost task is started again where all that it reads is; if nobody has that, it is
-given up and planned anew, as what else is missing.
+void; later ones are among the living, in the next *epoch*. Tasks on survivors are left alone. A lost task is started
+again where all that it reads is; if nobody has that, it is given up and planned anew, as what else is missing.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Set
-from dataclasses import replace
-from itertools import count
+from collections.abc import Iterable
 
 from mpirdd.decisions.agenda import Job
-from mpirdd.decisions.copies import Copies
 from mpirdd.decisions.events import (
     BlocksGone,
-    CancelStage,
     CancelTask,
-    CloseStage,
     Command,
     DropBlocks,
     Event,
@@ -40,26 +33,18 @@ from mpirdd.decisions.events import (
     JobSubmitted,
     Recovering,
     Regroup,
-    Regrouped,
-    StartExchange,
-    StartTasks,
-    Task,
     TaskFailed,
     TaskFinished,
     TaskRunning,
     TaskSlow,
 )
-from mpirdd.decisions.plan import Have, Need, Work, need_of
-from mpirdd.decisions.runs import Exchange, Run
+from mpirdd.decisions.exchanges import Exchanges
+from mpirdd.decisions.placement import able, lacking, place
+from mpirdd.decisions.plan import Have, Need, need_of
+from mpirdd.decisions.runs import Run, Runs
 from mpirdd.words.errors import Failure
 from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
-from mpirdd.words.stage import Output, Stage
-
-_SLOW_S = 1.0
-"""Nothing that takes less is slow."""
-_SLOW_TIMES = 3.0
-"""A task is slow when it runs longer than so many times the median of its siblings. Spark takes 1.5, but also waits for
-three quarters of them."""
+from mpirdd.words.stage import Output
 
 
 class Scheduler:
@@ -85,33 +70,36 @@ class Scheduler:
         self.have = Have()
         self.kept: dict[NodeId, int] = {}
         """Persisted nodes, and how many copies of each partition are wanted."""
-        self._task_retries, self._speculation = task_retries, speculation
-        self._regrouping = False
+        self._task_retries, self._speculation, self._most_losses = task_retries, speculation, most_losses
         self._jobs: dict[JobId, Job] = {}
-        self._runs: dict[StageId, Run] = {}
-        self._outputs: dict[Output, dict[StageId, Run]] = {}
-        self._exchanges: dict[int, Exchange] = {}
-        self._making: dict[BlockId, StageId] = {}
+        self._runs = Runs(self.executors)
+        self._exchanges = Exchanges(self.have, self.kept)
         self._failures: dict[Output, dict[int, list[Rank]]] = {}
-        self._most_losses = most_losses
-        self._losses: dict[tuple[Output, int], int] = {}
-        self._uncopied: dict[BlockId, None] = {}
+        """Where each task of an output that is not complete has raised."""
+        self._losses: Counter[tuple[Output, int]] = Counter()
+        """How many executors each task was under way on when they died."""
         self._abandoned: set[StageId] = set()
-        self._load: dict[Rank, int] = dict.fromkeys(self.executors, 0)
-        self._idle: dict[Rank, None] = dict.fromkeys(self.executors)
-        self._stage_ids = count(1)
-        self._exchange_ids = count(1)
+        """Barrier stages that were given up, and what they left dropped."""
+        self._move_on = False
+        """Something has ended that jobs, or copies, may have waited for."""
 
     def handle(self, event: Event) -> list[Command]:
+        commands = self._enter(event)
+        while self._move_on:
+            self._move_on = False
+            for job in list(self._jobs.values()):
+                commands += self._advance(job)
+            commands += self._copy_kept()
+        return commands
+
+    def _enter(self, event: Event) -> list[Command]:
         if isinstance(event, TaskFinished):  # the most common one
-            return self._task_finished(event) if event.executor in self._load else []
+            return self._task_finished(event) if event.executor in self._runs.load else []
         if isinstance(event, JobSubmitted):
             return self._job_submitted(event)
         if isinstance(event, JobCancelled):
             return self._end_job(event.job, None)[1:]
-        if isinstance(event, Regrouped):
-            return self._regrouped(event)
-        if event.executor not in self._load:
+        if event.executor not in self._runs.load:
             return []  # sent before its sender was lost
         if isinstance(event, TaskRunning):
             return self._task_running(event)
@@ -137,7 +125,7 @@ class Scheduler:
 
     def load(self) -> dict[Rank, int]:
         """Tasks under way at each executor."""
-        return self._load.copy()
+        return self._runs.load.copy()
 
     def jobs_wanting(self, output: Output) -> list[JobId]:
         """The jobs that a stage with this output runs for, oldest first."""
@@ -150,23 +138,19 @@ class Scheduler:
         return {
             stage: (run.stage.label, run.finished, run.tasks)
             for output in self._jobs[job].pending
-            for stage, run in self._outputs.get(output, {}).items()
+            for stage, run in self._runs.of_output(output).items()
         }
 
     def forget(self, node: NodeId) -> None:
         """Executors are told to drop everything of the node: nobody refers to it any more."""
         self.kept.pop(node, None)
         self.have.forget(node)
-        self._forget_arrivals(node)
+        self._exchanges.forget(node)
 
     def forget_shuffle(self, node: NodeId) -> None:
         """Executors are told to drop the shuffle's map outputs and what was exchanged of them."""
         self.have.forget_shuffle(node)
-        self._forget_arrivals(node)
-
-    def _forget_arrivals(self, node: NodeId) -> None:
-        for exchange in self._exchanges.values():
-            exchange.forgotten.add(node)
+        self._exchanges.forget(node)
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -178,37 +162,58 @@ class Scheduler:
         return self._advance(job)
 
     def _end_job(self, job_id: JobId, failure: Failure | None) -> list[Command]:
-        """End the job, and cancel what runs for no other; then let others go on that waited for it."""
+        """End the job, and cancel what runs for no other."""
         job = self._jobs.pop(job_id, None)
         commands: list[Command] = [JobEnded(job_id, failure)]
         if job is None:
             return commands
-        orphans = [run for run in self._runs.values() if not self.jobs_wanting(run.stage.output)]
-        for run in orphans:
-            commands += self._cancel(run)
+        for run in self._runs:
+            if not self.jobs_wanting(run.stage.output):
+                commands += self._runs.cancel(run)
+                self._move_on = True
         for output in job.pending:
-            if output not in self._outputs:
-                self._failures.pop(output, None)
-        return commands + ([*self._advance_all(), *self._copy_kept()] if orphans else [])
+            self._forget_failures(output)
+        return commands
+
+    def _fail(self, run: Run, failure: Failure) -> list[Command]:
+        """End the jobs that need the output of the run as things are now; others did when they were planned."""
+        commands: list[Command] = []
+        output = run.stage.output
+        for job_id in self.jobs_wanting(output):
+            job = self._jobs[job_id]
+            if output == job.result or job.needs_maps(output.of, self.have, self.kept):
+                commands += self._end_job(job_id, failure)
+            else:
+                job.stale = True
+        if self._runs.get(run.stage.id):
+            commands += self._runs.cancel(run)
+            self._move_on = True
+        return commands
+
+    def _forget_failures(self, output: Output) -> None:
+        if not self._runs.of_output(output):
+            self._failures.pop(output, None)
+
+    def _plan_anew(self) -> None:
+        for job in self._jobs.values():
+            job.stale = True
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
     def _task_finished(self, event: TaskFinished) -> list[Command]:
-        run = self._runs.get(event.stage)
-        if run is None or event.executor not in run.attempts.get(event.partition, ()):
+        run, partition = self._runs.of_attempt(event.stage, event.partition, event.executor), event.partition
+        if run is None:
             return self._late(event)
-        output, partition = run.stage.output, event.partition
         commands = self._take_blocks(event)
-        losers: list[Rank] = []
-        if self._settle(run, partition, event.executor):
-            losers += run.attempts[partition]
-            for executor in losers:
-                self._settle(run, partition, executor)
-                commands.append(CancelTask(executor, event.stage, partition))
+        losers = self._runs.settle(run, partition, event.executor)
+        for executor in losers:
+            self._runs.settle(run, partition, executor)
+            commands.append(CancelTask(executor, event.stage, partition))
         run.finish(event.seconds)
-        self._let_go(run, partition)
+        self._runs.let_go(run, partition)
         if run.need.barrier:
             run.made += [(block, event.executor) for block in event.made]
+        output = run.stage.output
         if output.kind == "result":
             self._jobs[output.of].undone.pop(partition, None)
         return commands + self._go_on(run, event.executor, *losers)
@@ -218,14 +223,14 @@ class Scheduler:
         for block in event.made:
             if block.kind == "rdd" and block.of not in self.kept:
                 unwanted.append(block)
-                continue
-            self._add_made(block, event.executor)
+            else:
+                self._add_made(block, event.executor)
         return [DropBlocks(event.executor, tuple(unwanted))] if unwanted else []
 
     def _add_made(self, block: BlockId, executor: Rank) -> None:
         self.have.add(block, executor)
-        if block.kind == "rdd" and self.kept.get(block.of, 0) > 1:
-            self._uncopied[block] = None
+        if block.kind == "rdd":
+            self._exchanges.note_uncopied(block)
 
     def _late(self, event: TaskFinished) -> list[Command]:
         """The task had been cancelled, or another attempt was faster. Kept partitions are as good as any; map outputs
@@ -239,7 +244,7 @@ class Scheduler:
                 wanted = block.of in self.kept
             else:
                 wanted = any(event.executor in run.attempts.get(block.part, ())
-                             for run in self._outputs.get(Output("map", block.of), {}).values())
+                             for run in self._runs.of_output(Output("map", block.of)).values())
             if wanted or event.executor in self.have.holders(block):
                 self._add_made(block, event.executor)
             else:
@@ -248,59 +253,31 @@ class Scheduler:
         return drops + self._copy_kept()
 
     def _task_failed(self, event: TaskFailed) -> list[Command]:
-        run = self._runs.get(event.stage)
-        if run is None or event.executor not in run.attempts.get(event.partition, ()):
+        run = self._runs.of_attempt(event.stage, event.partition, event.executor)
+        if run is None:
             return []
-        if self._settle(run, event.partition, event.executor):
+        if self._runs.settle(run, event.partition, event.executor):
             return self._go_on(run, event.executor)  # the other attempt may do better
-        output = run.stage.output
-        failed = self._failures.setdefault(output, {}).setdefault(event.partition, [])
+        failed = self._failures.setdefault(run.stage.output, {}).setdefault(event.partition, [])
         failed.append(event.executor)
         if len(failed) > self._task_retries:
             return self._fail(run, event.failure)
         if run.need.barrier:
             return self._restart_barrier(run)
-        able = self._able(run.need.work[event.partition])
-        able = [executor for executor in able if executor not in failed] or able
-        if not able:  # its input is gone; when the run is over, it is planned again
+        can = able(run.need.work[event.partition], self.have, self.executors)
+        can = [executor for executor in can if executor not in failed] or can
+        if not can:  # its input is gone; when the run is over, it is planned again
             return self._go_on(run, event.executor)
-        again = self._send(run, min(able, key=self._load.__getitem__), [event.partition])
+        again = self._runs.send(run, min(can, key=self._runs.load.__getitem__), [event.partition])
         return [again, *self._go_on(run, event.executor)]
 
-    def _able(self, work: Work) -> list[Rank]:
-        """Executors that have all that a task reads."""
-        if not work.reads:
-            return self.executors
-        first, *others = (self.have.holders(block) for block in work.reads)
-        return [executor for executor in first if all(executor in holders for holders in others)]
-
-    def _fail(self, run: Run, failure: Failure) -> list[Command]:
-        """End the jobs that need the output of the run as things are now; others did when they were planned."""
-        commands: list[Command] = []
-        output = run.stage.output
-        for job_id in self.jobs_wanting(output):
-            job = self._jobs.get(job_id)
-            if job is None:
-                continue  # ended by what another's end has set going
-            if output == job.result or job.needs_maps(output.of, self.have, self.kept):
-                commands += self._end_job(job_id, failure)
-            else:
-                job.stale = True
-        if run.stage.id in self._runs:
-            commands += [*self._cancel(run), *self._advance_all()]
-        return commands
-
     def _task_running(self, event: TaskRunning) -> list[Command]:
-        if event.seconds <= _SLOW_S:
-            return []
-        run, partition = self._runs.get(event.stage), event.partition
-        if run is None or event.executor not in run.attempts.get(partition, ()):
-            return []
-        usual = run.usual_seconds()
-        if usual is None or event.seconds <= _SLOW_TIMES * usual:
+        run, partition = self._runs.of_attempt(event.stage, event.partition, event.executor), event.partition
+        usual = run.usual_if_slow(event.seconds) if run else None
+        if run is None or usual is None:
             return []
         other = self._speculate(run, partition)
-        commands: list[Command] = [] if other is None else [self._send(run, other, [partition])]
+        commands: list[Command] = [] if other is None else [self._runs.send(run, other, [partition])]
         if (partition, event.executor) not in run.slow:
             run.slow.add((partition, event.executor))
             commands.append(TaskSlow(
@@ -311,50 +288,63 @@ class Scheduler:
         """An idle executor for a second attempt, if there is one that has what the task reads."""
         if not self._speculation or run.need.barrier or len(run.attempts[partition]) > 1:
             return None
-        work = run.need.work[partition]
-        able = self._able(work) if work.reads else self._idle
-        return next((executor for executor in able if executor in self._idle), None)
+        idle = self._runs.idle
+        return next((executor for executor in able(run.need.work[partition], self.have, idle) if executor in idle), None)
 
     def _blocks_gone(self, event: BlocksGone) -> list[Command]:
         for block in event.blocks:
             self.have.discard(block, event.executor)
             if block.kind == "map":
-                self._forget_arrivals(block.of)  # an exchange that lacks a map output is void
-        run = self._runs.get(event.stage) if event.stage is not None else None
-        if run is None:
+                self._exchanges.forget(block.of)  # an exchange that lacks a map output is void
+        run = self._runs.get(event.stage)
+        came_back = [p for p in event.partitions if event.executor in run.attempts.get(p, ())] if run else []
+        if run is None or not came_back:
             return []
-        lacking = False
-        for partition in event.partitions:
-            if event.executor in run.attempts.get(partition, ()):
-                self._settle(run, partition, event.executor)
-                lacking = True
-        if not lacking:
-            return []
+        for partition in came_back:
+            self._runs.settle(run, partition, event.executor)
         return self._restart_barrier(run) if run.need.barrier else self._go_on(run, event.executor)
+
+    def _exchange_finished(self, event: ExchangeFinished) -> list[Command]:
+        drops = self._exchanges.finished(event)
+        if drops is None:
+            return []
+        self._move_on = True
+        return drops
+
+    def _go_on(self, run: Run, *executors: Rank) -> list[Command]:
+        """A task of the run is over on these executors: give them more, or end the run if nothing of it is under way; what
+        came back for lack of a block is planned again."""
+        if run.free:
+            return self._runs.hand_out(run, executors)
+        if run.attempts:
+            return []
+        self._move_on = True
+        if len(self._jobs) > 1 and any(pipe.keep for pipe in run.stage.pipes.values()):
+            self._plan_anew()  # other jobs may find what they were about to compute
+        return [self._runs.close(run)]
 
     # --- losses -------------------------------------------------------------------------------------------------------
 
     def _executor_lost(self, event: ExecutorLost) -> list[Command]:
         lost = event.executor
         self.executors.remove(lost)
-        self._idle.pop(lost, None)
         self.epoch += 1
         gone, copied = self.have.lose(lost)
-        recovering = Recovering(lost, dict(Counter(block.kind for block in gone)), self._load.pop(lost))
-        self._uncopied.update((block, None) for block in copied if self.kept.get(block.of, 0) > 1)
+        recovering = Recovering(lost, dict(Counter(block.kind for block in gone)), self._runs.lose(lost))
         if not self.executors:
             return [recovering, *self._end_all()]
-        self._regrouping = True
-        commands: list[Command] = [Regroup(self.epoch, tuple(self.executors)), recovering, *self._void_exchanges()]
-        for job in self._jobs.values():
-            job.stale = True
-        for run in list(self._runs.values()):
-            if run.stage.id in self._runs:
+        for block in copied:
+            self._exchanges.note_uncopied(block)
+        commands = [Regroup(self.epoch, tuple(self.executors)), recovering, *self._exchanges.void(self._runs.load)]
+        self._plan_anew()
+        for run in self._runs:
+            if self._runs.get(run.stage.id):
                 deadly = self._deadly_task(run, lost)
                 commands += self._lose_tasks(run, lost)
-                if deadly is not None and run.stage.id in self._runs:
+                if deadly is not None and self._runs.get(run.stage.id):
                     commands += self._fail(run, deadly)
-        return commands + self._advance_all()
+        self._move_on = True
+        return commands
 
     def _deadly_task(self, run: Run, lost: Rank) -> Failure | None:
         """Count what was under way on the lost executor, and whether one such task has taken too many with it."""
@@ -362,57 +352,21 @@ class Scheduler:
         for partition, attempts in run.attempts.items():
             if lost in attempts:
                 key = run.stage.output, partition
-                losses = self._losses[key] = self._losses.get(key, 0) + 1
-                if losses == self._most_losses:
-                    summary = (f"ClusterError: this task was under way on {losses} executors when they died. Does it end its "
-                               "process, or take all the memory there is? See the lines above, and the logs of the hosts.")
+                self._losses[key] += 1
+                if self._losses[key] == self._most_losses:
+                    summary = (f"ClusterError: this task was under way on {self._most_losses} executors when they died. Does "
+                               "it end its process, or take all the memory there is? See the lines above, and the logs of "
+                               "the hosts.")
                     deadly = Failure(summary, "", lost, self.hosts.get(lost, "unknown"), run.stage.label, partition, None)
         return deadly
-
-    def _end_all(self) -> list[Command]:
-        commands: list[Command] = [CloseStage(stage) for stage in self._runs]
-        commands += [_nobody_left(job) for job in self._jobs.values()]
-        for left in (self._jobs, self._runs, self._outputs, self._exchanges, self._making, self._failures):
-            left.clear()
-        return commands
-
-    def _void_exchanges(self) -> list[Command]:
-        """The group is broken, so nobody can know what an exchange under way has brought to whom: drop what executors
-        got of it."""
-        unwanted: dict[Rank, list[BlockId]] = {}
-        for exchange in self._exchanges.values():
-            for block, executor, _ in self._arrivals(exchange.plan):
-                if executor in self._load and executor not in self.have.holders(block):
-                    unwanted.setdefault(executor, []).append(block)
-                if self.kept.get(block.of, 0) > 1 and self.have.holders(block):
-                    self._uncopied[block] = None
-        self._exchanges.clear()
-        return [DropBlocks(executor, tuple(blocks)) for executor, blocks in unwanted.items()]
 
     def _lose_tasks(self, run: Run, lost: Rank) -> list[Command]:
         if run.need.barrier:  # even if its tasks live: one that waits at the barrier cannot join the new group
             return self._restart_barrier(run)
         if lost not in run.load:
             return []
-        del run.load[lost]
-        again: dict[Rank, list[int]] = {}
-        for partition in [partition for partition, attempts in run.attempts.items() if lost in attempts]:
-            left = tuple(executor for executor in run.attempts[partition] if executor != lost)
-            if left:
-                run.attempts[partition] = left
-                continue
-            del run.attempts[partition]
-            work = run.need.work[partition]
-            able = self._able(work)
-            if not work.reads:
-                run.free.append(partition)
-            elif able:
-                again.setdefault(able[partition % len(able)], []).append(partition)
-            else:  # it is not this run's any more, so that the new plan has it at once
-                run.tasks -= 1
-                self._let_go(run, partition)
-        commands: list[Command] = [self._send(run, executor, partitions) for executor, partitions in again.items()]
-        return commands + self._go_on(run, *(self.executors if run.free else ()))
+        again = self._runs.lose_tasks(run, lost, self.have)
+        return again + self._go_on(run, *(self.executors if run.free else ()))
 
     def _restart_barrier(self, run: Run) -> list[Command]:
         """The tasks of a barrier stage waited for each other, so none of them counts; all run again. What they may have
@@ -430,323 +384,88 @@ class Scheduler:
         if output.kind == "result":
             job = self._jobs[output.of]
             job.undone = {**dict.fromkeys(run.whole), **job.undone}
-        for job in self._jobs.values():
-            job.stale = True
+        self._plan_anew()
         self._abandoned.add(run.stage.id)
-        commands = self._cancel(run)
-        commands += [DropBlocks(executor, tuple(sorted(blocks))) for executor, blocks in unwanted.items()
-                     if blocks and executor in self._load]
-        return commands + self._advance_all()
+        self._move_on = True
+        commands = self._runs.cancel(run)
+        return commands + [DropBlocks(executor, tuple(sorted(blocks))) for executor, blocks in unwanted.items()
+                           if blocks and executor in self._runs.load]
 
-    def _regrouped(self, event: Regrouped) -> list[Command]:
-        if event.epoch != self.epoch or not self._regrouping:
-            return []
-        self._regrouping = False
-        return [*self._advance_all(), *self._copy_kept()]
+    def _end_all(self) -> list[Command]:
+        commands: list[Command] = [self._runs.close(run) for run in self._runs]
+        commands += [_nobody_left(job) for job in self._jobs.values()]
+        self._jobs.clear()
+        self._failures.clear()
+        self._exchanges.void(())
+        return commands
 
-    # --- planning -----------------------------------------------------------------------------------------------------
-
-    def _advance_all(self) -> list[Command]:
-        return [command for job in list(self._jobs.values()) for command in self._advance(job)]
+    # --- moving on ----------------------------------------------------------------------------------------------------
 
     def _advance(self, job: Job) -> list[Command]:
         """Start whatever can start for the job, or end it. Cost: what waits for no shuffle, unless the job is stale."""
         if job.id not in self._jobs:
-            return []  # ended by what was started for another job
+            return []  # ended together with another one
         if not job.undone:
             return self._end_job(job.id, None)
-        needs = job.plan(self.have, self.kept, self._under_way) if job.stale else {}
+        needs = job.plan(self.have, self.kept, self._runs.partitions) if job.stale else {}
         commands: list[Command] = []
         ready = deque(job.ready)
         while ready and job.id in self._jobs:
             output = ready.popleft()
-            lacking = job.lacking(output, self.have)
-            if not lacking:
+            lack = job.lacking(output, self.have)
+            if not lack:
                 ready.extend(job.release(output))
-                if output not in self._outputs:
-                    self._failures.pop(output, None)
+                self._forget_failures(output)
                 continue
-            left = self._not_under_way(output, lacking)
+            taken = self._runs.partitions(output)
+            left = [partition for partition in lack if partition not in taken]
             if not left:
                 continue
             need = needs.pop(output, None) or need_of(job.goal(output, left), self.have, self.kept)
             if need.unwritten:  # something that was there when the job was planned is not any more
-                needs = job.plan(self.have, self.kept, self._under_way)
+                needs = job.plan(self.have, self.kept, self._runs.partitions)
                 ready = deque(job.ready)
                 continue
-            started = self._start(need)
-            commands += started
-            if any(isinstance(command, JobEnded) for command in started):
-                needs = {}  # other jobs were moved on meanwhile
+            commands += self._start(need)
         return commands
 
-    def _under_way(self, output: Output) -> Set[int]:
-        """Partitions that tasks make, or will when they are given out."""
-        runs = list(self._outputs.get(output, {}).values())
-        if len(runs) == 1:
-            return runs[0].need.work.keys()
-        return {partition for run in runs for partition in run.need.work}
-
-    def _not_under_way(self, output: Output, partitions: Iterable[int]) -> list[int]:
-        taken = self._under_way(output)
-        return [partition for partition in partitions if partition not in taken]
-
-    # --- starting -----------------------------------------------------------------------------------------------------
-
     def _start(self, need: Need) -> list[Command]:
-        need = self._without_made(need)
+        need = need.without(self._runs.making)
         if not need.work:
             return []
         if need.barrier:
-            busy = self._regrouping or any(run.attempts for run in self._runs.values())
-            if busy or len(need.work) > len(self.executors):
-                return self._hold_barrier(need)
+            if len(need.work) > len(self.executors):
+                return self._refuse_barrier(need)
+            if any(run.attempts for run in self._runs):
+                return []
             places: dict[int, Rank | None] = dict(zip(need.work, self.executors, strict=False))
         else:
-            places = {partition: self._place(partition, work) for partition, work in need.work.items()}
+            places = {partition: place(partition, work, self.have, self.executors) for partition, work in need.work.items()}
         if need.absent:
-            return [command for shuffle in need.absent for command in self._exchange(need, shuffle, places)]
-        need = need if need.barrier else _first_makers(need)
-        copies = self._copies(need, places)
-        return self._copy(copies) if copies else self._run(need, places)
+            return self._exchanges.bring(need, places, self.executors) if self._can_exchange() else []
+        need = need if need.barrier else need.of_first_makers()
+        copies = lacking(need, places, self.have)
+        if not copies:
+            return self._runs.begin(need, places)
+        return self._exchanges.copy(copies, self.executors) if self._can_exchange() else []
 
-    def _without_made(self, need: Need) -> Need:
-        """Without the tasks that would compute a partition to be kept which another stage computes; when that is
-        done, these can read it."""
-        work = {partition: work for partition, work in need.work.items()
-                if not any(block in self._making for block in work.makes)}
-        if len(work) == len(need.work):
-            return need
-        if need.barrier:
-            return replace(need, work={})
-        reads = {block for touched in work.values() for block in touched.reads}
-        absent = {shuffle: {part for part in parts if BlockId("in", shuffle, part) in reads}
-                  for shuffle, parts in need.absent.items()}
-        return replace(need, work=work, absent={shuffle: parts for shuffle, parts in absent.items() if parts})
-
-    def _hold_barrier(self, need: Need) -> list[Command]:
-        """A barrier stage waits until nothing else runs and the group stands; one that can never start all its tasks fails."""
-        if len(need.work) <= len(self.executors):
-            return []
+    def _refuse_barrier(self, need: Need) -> list[Command]:
+        """It can never start all its tasks at once."""
         summary = (f"a barrier stage needs an executor for each of its {len(need.work)} tasks, but there are "
                    f"{len(self.executors)}. Run with -n {len(need.work) + 1}, or use fewer partitions.")
         failure = Failure(f"UsageError: {summary}", "", 0, "driver", need.goal.label, 0, None)
         return [command for job in self.jobs_wanting(need.goal.output) for command in self._end_job(job, failure)]
 
-    def _place(self, partition: int, work: Work) -> Rank | None:
-        """The executor for a task; None when any will do."""
-        if not work.reads:
-            return None
-        held: dict[Rank, int] = {}
-        for block in work.reads:
-            for executor in self.have.holders(block):
-                held[executor] = held.get(executor, 0) + 1
-        if held:
-            most = max(held.values())
-            best = sorted(executor for executor, number in held.items() if number == most)
-            return best[partition % len(best)]  # not always the first, or a cartesian product would crowd there
-        return self.executors[partition % len(self.executors)]
-
     def _can_exchange(self) -> bool:
-        """Not while the group is being formed; nor while tasks wait for each other at a barrier, as an executor would
-        wait in the exchange for one that waits at the barrier for it."""
-        return not self._regrouping and not any(run.need.barrier for run in self._runs.values())
-
-    def _exchange(self, need: Need, shuffle: NodeId, places: dict[int, Rank | None]) -> list[Command]:
-        """Bring the absent reduce partitions of ``shuffle`` to where the tasks that read them will run."""
-        if not self._can_exchange() or any(exchange.plan.shuffle == shuffle for exchange in self._exchanges.values()):
-            return []
-        owners: dict[Rank, dict[int, None]] = {}
-        for partition, work in need.work.items():
-            for block in work.reads:
-                if block.of == shuffle and block.kind == "in" and block.part in need.absent[shuffle]:
-                    place = places[partition]
-                    assert place is not None
-                    owners.setdefault(place, {})[block.part] = None
-        maps: dict[Rank, list[int]] = {}
-        for index, holders in sorted(self.have.indexes("map", shuffle).items()):
-            maps.setdefault(holders[0], []).append(index)
-        return [self._start_exchange(
-            shuffle, {rank: tuple(m) for rank, m in maps.items()}, {rank: tuple(r) for rank, r in owners.items()}, {})]
-
-    def _copies(self, need: Need, places: dict[int, Rank | None]) -> dict[BlockId, set[Rank]]:
-        """Blocks that tasks read but their executors do not hold."""
-        wanted: dict[BlockId, set[Rank]] = {}
-        for partition, work in need.work.items():
-            place = places[partition]
-            for block in work.reads:
-                if place is not None and place not in self.have.holders(block):
-                    wanted.setdefault(block, set()).add(place)
-        return wanted
-
-    def _copy(self, wanted: dict[BlockId, set[Rank]]) -> list[Command]:
-        if not self._can_exchange() or any(exchange.plan.copies for exchange in self._exchanges.values()):
-            return []  # one at a time: the next plan sees what this one brought
-        copies: dict[Rank, list[tuple[BlockId, Rank]]] = {}
-        for block, places in sorted(wanted.items()):
-            copies.setdefault(self.have.holders(block)[0], []).extend((block, place) for place in sorted(places))
-        return [self._start_exchange(None, {}, {}, {rank: tuple(c) for rank, c in copies.items()})]
-
-    def _start_exchange(
-        self,
-        shuffle: NodeId | None,
-        maps: dict[Rank, tuple[int, ...]],
-        owners: dict[Rank, tuple[int, ...]],
-        copies: dict[Rank, tuple[tuple[BlockId, Rank], ...]],
-    ) -> Command:
-        plan = StartExchange(next(self._exchange_ids), tuple(self.executors), shuffle, maps, owners, copies)
-        self._exchanges[plan.exchange] = Exchange(plan, set(self.executors))
-        return plan
+        """Not while tasks wait for each other at a barrier, as an executor would wait in the exchange for one that waits at
+        the barrier for it."""
+        return not self._runs.at_barrier()
 
     def _copy_kept(self) -> list[Command]:
-        """Bring copies of what was persisted with a replica to other executors. Nobody waits for them. Each block is
-        tried once after it was made and once after each loss, so that evictions start no endless copying."""
-        if not self._uncopied or not self._can_exchange():
-            return []
-        if any(exchange.plan.copies for exchange in self._exchanges.values()):
-            return []
-        choice = Copies(self.executors, self.hosts)
-        wanted: dict[BlockId, set[Rank]] = {}
-        for block in self._uncopied:
-            holders = self.have.holders(block)
-            places = choice.places(block, holders, self.kept.get(block.of, 0)) if holders else []
-            if places:
-                wanted[block] = set(places)
-        self._uncopied.clear()
-        return self._copy(wanted) if wanted else []
-
-    def _exchange_finished(self, event: ExchangeFinished) -> list[Command]:
-        exchange = self._exchanges.get(event.exchange)
-        if exchange is None:
-            return []
-        exchange.waiting.discard(event.executor)
-        if exchange.waiting:
-            return []
-        del self._exchanges[event.exchange]
-        unwanted: dict[Rank, list[BlockId]] = {}
-        for block, executor, arrived in self._arrivals(exchange.plan):
-            if block.of in exchange.forgotten or (block.kind == "rdd" and block.of not in self.kept):
-                unwanted.setdefault(executor, []).append(block)
-            elif arrived:
-                self.have.add(block, executor)
-        drops = [DropBlocks(executor, tuple(blocks)) for executor, blocks in unwanted.items()]
-        return [*drops, *self._advance_all(), *self._copy_kept()]
-
-    def _arrivals(self, plan: StartExchange) -> Iterator[tuple[BlockId, Rank, bool]]:
-        """What the exchange should have brought to whom, and whether it did: a sender that lacks a block says
-        so first."""
-        for executor, partitions in plan.owners.items():
-            for partition in partitions:
-                assert plan.shuffle is not None
-                yield BlockId("in", plan.shuffle, partition), executor, True
-        for sender, copies in plan.copies.items():
-            for block, executor in copies:
-                yield block, executor, sender in self.have.holders(block)
-
-    # --- running ------------------------------------------------------------------------------------------------------
-
-    def _run(self, need: Need, places: dict[int, Rank | None]) -> list[Command]:
-        stage = Stage(next(self._stage_ids), need.goal.label, need.goal.node.id, need.goal.output, need.pipes)
-        run = Run(stage, need, deque(p for p in need.work if places[p] is None), len(need.work))
-        if need.barrier:
-            run.whole = dict(need.work)
-        self._runs[stage.id] = run
-        self._outputs.setdefault(stage.output, {})[stage.id] = run
-        placed: dict[Rank, list[int]] = {}
-        for partition, work in need.work.items():
-            for block in work.makes:
-                self._making[block] = stage.id
-            place = places[partition]
-            if place is not None:
-                placed.setdefault(place, []).append(partition)
-        commands: list[Command] = [self._send(run, executor, partitions) for executor, partitions in placed.items()]
-        return commands + self._hand_out(run, self.executors)
-
-    def _go_on(self, run: Run, *executors: Rank) -> list[Command]:
-        """A task of the run is over on these executors: end the run, or give them more."""
-        if run.done():
-            self._drop_run(run)
-            if len(self._jobs) > 1 and any(pipe.keep for pipe in run.stage.pipes.values()):
-                for job in self._jobs.values():
-                    job.stale = True  # it may find what it was about to compute
-            return [CloseStage(run.stage.id), *self._advance_all(), *self._copy_kept()]
-        return self._hand_out(run, executors)
-
-    def _hand_out(self, run: Run, executors: Iterable[Rank]) -> list[Command]:
-        """Free tasks for those that have none of the run's."""
-        commands: list[Command] = []
-        for executor in executors:
-            if not run.free:
-                break
-            if executor not in run.load:
-                share = run.share(len(self.executors))
-                commands.append(self._send(run, executor, [run.free.popleft() for _ in range(share)]))
-        return commands
-
-    def _send(self, run: Run, executor: Rank, partitions: list[int]) -> Command:
-        for partition in partitions:
-            run.attempts[partition] = (*run.attempts.get(partition, ()), executor)
-        run.load[executor] = run.load.get(executor, 0) + len(partitions)
-        self._load[executor] += len(partitions)
-        self._idle.pop(executor, None)
-        tasks = tuple(Task(p, run.need.work[p].splits) for p in partitions)
-        return StartTasks(executor, run.stage, run.need.nodes, tasks, run.tasks if run.need.barrier else 0)
-
-    def _settle(self, run: Run, partition: int, executor: Rank) -> bool:
-        """An attempt is over; is there another one under way?"""
-        attempts = run.attempts.pop(partition)
-        left = tuple(other for other in attempts if other != executor) if len(attempts) > 1 else ()
-        if left:
-            run.attempts[partition] = left
-        run.load[executor] -= 1
-        if not run.load[executor]:
-            del run.load[executor]
-        self._unload(executor, 1)
-        return bool(left)
-
-    def _unload(self, executor: Rank, tasks: int) -> None:
-        if executor in self._load:
-            self._load[executor] -= tasks
-            if not self._load[executor]:
-                self._idle[executor] = None
-
-    def _let_go(self, run: Run, partition: int) -> None:
-        """The task is not the run's any more."""
-        for block in run.need.work.pop(partition).makes:
-            self._making.pop(block, None)
-
-    def _cancel(self, run: Run) -> list[Command]:
-        commands: list[Command] = [
-            CancelStage(executor, run.stage.id) for executor in run.load if executor in self._load]
-        self._drop_run(run)
-        return [*commands, CloseStage(run.stage.id)]
-
-    def _drop_run(self, run: Run) -> None:
-        del self._runs[run.stage.id]
-        of_output = self._outputs[run.stage.output]
-        del of_output[run.stage.id]
-        if not of_output:
-            del self._outputs[run.stage.output]
-        for executor, tasks in run.load.items():
-            self._unload(executor, tasks)
-        for partition in list(run.need.work):
-            self._let_go(run, partition)
+        return self._exchanges.copy_kept(self.executors, self.hosts) if self._can_exchange() else []
 
 
 def _nobody_left(job: Job) -> JobEnded:
     summary = ("ClusterError: all executors are lost, so nothing can run any more. Start the program again; the lines "
                "above, and the logs of the hosts, say what became of them.")
     return JobEnded(job.id, Failure(summary, "", 0, "driver", job.label, 0, None))
-
-
-def _first_makers(need: Need) -> Need:
-    """Without the tasks that would compute a partition to be kept which an earlier task computes already; they
-    come when it is there to be read. (Two partitions of a cartesian product, say, need the same one of a
-    persisted parent.)"""
-    made: set[BlockId] = set()
-    work: dict[int, Work] = {}
-    for partition, touched in need.work.items():
-        if made.isdisjoint(touched.makes):
-            made.update(touched.makes)
-            work[partition] = touched
-    return replace(need, work=work)

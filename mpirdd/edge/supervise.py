@@ -13,7 +13,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from select import select
 from threading import Event, Thread
@@ -21,6 +21,7 @@ from time import monotonic
 from types import FrameType
 
 from mpirdd.edge.handover import DRIVER_LOST, Handover, die_with_parent
+from mpirdd.roles.processes import lives
 from mpirdd.words.errors import ClusterError
 
 _LOOK_S = 0.2
@@ -51,9 +52,7 @@ _THE_DRIVER = (
     "the driver (rank 0) was lost, and the run with it: by kill -9, or for memory, say. It cannot be survived; a program "
     "with checkpoints goes on from the last one when it is run again."
 )
-WITH_RECOVERY = "Open MPI 5 or newer survives that (mpirdd run, without --no-ft)."
-
-
+_WITH_RECOVERY = "Open MPI 5 or newer survives that (mpirdd run, without --no-ft)."
 _MPICH_PROXY = "hydra_pmi_proxy"
 
 
@@ -125,7 +124,7 @@ def _why(gist: Mapping[str, str] | None, code: int, handover: Handover, recovers
     if "pid" in gist:  # MPICH kills all ranks in the moment in which one dies, and reports any of them
         named = next((rank for rank, (_, pid) in handover.ranks().items() if str(pid) == gist["pid"]), "unknown")
         who += f" (rank {named}, or another one: this MPI ends all of them at once)"
-    advice = "" if recovers else f" {WITH_RECOVERY}"
+    advice = "" if recovers else f" {_WITH_RECOVERY}"
     how = "killed by signal 9: by kill -9, or for memory, say" if gist["signal"] == "9" else f"ended by signal {gist['signal']}"
     return f"{who} was lost, and the run with it: {how}.{advice}"
 
@@ -212,7 +211,7 @@ class _Guard(Thread):
             driver = self._handover.driver_pid
             if self._lasts("through", through, _LINGER_S):
                 break
-            if self._lasts("driver", bool(driver) and not through and not _lives(driver or 0), 1.0):
+            if self._lasts("driver", bool(driver) and not through and not lives(driver or 0), 1.0):
                 self.trouble = _THE_DRIVER
                 break
             gone = "" if driver or through else self._gone_at_start()
@@ -221,10 +220,7 @@ class _Guard(Thread):
                 break
         else:
             return
-        for harder in (signal.SIGTERM, signal.SIGKILL):
-            self._child.send_signal(harder)  # after SIGKILL, the ranks go with their parent (``die_with_parent``)
-            if self.over.wait(_PATIENCE_S[0]):
-                return
+        _end_mpirun(self._child, self.over.wait)
 
     def _lasts(self, what: str, holds: bool, seconds: float) -> bool:
         """Whether it has held for so long; at first sight it may just be on its way to a good end."""
@@ -236,7 +232,7 @@ class _Guard(Thread):
     def _gone_at_start(self) -> str:
         here, started = os.uname().nodename, self._handover.ranks()
         for rank, (host, pid) in started.items():
-            if host == here and not _lives(pid):
+            if host == here and not lives(pid):
                 return f"rank {rank} (host {host})"
         # Or it died before it told of itself. While mpirun has children that have not, or that start ranks elsewhere, it may
         # just be slow.
@@ -244,14 +240,6 @@ class _Guard(Thread):
         if children and children <= {pid for _, pid in started.values()} and len(started) < self._ranks:
             return f"rank {min(set(range(self._ranks)) - started.keys())} (host {here})"
         return ""
-
-
-def _lives(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except OSError:
-        return False
 
 
 def _children(pid: int) -> set[int]:
@@ -309,20 +297,26 @@ def _passing_on(number: signal.Signals, child: subprocess.Popen[bytes], handover
 
 def _end(child: subprocess.Popen[bytes], number: int, driver_pid: int | None, grace_s: float) -> None:
     """End the run, the driver first: then the program can clean up, and mpirun has no failure to explain."""
+    def ended(within_s: float) -> bool:
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(within_s)
+            return True
+        return False
+
     if driver_pid:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(driver_pid, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
-            child.wait(grace_s)
-            return
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            pass
+            if ended(grace_s):
+                return
+    _end_mpirun(child, ended)
+
+
+def _end_mpirun(child: subprocess.Popen[bytes], ended: Callable[[float], bool]) -> None:
+    """After SIGKILL, the ranks go with their parent (``die_with_parent``). ``ended`` waits for so many seconds."""
     for harder, patience_s in zip((signal.SIGTERM, signal.SIGKILL), _PATIENCE_S, strict=True):
-        child.send_signal(harder)  # after SIGKILL, the ranks go with their parent (``die_with_parent``)
-        try:
-            child.wait(patience_s)
+        child.send_signal(harder)
+        if ended(patience_s):
             return
-        except subprocess.TimeoutExpired:
-            pass
 
 
 def _end_mpirun_with_us() -> None:

@@ -123,7 +123,6 @@ class Driver:
         self._between_turns: Callable[[], None] = lambda: None
         self._counted: set[tuple[NodeId, int]] = set()
         self._unreferenced: deque[NodeId] = deque()
-        self._regrouped: deque[int] = deque()
         self._lock = Lock()
         self._progress = Progress(settings.progress)
         self._sees_folder: list[bool] = []
@@ -419,20 +418,13 @@ class Driver:
         self._act(self._scheduler.handle(events.ExecutorLost(rank)))
 
     def _regroup(self, command: events.Regroup) -> None:
+        """Nobody waits for anybody: messages of the new epoch wait for whoever has not read of it yet."""
         for rank in command.executors:
             self._send(rank, messages.Regroup(command.epoch, command.executors, tuple(self._roll.lost)))
-        self._regrouped.append(command.epoch)
 
     # --- acting on commands -----------------------------------------------------------------------------------------
 
     def _act(self, commands: list[events.Command]) -> None:
-        self._act_in_order(commands)
-        while self._regrouped:
-            # Nobody waits for anybody: messages of the new epoch wait for whoever has not read of it yet. But they come
-            # behind the other commands of the loss: a drop that came late would take what is made anew.
-            self._act_in_order(self._scheduler.handle(events.Regrouped(self._regrouped.popleft())))
-
-    def _act_in_order(self, commands: list[events.Command]) -> None:
         for command in commands:
             if isinstance(command, events.StartTasks):
                 self._start_tasks(command)

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 from mpirdd.roles.heartbeats import Heartbeats
+from mpirdd.roles.processes import cpu_ticks
 from mpirdd.words import messages
 from mpirdd.words.errors import ClusterError
 from mpirdd.words.ids import Rank
@@ -70,7 +71,7 @@ class RollCall:
             self._send(rank, messages.Ping())
         for rank in late + silent:
             if self.hosts.get(rank) == self._transport.host:
-                ticks, before = _cpu_ticks(self.pids[rank]), self._ticks.get(rank)
+                ticks, before = cpu_ticks(self.pids[rank]), self._ticks.get(rank)
                 if ticks is None:
                     yield from self._give_up(rank, "its process has ended")
                 elif before is not None and ticks > before:
@@ -101,13 +102,3 @@ class RollCall:
         neighbours = [other for other in self.hosts if self.hosts[other] == host and other != rank and other not in self.lost]
         for other in neighbours[:1]:
             self._send(other, messages.EndProcess(pid))
-
-
-def _cpu_ticks(pid: int) -> int | None:
-    """How long a process of this host has used a core, in the kernel's ticks; None if it has ended."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in ("Z", "X") else int(fields[11]) + int(fields[12])

@@ -71,7 +71,6 @@ class Memory:
         self.working_bytes = 0
         self.reserved_bytes = 0
         """What stays until it is dropped: broadcast values."""
-        self.evictions = 0
         self._holdings: dict[Holding, None] = {}  # least recently used first
         self._resident = resident
         self._bound = self._ceiling = resident() + limit_bytes + _SLACK_BYTES if resident else 0
@@ -181,7 +180,6 @@ class Memory:
                 size = victim.memory_bytes
                 victim.evict()
                 self.let_go(victim)
-                self.evictions += 1
                 freed += size
         return freed
 

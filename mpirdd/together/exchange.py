@@ -3,7 +3,7 @@
 Theory of operation. What a rank has for a peer is one byte stream: parcels, each a header (what it is, and the
 sizes of its frames) and the frames themselves. First all ranks tell each other how long their streams are, and
 how long their longest is; from that, everybody knows the number of rounds. In each round every rank puts the
-next ``quota`` bytes of every stream into one send buffer, an ``Alltoallv`` moves them, and the receiver's
+next ``quota`` bytes of every stream into one send buffer, ``Group.alltoallv`` moves them, and the receiver's
 assemblers cut what arrives into frames again. The two buffers are reused, so an exchange needs ``2 *
 exchange_bytes`` besides the data, whatever its size; no count comes near 2 GiB. Parcels for the rank itself
 never touch the network.

@@ -13,20 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from launcher import with_open_mpi
 from network import Hosts
-
-from mpirdd.edge.launch import find_launcher
-from mpirdd.words.errors import ClusterError
 
 ROOT = Path(__file__).parents[2]
 SPEECHES = ROOT / "jobs" / "data" / "state_union"
-try:
-    KIND = find_launcher().kind
-except ClusterError:
-    KIND = "unknown"
-
-pytestmark = [
-    pytest.mark.skipif(KIND != "Open MPI", reason="wants Open MPI's mpirun beside this Python"), pytest.mark.timeout(90)]
+pytestmark = [with_open_mpi, pytest.mark.timeout(90)]
 
 
 def run(hosts: Hosts, folder: Path, job: str, **variables: str) -> subprocess.CompletedProcess[str]:

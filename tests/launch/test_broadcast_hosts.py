@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from launcher import with_mpirun
 
 from mpirdd.edge.launch import command_for, environment_for, find_launcher
-from mpirdd.words.errors import ClusterError
 
 ROOT = Path(__file__).parents[2]
 ON_HOST = """#!/bin/sh
@@ -60,14 +60,6 @@ with Context() as sc:
 """
 
 
-def mpirun_is_here() -> bool:
-    try:
-        find_launcher()
-    except ClusterError:
-        return False
-    return True
-
-
 def hosts_can_be_named() -> bool:
     command = ["unshare", "--uts", "hostname", "another"]
     try:
@@ -76,7 +68,7 @@ def hosts_can_be_named() -> bool:
         return False
 
 
-pytestmark = [pytest.mark.skipif(not mpirun_is_here(), reason="no mpirun"), pytest.mark.timeout(60)]
+pytestmark = [with_mpirun, pytest.mark.timeout(60)]
 Start = Callable[..., "subprocess.Popen[str]"]
 
 

@@ -9,9 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from mpirdd.edge.launch import find_launcher
-from mpirdd.words.errors import ClusterError
+from launcher import with_mpirun
 
 ROOT = Path(__file__).parents[2]
 RECORDS = [f"{name}\t{number}" for number in range(400) for name in ("ann", "bob", "eve", "Zoë", "two words")[: number % 5 + 1]]
@@ -32,15 +30,7 @@ for word, group in groupby(pairs, key=lambda pair: pair[0]):
 '''
 
 
-def mpirun_is_here() -> bool:
-    try:
-        find_launcher()
-    except ClusterError:
-        return False
-    return True
-
-
-pytestmark = [pytest.mark.skipif(not mpirun_is_here(), reason="no mpirun"), pytest.mark.timeout(60)]
+pytestmark = [with_mpirun, pytest.mark.timeout(60)]
 
 
 @pytest.fixture

@@ -10,21 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-
-from mpirdd.edge.launch import find_launcher
-from mpirdd.words.errors import ClusterError
-
-
-def mpirun_is_here() -> bool:
-    try:
-        find_launcher()
-    except ClusterError:
-        return False
-    return True
-
+from launcher import with_mpirun
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.skipif(not mpirun_is_here(), reason="no mpirun"), pytest.mark.timeout(120)]
+pytestmark = [with_mpirun, pytest.mark.timeout(120)]
 
 PROGRAM = '''
 from mpirdd import Context, StorageLevel

@@ -15,22 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from launcher import with_mpirun
 
 from mpirdd.edge.launch import find_launcher
-from mpirdd.words.errors import ClusterError
 
 ROOT = Path(__file__).parents[2]
 
 
-def mpirun_is_here() -> bool:
-    try:
-        find_launcher()
-    except ClusterError:
-        return False
-    return True
-
-
-pytestmark = [pytest.mark.skipif(not mpirun_is_here(), reason="no mpirun"), pytest.mark.timeout(60)]
+pytestmark = [with_mpirun, pytest.mark.timeout(60)]
 
 
 @dataclass
@@ -64,6 +56,10 @@ class Runs:
         child = self.start(text, *args, ranks=ranks)
         out, err = child.communicate(stdin, timeout=50)
         return child.returncode, out, err
+
+    def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
     def left(self) -> list[int]:
         """Processes that still live; the launcher's own short-lived helpers get a moment to go."""
@@ -162,14 +158,7 @@ def test_arguments_reach_the_program_untouched(runs: Runs) -> None:
 def test_a_module_is_run_by_m(runs: Runs) -> None:
     command = runs.command("import sys; print(sys.argv[1:], __spec__.name, __name__)")
     command[-1:] = ["-m", "job", "-n", "7"]
-    done = subprocess.run(
-        command,
-        cwd=runs.folder,
-        env=runs.environment(),
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
+    done = runs.run(command)
     assert (done.returncode, done.stdout) == (0, "['-n', '7'] job __main__\n")
 
 
@@ -332,13 +321,6 @@ def test_a_driver_on_another_host_still_tells_its_exit_code(runs: Runs) -> None:
     command = runs.command("print('far'); raise SystemExit(4)")
     hosts = "--host localhost:3" if find_launcher().kind == "Open MPI" else "-hosts localhost"
     command[4:4] = [f"--mpi-args={hosts}"]
-    done = subprocess.run(
-        command,
-        cwd=runs.folder,
-        env=runs.environment(),
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
+    done = runs.run(command)
     assert (done.returncode, done.stdout.strip()) == (4, "far"), done.stderr
     assert [name for name in os.listdir(runs.folder) if name.startswith(".mpirdd-")] == []

@@ -10,18 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from launcher import with_open_mpi
 from user import MPICH, ROOT, User
 
-from mpirdd.edge.launch import find_launcher
-from mpirdd.words.errors import ClusterError
-
-try:
-    KIND = find_launcher().kind
-except ClusterError:
-    KIND = "unknown"
-
-pytestmark = [
-    pytest.mark.skipif(KIND != "Open MPI", reason="wants Open MPI's mpirun beside this Python"), pytest.mark.timeout(120)]
+pytestmark = [with_open_mpi, pytest.mark.timeout(120)]
 with_mpich = pytest.mark.skipif(not MPICH.exists(), reason=f"no {MPICH} (MPIRDD_MPICH_PYTHON)")
 
 WHERE = """

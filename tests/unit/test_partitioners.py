@@ -231,17 +231,16 @@ def test_equal_partitioners_compare_and_hash_equal_also_after_pickling() -> None
     assert all((one == other) is (i == j) for i, one in enumerate(some) for j, other in enumerate(some))
 
 
-def test_a_shared_key_keeps_a_range_partitioner_from_grouping_keys() -> None:
-    assert HashPartitioner(3).groups_keys
-    assert FunctionPartitioner(3, hash).groups_keys
-    assert sorting(numbered([list(range(100))]), 4).groups_keys
-    assert not sorting(numbered([[7] * 100]), 4).groups_keys
+def test_a_sort_keeps_a_key_in_one_partition_unless_it_would_fill_one() -> None:
+    for keys, most in ((list(range(100)), 1), ([7] * 100, 4)):
+        data = numbered([keys])
+        parts = [{key for key, _ in part} for part in shuffled(sorting(data, 4), data)]
+        assert all(sum(key in part for part in parts) == most for key in keys)
 
 
-def test_a_keyfunc_may_tell_equal_keys_apart_so_grouping_is_not_promised() -> None:
+def test_a_keyfunc_may_tell_equal_keys_apart_so_a_sort_may_part_them() -> None:
     data = [[(1, "a"), (1.0, "b")]]
     partitioner = sorting(data, 2, keyfunc=str)
-    assert not partitioner.groups_keys
     assert shuffled(partitioner, data) == [[(1, "a")], [(1.0, "b")]]
 
 
@@ -365,10 +364,9 @@ def test_a_stable_sort_of_each_partition_is_a_stable_sort_of_all(
     assert list(chain(*map(sort, parts))) == sort(list(chain(*data)))
     for key, _ in chain(*data):
         holders = [place for place, part in enumerate(parts) if key in map(itemgetter(0), part)]
-        if partitioner.groups_keys:
-            assert holders == [partitioner(key)]
-        elif keyfunc is None:
+        if keyfunc is None:  # one may tell equal keys apart: str does so with 1 and 1.0
             assert holders[0] >= partitioner(key)
+            assert partitioner._shared or holders == [partitioner(key)]
 
 
 def test_without_samples_the_first_partition_takes_all() -> None:

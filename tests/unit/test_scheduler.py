@@ -1,15 +1,17 @@
-"""The scheduler: seeded random schedules in the simulator, then single decisions one by one. What it does about lost,
-failing and slow executors is in test_recovery.py."""
+"""The scheduler, one decision after the other. Random schedules are in test_schedules.py; what it does about lost executors
+in test_recovery.py and test_barriers.py, about failing and slow tasks in test_attempts.py, about copies in test_copies.py.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from random import Random
 from time import perf_counter
 from typing import Any
 
 import pytest
-from simulator import FAILURE, Chaos, Lineage, Simulator, finished, play, random_lineage
+from account import FAILURE
+from lineages import Lineage
+from simulator import cluster, done, finished
 
 from mpirdd.decisions import plan
 from mpirdd.decisions.events import (
@@ -26,86 +28,9 @@ from mpirdd.decisions.events import (
     TaskFailed,
     TaskFinished,
 )
-from mpirdd.decisions.lineage import Shuffled
 from mpirdd.decisions.scheduler import Scheduler
 from mpirdd.words.ids import BlockId, Rank
-
-SCHEDULES = 700
-"""For each kind; a failing one is repeated by its seed."""
-
-
-def test_calm_schedules_make_everything_once() -> None:
-    for seed in range(SCHEDULES):
-        simulator = play(seed, Chaos())
-        assert not any(simulator.account.ended.values()), seed
-        assert all(count == 1 for count in simulator.made.values()), seed
-        assert all(count == 1 for results in simulator.account.results.values() for count in results.values()), seed
-
-
-def test_jobs_end_though_blocks_vanish() -> None:
-    for seed in range(SCHEDULES):
-        simulator = play(seed, Chaos(vanishing=0.05))
-        assert not any(simulator.account.ended.values()), seed
-
-
-def test_jobs_end_though_tasks_fail() -> None:
-    for seed in range(SCHEDULES):
-        play(seed, Chaos(failing=0.05))
-
-
-def test_jobs_end_though_others_are_cancelled() -> None:
-    for seed in range(SCHEDULES):
-        play(seed, Chaos(), cancelling=True)
-
-
-def test_jobs_end_though_everything_goes_wrong_at_once() -> None:
-    for seed in range(SCHEDULES):
-        play(seed, Chaos(vanishing=0.02, failing=0.02), cancelling=True)
-
-
-def test_nothing_is_left_of_what_nobody_refers_to() -> None:
-    """Nodes are forgotten as soon as no job needs them, with late tasks and exchanges still under way."""
-    for seed in range(SCHEDULES):
-        random = Random(seed)
-        nodes = random_lineage(random, random.randint(2, 14))
-        simulator = Simulator(random.randint(1, 5), random, Chaos(failing=0.05))
-        simulator.scheduler.kept.update((node.id, 1) for node in nodes if random.random() < 0.25)
-        jobs = range(1, random.randint(2, 4))
-        for job in jobs:
-            simulator.submit(job, random.choice(nodes[-6:]))
-            for _ in range(random.choice([0, 5, 50, 500])):
-                simulator.step()
-        for job in jobs:
-            simulator.cancel(job)
-        for node in list(simulator.account.nodes):
-            simulator.forget(node)
-        simulator.run()
-        assert not any(executor.blocks for executor in simulator.executors.values()), seed
-
-
-def test_dropped_shuffles_are_made_again_for_who_needs_them() -> None:
-    """Unlike a forgotten node, a shuffle that is dropped (to free memory) may be wanted by jobs under way."""
-    for seed in range(SCHEDULES):
-        random = Random(seed)
-        nodes = random_lineage(random, random.randint(4, 14))
-        simulator = Simulator(random.randint(1, 4), random)
-        simulator.submit(1, nodes[-1])
-        simulator.submit(2, random.choice(nodes))
-        for _ in range(5):
-            for _ in range(random.randint(0, 30)):
-                simulator.step()
-            shuffles = [id for id, node in simulator.account.nodes.items() if isinstance(node, Shuffled)]
-            if shuffles:
-                simulator.drop_shuffle(random.choice(shuffles))
-        simulator.run()
-        assert not any(simulator.account.ended.values()), seed
-
-
-# --- single decisions -------------------------------------------------------------------------------------------------
-
-
-def calm(executors: int) -> tuple[Simulator, Lineage]:
-    return Simulator(executors, Random(0)), Lineage()
+from mpirdd.words.stage import Output
 
 
 def tasks(commands: list[Command]) -> dict[Rank, list[int]]:
@@ -122,14 +47,14 @@ def test_a_job_without_partitions_ends_at_once() -> None:
 
 
 def test_a_job_runs_only_the_partitions_it_was_asked_for() -> None:
-    simulator, lineage = calm(3)
+    simulator, lineage = cluster(3)
     simulator.submit(1, lineage.map(lineage.source(100)), [7])
     simulator.run()
     assert simulator.account.results[1] == {7: 1}
 
 
 def test_a_shuffle_that_was_done_is_not_done_again() -> None:
-    simulator, lineage = calm(3)
+    simulator, lineage = cluster(3)
     shuffled = lineage.shuffle(lineage.source(4), 5)
     simulator.submit(1, shuffled)
     simulator.run()
@@ -140,7 +65,7 @@ def test_a_shuffle_that_was_done_is_not_done_again() -> None:
 
 
 def test_the_rest_of_a_shuffle_needs_an_exchange_but_no_map_task() -> None:
-    simulator, lineage = calm(3)
+    simulator, lineage = cluster(3)
     shuffled = lineage.shuffle(lineage.source(4), 5)
     simulator.submit(1, shuffled, [0])
     simulator.run()
@@ -152,7 +77,7 @@ def test_the_rest_of_a_shuffle_needs_an_exchange_but_no_map_task() -> None:
 
 
 def test_two_jobs_share_one_map_stage() -> None:
-    simulator, lineage = calm(2)
+    simulator, lineage = cluster(2)
     shuffled = lineage.shuffle(lineage.source(6), 3)
     simulator.submit(1, shuffled)
     simulator.submit(2, lineage.map(shuffled))
@@ -162,7 +87,7 @@ def test_two_jobs_share_one_map_stage() -> None:
 
 
 def test_equal_partitions_of_joined_shuffles_meet_without_copies() -> None:
-    simulator, lineage = calm(3)
+    simulator, lineage = cluster(3)
     left, right = (lineage.shuffle(lineage.source(4), 7) for _ in range(2))
     simulator.submit(1, left)
     simulator.run()
@@ -172,7 +97,7 @@ def test_equal_partitions_of_joined_shuffles_meet_without_copies() -> None:
 
 
 def test_what_several_tasks_would_keep_is_computed_by_one() -> None:
-    simulator, lineage = calm(4)
+    simulator, lineage = cluster(4)
     kept = lineage.source(3)
     simulator.scheduler.kept[kept.id] = 1
     simulator.submit(1, lineage.cartesian(kept, kept))
@@ -181,7 +106,7 @@ def test_what_several_tasks_would_keep_is_computed_by_one() -> None:
 
 
 def test_a_cartesian_product_of_kept_partitions_uses_all_executors_alike() -> None:
-    simulator, lineage = calm(4)
+    simulator, lineage = cluster(4)
     left, right = lineage.source(8), lineage.source(8)
     simulator.scheduler.kept.update({left.id: 1, right.id: 1})
     for job, node in enumerate((left, right), 1):
@@ -203,7 +128,7 @@ def test_a_cartesian_product_of_kept_partitions_uses_all_executors_alike() -> No
 
 
 def test_tasks_go_where_what_they_read_is_kept() -> None:
-    simulator, lineage = calm(3)
+    simulator, lineage = cluster(3)
     kept = lineage.source(9)
     simulator.scheduler.kept[kept.id] = 1
     simulator.submit(1, kept)
@@ -244,7 +169,7 @@ def test_long_tasks_are_handed_out_so_that_no_executor_is_left_with_many() -> No
 
 def test_free_tasks_go_on_when_the_last_task_of_an_executor_lacked_a_block() -> None:
     """The executor has no other task of the stage whose end could bring it the next one."""
-    simulator, lineage = calm(1)
+    simulator, lineage = cluster(1)
     kept = lineage.source(8)
     simulator.scheduler.kept[kept.id] = 1
     simulator.submit(1, kept, [0])
@@ -256,7 +181,7 @@ def test_free_tasks_go_on_when_the_last_task_of_an_executor_lacked_a_block() -> 
 
 
 def test_a_copy_that_never_came_is_not_counted_on() -> None:
-    simulator, lineage = calm(2)
+    simulator, lineage = cluster(2)
     left, right = lineage.source(2), lineage.source(2)
     simulator.scheduler.kept.update({left.id: 1, right.id: 1})
     for job, node in enumerate((left, right), 1):
@@ -330,7 +255,7 @@ def test_what_is_no_longer_kept_is_dropped_when_it_comes() -> None:
 
 
 def test_a_failing_map_task_does_not_end_a_job_that_needs_its_shuffle_no_more() -> None:
-    simulator, lineage = calm(1)
+    simulator, lineage = cluster(1)
     shuffled = lineage.shuffle(lineage.source(1), 2)
     simulator.submit(1, shuffled, [0])
     simulator.run()
@@ -354,7 +279,7 @@ def test_planning_costs_no_more_for_each_of_many_shuffles(monkeypatch: pytest.Mo
         return flatten(*arguments)
 
     monkeypatch.setattr(plan, "_flatten", counted)
-    simulator, lineage = calm(2)
+    simulator, lineage = cluster(2)
     node = lineage.source(2)
     for _ in range(300):
         node = lineage.shuffle(node, 2)
@@ -380,7 +305,7 @@ def test_events_about_what_is_long_over_change_nothing() -> None:
 
 
 def test_deep_lineage_is_planned_without_recursion() -> None:
-    simulator, lineage = calm(2)
+    simulator, lineage = cluster(2)
     node = lineage.source(2)
     for depth in range(5_000):
         node = lineage.map(node) if depth % 3 else lineage.coalesce(node, 2)
@@ -392,7 +317,7 @@ def test_deep_lineage_is_planned_without_recursion() -> None:
 def test_thousands_of_executors_are_scheduled() -> None:
     """Prints how fast; asserts only that it ends."""
     executors = 2_000
-    simulator, lineage = calm(executors)
+    simulator, lineage = cluster(executors)
     node = lineage.map(lineage.shuffle(lineage.source(4 * executors), executors))
     began = perf_counter()
     simulator.submit(1, node)
@@ -401,3 +326,13 @@ def test_thousands_of_executors_are_scheduled() -> None:
     assert len(simulator.account.results[1]) == executors
     print(f"{executors} executors: {simulator.events} events in {seconds:.2f} s, simulation and checks included: "
           f"{simulator.events / seconds:,.0f} a second")
+
+
+def test_tasks_are_started_once_each_when_nothing_goes_wrong() -> None:
+    simulator, lineage = cluster(3)
+    shuffled = lineage.shuffle(lineage.source(6), 3)
+    done(simulator, 1, shuffled)
+    assert simulator.account.starts == {
+        **{(Output("map", shuffled.id), part): 1 for part in range(6)},
+        **{(Output("result", 1), part): 1 for part in range(3)},
+    }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from simulator import Lineage
+from lineages import Lineage
 
 from mpirdd.decisions.lineage import Node, walk
 from mpirdd.decisions.plan import Goal, Have, missing

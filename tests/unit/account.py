@@ -1,0 +1,286 @@
+"""What a driver has been told by executors; holds every command of the scheduler against that.
+
+A task is sent only where all that it reads lies, nothing that exists is made again, no task runs twice at a time, an
+exchange is complete, nothing goes to the lost.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+
+from mpirdd.decisions.events import (
+    BlocksGone,
+    CancelTask,
+    CloseStage,
+    Command,
+    DropBlocks,
+    Event,
+    ExchangeFinished,
+    ExecutorLost,
+    JobCancelled,
+    JobEnded,
+    JobSubmitted,
+    Recovering,
+    Regroup,
+    StartExchange,
+    StartTasks,
+    Task,
+    TaskFailed,
+    TaskFinished,
+    TaskSlow,
+)
+from mpirdd.decisions.lineage import Node, Shuffled, walk
+from mpirdd.words.errors import Failure
+from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
+from mpirdd.words.stage import Output, Stage
+
+FAILURE = Failure("ValueError", "", 1, "host", "stage", 0, None)
+
+
+@dataclass
+class Touched:
+    lacking: list[BlockId]
+    """Blocks without which the task cannot run; empty when it can."""
+    kept: list[BlockId]
+    """Persisted partitions that it computes."""
+    read: list[BlockId]
+    """``in`` blocks that it merges."""
+
+
+def touch(stage: Stage, task: Task, held: Container[BlockId]) -> Touched:
+    """What a task does on an executor that holds these blocks."""
+    kept: dict[BlockId, None] = {}
+    absent: list[BlockId] = []
+    read: list[BlockId] = []
+    complete, splits = True, set(task.splits)
+    stack = [(stage.target, task.partition)]
+    while stack:
+        node, index = stack.pop()
+        pipe = stage.pipes[node]
+        if pipe.keep:
+            block = BlockId("rdd", node, index)
+            if block in held or block in kept:
+                continue
+            kept[block] = None
+        if pipe.kind == "source":
+            complete = complete and (pipe.head, index) in splits
+        elif pipe.kind == "shuffle":
+            (read if BlockId("in", pipe.head, index) in held else absent).append(BlockId("in", pipe.head, index))
+        elif any(parent not in stage.pipes for parent in pipe.parents):
+            complete = False
+        else:
+            assert pipe.inputs is not None
+            stack.extend((pipe.parents[parent], at) for parent, at in pipe.inputs.of(index))
+    return Touched([] if complete and not absent else [*kept, *absent], list(kept), read)
+
+
+class Account:
+    """``note`` each event, ``check`` each command."""
+
+    def __init__(self, executors: Iterable[Rank], *, speculation: bool = False) -> None:
+        self.executors = set(executors)
+        """Not known to be lost."""
+        self.nodes: dict[NodeId, Node] = {}
+        self.wanted: dict[JobId, set[int]] = {}
+        self.results: dict[JobId, Counter[int]] = {}
+        """How often each partition of a job arrived."""
+        self.ended: dict[JobId, Failure | None] = {}
+        self.holders: dict[BlockId, set[Rank]] = {}
+        self.late: set[BlockId] = set()
+        """Made by tasks of stages that had been given up: others may be making them anew already."""
+        self.starts: Counter[tuple[Output, int]] = Counter()
+        """How often each task was started."""
+        self.slow: list[TaskSlow] = []
+        self.recovering: list[Recovering] = []
+        self.broken = False
+        """The group is, and those that live have not been told of the next one."""
+        self.epoch = 0
+        self._speculation = speculation
+        self._outputs: dict[StageId, Output] = {}
+        self._barriers: set[StageId] = set()
+        self._attempts: dict[tuple[StageId, int], set[Rank]] = {}
+        self._under_way: Counter[tuple[Output, int]] = Counter()
+        self._closed: set[StageId] = set()
+        self._void: set[int] = set()
+        self._exchanges: dict[int, tuple[StartExchange, set[Rank]]] = {}
+
+    def note(self, event: Event) -> None:
+        if isinstance(event, JobSubmitted):
+            self.nodes.update((node.id, node) for node in walk(event.node))
+            self.wanted[event.job], self.results[event.job] = set(event.partitions), Counter()
+        elif isinstance(event, JobCancelled):
+            self.ended[event.job] = FAILURE
+        elif event.executor in self.executors:
+            self._note_from_executor(event)
+
+    def _note_from_executor(self, event: Event) -> None:
+        if isinstance(event, TaskFinished):
+            output = self._outputs[event.stage]
+            if event.stage in self._closed:
+                self.late.update(event.made)
+            for rank in list(self._attempts.get((event.stage, event.partition), ())):
+                self._over(event.stage, event.partition, rank)
+            if event.stage not in self._closed or event.stage not in self._barriers:
+                for block in event.made:
+                    self._add(block, event.executor)
+            if output.kind == "result":
+                self.results[output.of][event.partition] += 1
+        elif isinstance(event, TaskFailed):
+            self._over(event.stage, event.partition, event.executor)
+        elif isinstance(event, BlocksGone):
+            self._remove(event.blocks, event.executor)
+            for block in event.blocks:
+                if block.kind == "map":
+                    self._make_void(block.of)
+            for partition in event.partitions:
+                self._over(event.stage or 0, partition, event.executor)
+        elif isinstance(event, ExchangeFinished):
+            self._note_exchange(event)
+        elif isinstance(event, ExecutorLost):
+            self._note_loss(event.executor)
+
+    def _note_loss(self, lost: Rank) -> None:
+        self.executors.discard(lost)
+        self._exchanges.clear()
+        self.broken = True
+        self.gone = Counter(block.kind for block, ranks in self.holders.items() if ranks == {lost})
+        for ranks in self.holders.values():
+            ranks.discard(lost)
+        self.tasks_there = sum(lost in ranks for ranks in self._attempts.values())
+        for stage, partition in [key for key, ranks in self._attempts.items() if lost in ranks]:
+            self._over(stage, partition, lost)
+
+    def _over(self, stage: StageId, partition: int, rank: Rank) -> None:
+        """An attempt is."""
+        ranks = self._attempts.get((stage, partition), set())
+        if rank in ranks:
+            ranks.remove(rank)
+            self._under_way[self._outputs[stage], partition] -= 1
+            if not ranks:
+                del self._attempts[stage, partition]
+
+    def _note_exchange(self, event: ExchangeFinished) -> None:
+        if event.exchange not in self._exchanges:
+            return  # an executor was lost meanwhile
+        plan, waiting = self._exchanges[event.exchange]
+        waiting.discard(event.executor)
+        if waiting:
+            return
+        del self._exchanges[event.exchange]
+        for rank, parts in plan.owners.items():
+            for part in parts:
+                if event.exchange not in self._void:
+                    self._add(BlockId("in", plan.shuffle or 0, part), rank)
+        for sender, copies in plan.copies.items():
+            for block, rank in copies:
+                if sender in self.holders.get(block, ()):  # else it has said that it could not give it
+                    self._add(block, rank)
+
+    def forget(self, node: NodeId) -> None:
+        del self.nodes[node]
+        for block in [block for block in self.holders if block.of == node]:
+            del self.holders[block]
+
+    def _make_void(self, shuffle: NodeId) -> None:
+        self._void.update(id for id, (plan, _) in self._exchanges.items() if plan.shuffle == shuffle)
+
+    def drop_shuffle(self, node: NodeId) -> None:
+        self._make_void(node)
+        for block in [block for block in self.holders if block.of == node and block.kind != "rdd"]:
+            del self.holders[block]
+            self.late.add(block)
+
+    def _add(self, block: BlockId, rank: Rank) -> None:
+        if block.of in self.nodes:
+            self.holders.setdefault(block, set()).add(rank)
+
+    def _remove(self, blocks: Iterable[BlockId], rank: Rank) -> None:
+        for block in blocks:
+            self.holders.get(block, set()).discard(rank)
+
+    def check(self, command: Command) -> None:
+        rank = getattr(command, "executor", None)
+        assert rank is None or rank in self.executors, f"a command to the lost executor {rank}"
+        if isinstance(command, StartTasks):
+            self._check_tasks(command)
+        elif isinstance(command, StartExchange):
+            self._check_exchange(command)
+            self._exchanges[command.exchange] = command, set(command.executors)
+        elif isinstance(command, DropBlocks):
+            self._remove(command.blocks, command.executor)
+        elif isinstance(command, CancelTask):
+            self._over(command.stage, command.partition, command.executor)
+        elif isinstance(command, CloseStage):
+            self._closed.add(command.stage)
+            for stage, partition in [key for key in self._attempts if key[0] == command.stage]:
+                for attempt in list(self._attempts[stage, partition]):
+                    self._over(stage, partition, attempt)
+        elif isinstance(command, Regroup):
+            assert set(command.executors) == self.executors and command.epoch > self.epoch
+            self.epoch, self.broken = command.epoch, False
+        elif isinstance(command, Recovering):
+            assert command.blocks == self.gone and command.tasks == self.tasks_there
+            self.recovering.append(command)
+        elif isinstance(command, TaskSlow):
+            self.slow.append(command)
+        elif isinstance(command, JobEnded):
+            assert command.job not in self.ended, f"job {command.job} ended twice"
+            self.ended[command.job] = command.failure
+            assert command.failure or set(self.results[command.job]) == self.wanted[command.job]
+
+    def _check_tasks(self, command: StartTasks) -> None:
+        stage = command.stage.id
+        self._outputs[stage] = output = command.stage.output
+        if command.barrier:
+            self._barriers.add(stage)
+        here = _HeldBy(self.holders, command.executor)
+        for task in command.tasks:
+            touched = touch(command.stage, task, here)
+            assert not touched.lacking, f"sent to executor {command.executor}, which lacks {touched.lacking}"
+            if output.kind == "map":
+                self._check_new(BlockId("map", output.of, task.partition))
+            else:
+                assert output.of not in self.ended
+                assert command.barrier or not self.results[output.of][task.partition]
+            for block in touched.kept:
+                self._check_new(block)
+            ranks = self._attempts.setdefault((stage, task.partition), set())
+            assert command.executor not in ranks
+            ranks.add(command.executor)
+            self._under_way[output, task.partition] += 1
+            self.starts[output, task.partition] += 1
+            most = 2 if self._speculation and not command.barrier else 1
+            assert self._under_way[output, task.partition] <= most, "runs already"
+
+    def _check_new(self, block: BlockId) -> None:
+        assert block in self.late or not self.holders.get(block), f"{block} exists already"
+
+    def _check_exchange(self, plan: StartExchange) -> None:
+        assert set(plan.executors) == self.executors
+        assert not self.broken, "there is no group"
+        assert not any(stage in self._barriers for stage, _ in self._attempts), "some wait at a barrier"
+        if plan.shuffle is not None:
+            shuffle = self.nodes[plan.shuffle]
+            assert isinstance(shuffle, Shuffled)
+            given = [index for maps in plan.maps.values() for index in maps]
+            assert sorted(given) == list(range(shuffle.from_node.num_partitions)), "incomplete or doubled"
+            for rank, maps in plan.maps.items():
+                for index in maps:
+                    assert rank in self.holders[BlockId("map", plan.shuffle, index)], "not where the scheduler thinks"
+            for parts in plan.owners.values():
+                assert not any(self.holders.get(BlockId("in", plan.shuffle, part)) for part in parts), "exchanged already"
+        for rank, copies in plan.copies.items():
+            for block, to in copies:
+                assert rank in self.holders[block] and to not in self.holders[block], "a copy for nothing"
+
+
+class _HeldBy:
+    """The blocks of one executor, as a container."""
+
+    def __init__(self, holders: dict[BlockId, set[Rank]], rank: Rank) -> None:
+        self._holders, self._rank = holders, rank
+
+    def __contains__(self, block: object) -> bool:
+        return self._rank in self._holders.get(block, ())  # type: ignore[call-overload]

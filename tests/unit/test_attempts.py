@@ -1,0 +1,171 @@
+"""Tasks that run more than once, as they failed, are slow, or took their executor with them."""
+
+from __future__ import annotations
+
+import pytest
+from account import FAILURE
+from lineages import Lineage
+from simulator import cluster, done, finished
+
+from mpirdd.decisions.events import (
+    CancelTask,
+    DropBlocks,
+    ExecutorLost,
+    JobEnded,
+    JobSubmitted,
+    StartTasks,
+    TaskFailed,
+    TaskFinished,
+    TaskRunning,
+    TaskSlow,
+)
+from mpirdd.decisions.lineage import Source
+from mpirdd.decisions.scheduler import Scheduler
+from mpirdd.words.ids import BlockId
+
+# --- failures ---------------------------------------------------------------------------------------------------------
+
+
+def start_one(scheduler: Scheduler, partitions: int = 1) -> StartTasks:
+    start = scheduler.handle(JobSubmitted(1, Lineage().source(partitions), range(partitions), ""))[0]
+    assert isinstance(start, StartTasks)
+    return start
+
+
+def test_a_failed_task_is_tried_on_other_executors_as_often_as_set() -> None:
+    scheduler = Scheduler([1, 2, 3], task_retries=2)
+    start = start_one(scheduler)
+    ranks = [start.executor]
+    for _ in range(2):
+        (again,) = scheduler.handle(TaskFailed(ranks[-1], start.stage.id, 0, FAILURE))
+        assert isinstance(again, StartTasks) and again.tasks == start.tasks
+        ranks.append(again.executor)
+    assert sorted(ranks) == [1, 2, 3]
+    assert scheduler.handle(TaskFailed(ranks[-1], start.stage.id, 0, FAILURE))[0] == JobEnded(1, FAILURE)
+
+
+def test_the_only_executor_retries_itself() -> None:
+    scheduler = Scheduler([1], task_retries=1)
+    start = start_one(scheduler)
+    (again,) = scheduler.handle(TaskFailed(1, start.stage.id, 0, FAILURE))
+    assert isinstance(again, StartTasks) and again.executor == 1
+
+
+def test_a_task_is_retried_where_its_input_is() -> None:
+    simulator, lineage = cluster(4, task_retries=1)
+    kept = lineage.source(1)
+    simulator.scheduler.kept[kept.id] = 2
+    done(simulator, 1, kept)
+    (start,) = simulator.scheduler.handle(JobSubmitted(2, kept, [0], ""))
+    assert isinstance(start, StartTasks)
+    (again,) = simulator.scheduler.handle(TaskFailed(start.executor, start.stage.id, 0, FAILURE))
+    assert isinstance(again, StartTasks)
+    assert {start.executor, again.executor} == simulator.account.holders[BlockId("rdd", kept.id, 0)]
+
+
+def test_a_task_that_takes_executor_after_executor_with_it_fails_its_job() -> None:
+    scheduler = Scheduler(range(1, 9), most_losses=3)
+    source = Source(1, "source", 1, None, iter, [0])
+    commands = scheduler.handle(JobSubmitted(1, source, [0], "sum at job.py:4"))
+    deaths = 0
+    while not (ended := [command for command in commands if isinstance(command, JobEnded)]):
+        (started,) = [command for command in commands if isinstance(command, StartTasks)]
+        commands = scheduler.handle(ExecutorLost(started.executor))
+        deaths += 1
+    assert deaths == 3 and len(scheduler.executors) == 5
+    assert ended[0].failure is not None and "3 executors when they died" in ended[0].failure.summary
+
+
+# --- slow tasks -------------------------------------------------------------------------------------------------------
+
+
+def one_slow(*, speculation: bool, executors: int = 4) -> tuple[Scheduler, StartTasks]:
+    """As many tasks as executors; all but the last have finished after 1 s."""
+    scheduler = Scheduler(range(1, executors + 1), speculation=speculation)
+    starts = scheduler.handle(JobSubmitted(1, Lineage().source(executors), range(executors), "job"))
+    for start in starts[:-1]:
+        assert isinstance(start, StartTasks)
+        scheduler.handle(TaskFinished(start.executor, start.stage.id, start.tasks[0].partition, (), 1.0))
+    assert isinstance(starts[-1], StartTasks)
+    return scheduler, starts[-1]
+
+
+def running(start: StartTasks, seconds: float) -> TaskRunning:
+    return TaskRunning(start.executor, start.stage.id, start.tasks[0].partition, seconds)
+
+
+def test_a_slow_task_is_reported_once() -> None:
+    scheduler, slow = one_slow(speculation=False)
+    assert scheduler.handle(running(slow, 3.0)) == []
+    assert scheduler.handle(running(slow, 3.1)) == [
+        TaskSlow(slow.executor, slow.stage.id, "job", slow.tasks[0].partition, 3.1, 1.0, None)]
+    assert scheduler.handle(running(slow, 9.0)) == []
+
+
+@pytest.mark.parametrize(("tasks", "finish"), [(1, 0), (2, 1), (8, 3)])
+def test_nothing_is_slow_before_it_is_known_what_is_usual(tasks: int, finish: int) -> None:
+    scheduler = Scheduler(range(1, tasks + 1))
+    starts = scheduler.handle(JobSubmitted(1, Lineage().source(tasks), range(tasks), ""))
+    for start in starts[:finish]:
+        assert isinstance(start, StartTasks)
+        scheduler.handle(TaskFinished(start.executor, start.stage.id, start.tasks[0].partition, (), 1.0))
+    assert isinstance(starts[-1], StartTasks)
+    assert scheduler.handle(running(starts[-1], 1000.0)) == []
+
+
+def test_the_first_of_two_attempts_wins_and_the_other_is_cancelled() -> None:
+    scheduler, slow = one_slow(speculation=True)
+    again, report = scheduler.handle(running(slow, 5.0))
+    assert isinstance(again, StartTasks) and again.executor != slow.executor and again.tasks == slow.tasks
+    assert isinstance(report, TaskSlow) and report.speculated == again.executor
+    commands = scheduler.handle(finished(again)[0])
+    assert CancelTask(slow.executor, slow.stage.id, slow.tasks[0].partition) in commands
+    assert commands[-1] == JobEnded(1, None)
+    assert not any(scheduler.load().values())
+
+
+def test_map_output_of_the_slower_attempt_is_dropped() -> None:
+    scheduler, lineage = Scheduler([1, 2, 3, 4], speculation=True), Lineage()
+    starts = scheduler.handle(JobSubmitted(1, lineage.shuffle(lineage.source(4), 1), [0], ""))
+    for start in starts[:-1]:
+        assert isinstance(start, StartTasks)
+        scheduler.handle(finished(start)[0])
+    slow = starts[-1]
+    assert isinstance(slow, StartTasks)
+    again = scheduler.handle(running(slow, 5.0))[0]
+    assert isinstance(again, StartTasks)
+    scheduler.handle(finished(again)[0])
+    late = finished(slow)[0]
+    assert scheduler.handle(late) == [DropBlocks(slow.executor, late.made)]
+
+
+def test_a_failing_attempt_counts_only_when_the_other_fails_too() -> None:
+    scheduler, slow = one_slow(speculation=True)
+    again = scheduler.handle(running(slow, 5.0))[0]
+    assert isinstance(again, StartTasks)
+    partition = slow.tasks[0].partition
+    assert scheduler.handle(TaskFailed(again.executor, slow.stage.id, partition, FAILURE)) == []
+    assert scheduler.handle(TaskFailed(slow.executor, slow.stage.id, partition, FAILURE))[0] == JobEnded(1, FAILURE)
+
+
+def test_when_one_attempt_is_lost_the_other_goes_on() -> None:
+    scheduler, slow = one_slow(speculation=True)
+    again = scheduler.handle(running(slow, 5.0))[0]
+    assert isinstance(again, StartTasks)
+    assert not any(isinstance(command, StartTasks) for command in scheduler.handle(ExecutorLost(slow.executor)))
+    assert scheduler.handle(finished(again)[0])[-1] == JobEnded(1, None)
+
+
+def test_no_second_attempt_where_the_input_is_not() -> None:
+    simulator, lineage = cluster(4, speculation=True)
+    kept = lineage.source(4)
+    simulator.scheduler.kept[kept.id] = 1
+    done(simulator, 1, kept)
+    starts = simulator.scheduler.handle(JobSubmitted(2, kept, range(4), ""))
+    for start in starts[:-1]:
+        assert isinstance(start, StartTasks)
+        for event in finished(start):
+            simulator.scheduler.handle(event)
+    assert isinstance(starts[-1], StartTasks)
+    (report,) = simulator.scheduler.handle(running(starts[-1], 5.0))
+    assert isinstance(report, TaskSlow) and report.speculated is None

@@ -1,0 +1,87 @@
+"""Barrier stages: all tasks at once, or none."""
+
+from __future__ import annotations
+
+from lineages import Lineage
+from simulator import cluster, done, finished
+
+from mpirdd.decisions.events import (
+    BlocksGone,
+    CancelStage,
+    CloseStage,
+    DropBlocks,
+    ExchangeFinished,
+    ExecutorLost,
+    JobEnded,
+    JobSubmitted,
+    Regroup,
+    StartExchange,
+    StartTasks,
+    TaskFinished,
+)
+from mpirdd.decisions.scheduler import Scheduler
+from mpirdd.words.ids import BlockId
+
+
+def test_a_lost_barrier_task_runs_the_whole_stage_again() -> None:
+    scheduler, lineage = Scheduler([1, 2, 3]), Lineage()
+    starts = scheduler.handle(JobSubmitted(1, lineage.barrier(lineage.source(2)), range(2), ""))
+    first = starts[0]
+    assert isinstance(first, StartTasks)
+    scheduler.handle(finished(first)[0])
+    commands = scheduler.handle(ExecutorLost(2))
+    again = [command for command in commands if isinstance(command, StartTasks)]
+    assert {(command.executor, command.tasks[0].partition) for command in again} == {(1, 0), (3, 1)}
+    assert all(command.barrier == 2 and command.stage.id != first.stage.id for command in again)
+    assert CloseStage(first.stage.id) in commands
+
+
+def test_a_barrier_stage_is_given_up_when_any_executor_is_lost() -> None:
+    """Its tasks would wait at the barrier for executors that wait for them in the exchange."""
+    scheduler, lineage = Scheduler([1, 2, 3]), Lineage()
+    first = scheduler.handle(JobSubmitted(1, lineage.barrier(lineage.source(2)), range(2), ""))[0]
+    assert isinstance(first, StartTasks)
+    commands = scheduler.handle(ExecutorLost(3))
+    assert commands[0] == Regroup(1, (1, 2))
+    assert [command for command in commands if isinstance(command, CancelStage)] == [
+        CancelStage(1, first.stage.id), CancelStage(2, first.stage.id)]
+    assert sum(isinstance(command, StartTasks) for command in commands) == 2
+
+
+def test_what_cancelled_barrier_tasks_may_leave_is_dropped() -> None:
+    scheduler, lineage = Scheduler([1, 2, 3]), Lineage()
+    kept = lineage.barrier(lineage.source(2))
+    scheduler.kept[kept.id] = 1
+    shuffled = lineage.shuffle(kept, 1)
+    first = scheduler.handle(JobSubmitted(1, shuffled, [0], ""))[0]
+    assert isinstance(first, StartTasks)
+    left = BlockId("map", shuffled.id, 0), BlockId("rdd", kept.id, 0)
+    commands = scheduler.handle(ExecutorLost(2))
+    assert DropBlocks(1, left) in commands
+    assert scheduler.handle(TaskFinished(1, first.stage.id, 0, left, 0.0)) == []
+    assert not scheduler.have.holders(left[0]) and not scheduler.have.holders(left[1])
+
+
+def test_a_barrier_task_that_lacks_a_block_cancels_the_others() -> None:
+    simulator, lineage = cluster(2)
+    kept = lineage.source(2)
+    simulator.scheduler.kept[kept.id] = 1
+    done(simulator, 1, kept)
+    starts = simulator.scheduler.handle(JobSubmitted(2, lineage.barrier(kept), range(2), ""))
+    plan = next((command for command in starts if isinstance(command, StartExchange)), None)
+    if plan is not None:  # the partitions have to change places first
+        for rank in (1, 2):
+            starts = simulator.scheduler.handle(ExchangeFinished(rank, plan.exchange))
+    first, second = (command for command in starts if isinstance(command, StartTasks))
+    lacking = first.tasks[0].partition
+    commands = simulator.scheduler.handle(BlocksGone(
+        first.executor, (BlockId("rdd", kept.id, lacking),), first.stage.id, (lacking,)))
+    assert CancelStage(second.executor, first.stage.id) in commands
+
+
+def test_a_barrier_stage_that_has_lost_an_executor_too_many_fails() -> None:
+    scheduler, lineage = Scheduler([1, 2]), Lineage()
+    scheduler.handle(JobSubmitted(1, lineage.barrier(lineage.source(2)), range(2), ""))
+    (ended,) = (command for command in scheduler.handle(ExecutorLost(2)) if isinstance(command, JobEnded))
+    assert ended.failure is not None
+    assert "needs an executor for each of its 2 tasks" in ended.failure.summary
