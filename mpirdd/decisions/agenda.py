@@ -40,6 +40,8 @@ class Job:
     """What the job lacked when it was last planned, less what has been completed since."""
     ready: dict[Output, None] = field(default_factory=dict)
     """The pending ones that wait for no shuffle."""
+    asked: tuple[int, ...] = ()
+    """The partitions that were wanted when it came."""
     stale: bool = True
     """The plan must be made anew: something was lost, or need not be computed after all."""
 

@@ -24,6 +24,7 @@ from dataclasses import replace
 from itertools import count
 
 from mpirdd.decisions.agenda import Job
+from mpirdd.decisions.barriers import in_the_way
 from mpirdd.decisions.copies import Copies
 from mpirdd.decisions.events import (
     BlocksGone,
@@ -56,10 +57,12 @@ from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
 from mpirdd.words.stage import Output, Stage
 
 _SLOW_S = 1.0
-"""Nothing that takes less is slow."""
+"""Nothing that takes less is slow, so that a second attempt would pay."""
 _SLOW_TIMES = 3.0
 """A task is slow when it runs longer than so many times the median of its siblings. Spark takes 1.5, but also waits for
 three quarters of them."""
+_TELL_S = 10.0
+"""Who reads that a task is slow can do little about one that takes seconds; a second attempt is told of at once."""
 
 
 class Scheduler:
@@ -135,6 +138,11 @@ class Scheduler:
         run = self._runs.get(stage)
         return run.tasks if run else 0
 
+    def finished_of(self, stage: StageId) -> int:
+        """How many tasks of a stage under way have finished."""
+        run = self._runs.get(stage)
+        return run.finished if run else 0
+
     def load(self) -> dict[Rank, int]:
         """Tasks under way at each executor."""
         return self._load.copy()
@@ -171,7 +179,7 @@ class Scheduler:
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
     def _job_submitted(self, event: JobSubmitted) -> list[Command]:
-        job = Job(event.job, event.node, event.label, dict.fromkeys(event.partitions))
+        job = Job(event.job, event.node, event.label, dict.fromkeys(event.partitions), asked=tuple(event.partitions))
         if job.undone and not self.executors:
             return [_nobody_left(job)]
         self._jobs[event.job] = job
@@ -257,7 +265,7 @@ class Scheduler:
         failed = self._failures.setdefault(output, {}).setdefault(event.partition, [])
         failed.append(event.executor)
         if len(failed) > self._task_retries:
-            return self._fail(run, event.failure)
+            return self._fail(run, self._of_all_attempts(event.failure, failed))
         if run.need.barrier:
             return self._restart_barrier(run)
         able = self._able(run.need.work[event.partition])
@@ -266,6 +274,12 @@ class Scheduler:
             return self._go_on(run, event.executor)
         again = self._send(run, min(able, key=self._load.__getitem__), [event.partition])
         return [again, *self._go_on(run, event.executor)]
+
+    def _of_all_attempts(self, failure: Failure, failed: list[Rank]) -> Failure:
+        """Retries are silent, so the last failure tells of the others."""
+        if len(failed) == 1:
+            return failure
+        return replace(failure, tried=tuple(f"rank {rank} ({self.hosts.get(rank, 'unknown')})" for rank in failed))
 
     def _able(self, work: Work) -> list[Rank]:
         """Executors that have all that a task reads."""
@@ -301,7 +315,7 @@ class Scheduler:
             return []
         other = self._speculate(run, partition)
         commands: list[Command] = [] if other is None else [self._send(run, other, [partition])]
-        if (partition, event.executor) not in run.slow:
+        if (event.seconds > _TELL_S or other is not None) and (partition, event.executor) not in run.slow:
             run.slow.add((partition, event.executor))
             commands.append(TaskSlow(
                 event.executor, event.stage, run.stage.label, partition, event.seconds, usual, other))
@@ -415,8 +429,17 @@ class Scheduler:
         return commands + self._go_on(run, *(self.executors if run.free else ()))
 
     def _restart_barrier(self, run: Run) -> list[Command]:
-        """The tasks of a barrier stage waited for each other, so none of them counts; all run again. What they may have
-        left is dropped, or a task that finds its partition there would not come to the barrier."""
+        """The tasks of a barrier stage waited for each other, so none of them counts; all run again."""
+        if run.stage.output.kind == "result":
+            job = self._jobs[run.stage.output.of]
+            job.undone = {**dict.fromkeys(run.whole), **job.undone}
+        for job in self._jobs.values():
+            job.stale = True
+        return [*self._cancel(run), *self._advance_all()]
+
+    def _drop_of_barrier(self, run: Run) -> list[Command]:
+        """Drop what the tasks of a barrier stage may have left, or one that finds its partition there would not come to the
+        barrier when they run again."""
         unwanted: dict[Rank, set[BlockId]] = {}
         output = run.stage.output
         for partition, attempts in run.attempts.items():
@@ -427,16 +450,9 @@ class Scheduler:
         for block, executor in run.made:
             self.have.discard(block, executor)
             unwanted.setdefault(executor, set()).add(block)
-        if output.kind == "result":
-            job = self._jobs[output.of]
-            job.undone = {**dict.fromkeys(run.whole), **job.undone}
-        for job in self._jobs.values():
-            job.stale = True
         self._abandoned.add(run.stage.id)
-        commands = self._cancel(run)
-        commands += [DropBlocks(executor, tuple(sorted(blocks))) for executor, blocks in unwanted.items()
-                     if blocks and executor in self._load]
-        return commands + self._advance_all()
+        return [DropBlocks(executor, tuple(sorted(blocks))) for executor, blocks in unwanted.items()
+                if blocks and executor in self._load]
 
     def _regrouped(self, event: Regrouped) -> list[Command]:
         if event.epoch != self.epoch or not self._regrouping:
@@ -470,6 +486,9 @@ class Scheduler:
             if not left:
                 continue
             need = needs.pop(output, None) or need_of(job.goal(output, left), self.have, self.kept)
+            if need.barrier and not self._barrier_waits():
+                need, drops = self._all_to_barrier(job, need)
+                commands += drops
             if need.unwritten:  # something that was there when the job was planned is not any more
                 needs = job.plan(self.have, self.kept, self._under_way)
                 ready = deque(job.ready)
@@ -498,8 +517,7 @@ class Scheduler:
         if not need.work:
             return []
         if need.barrier:
-            busy = self._regrouping or any(run.attempts for run in self._runs.values())
-            if busy or len(need.work) > len(self.executors):
+            if self._barrier_waits() or len(need.work) > len(self.executors):
                 return self._hold_barrier(need)
             places: dict[int, Rank | None] = dict(zip(need.work, self.executors, strict=False))
         else:
@@ -523,6 +541,28 @@ class Scheduler:
         absent = {shuffle: {part for part in parts if BlockId("in", shuffle, part) in reads}
                   for shuffle, parts in need.absent.items()}
         return replace(need, work=work, absent={shuffle: parts for shuffle, parts in absent.items() if parts})
+
+    def _barrier_waits(self) -> bool:
+        """A barrier stage starts when nothing else is under way and the group stands."""
+        return self._regrouping or bool(self._exchanges) or any(run.attempts for run in self._runs.values())
+
+    def _all_to_barrier(self, job: Job, need: Need) -> tuple[Need, list[Command]]:
+        """The need with all tasks of the barrier stage, where only some of it exists; what does is dropped."""
+        output, unwanted = need.goal.output, set[BlockId]()
+        if output.kind == "map":
+            unwanted.update(BlockId("map", output.of, index) for index in self.have.indexes("map", output.of))
+        else:
+            job.undone = dict.fromkeys(job.asked)
+        drops: dict[Rank, list[BlockId]] = {}
+        while True:
+            for block in sorted(unwanted):
+                for executor in list(self.have.holders(block)):
+                    self.have.discard(block, executor)
+                    drops.setdefault(executor, []).append(block)
+            need = need_of(job.goal(output, job.lacking(output, self.have)), self.have, self.kept)
+            unwanted = in_the_way(need, self.have)
+            if not unwanted:
+                return need, [DropBlocks(executor, tuple(blocks)) for executor, blocks in drops.items()]
 
     def _hold_barrier(self, need: Need) -> list[Command]:
         """A barrier stage waits until nothing else runs and the group stands; one that can never start all its tasks fails."""
@@ -719,7 +759,8 @@ class Scheduler:
         commands: list[Command] = [
             CancelStage(executor, run.stage.id) for executor in run.load if executor in self._load]
         self._drop_run(run)
-        return [*commands, CloseStage(run.stage.id)]
+        drops = self._drop_of_barrier(run) if run.need.barrier else []
+        return [*commands, CloseStage(run.stage.id), *drops]
 
     def _drop_run(self, run: Run) -> None:
         del self._runs[run.stage.id]

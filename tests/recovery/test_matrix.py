@@ -1,4 +1,5 @@
-"""Never hang: what happens to whom, and when, against how the run must end. One table, ``expected``, says it all.
+"""Never hang: what happens to whom, and when, against how the run must end, and how soon. Two tables, ``expected`` and
+``BOUNDS_S``, say it all.
 
 By default a sample of the cells runs; its seed is printed and changes every day. ``MPIRDD_MATRIX=all`` runs all of them,
 ``MPIRDD_MATRIX_SEED=17`` the sample of that seed.
@@ -8,32 +9,56 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 import pytest
-from runs import Runs, matrix_cells, no_mpirun, no_recovery
+from runs import Runs, Took, matrix_cells, no_mpirun, no_recovery
 
 pytestmark = [pytest.mark.skipif(bool(no_mpirun()), reason=no_mpirun()), pytest.mark.timeout(90)]
 
-EVENTS = ["exception", "sys.exit", "os._exit", "kill -9", "SIGTERM", "SIGINT", "out of memory", "full disk"]
+EVENTS = ["exception", "sys.exit", "os._exit", "kill -9", "SIGTERM", "SIGINT", "out of memory", "full disk", "full scratch"]
 WHO = ["driver", "executor"]
 MOMENTS = ["start-up", "narrow task", "map side", "exchange", "reduce side", "broadcast", "idle", "shutdown"]
 TASKS = ["narrow task", "map side", "reduce side", "broadcast"]
 """Where executors run the user's functions; at other moments, what happens does so in another thread of theirs."""
+SPILLS = ["narrow task", "map side", "exchange", "reduce side"]
+"""Where a scratch disk can turn out to be full."""
 DEADLY = ["os._exit", "kill -9", "SIGTERM", "SIGINT"]
 WORDS = {"exception": "ValueError: on purpose", "sys.exit": "SystemExit: 7", "out of memory": "MemoryError",
-         "full disk": "No space left on device"}
+         "full disk": "No space left on device", "full scratch": "the scratch disk is full: "}
 RIGHT = "820\n780\n"
-BOUND_S = 30.0
-"""A cell takes 1 to 4 s; the machine may be busy."""
+STARTED_S = 40.0
+"""Until the event, on a busy machine: five Pythons and MPIs start on two cores."""
+BOUNDS_S = {
+    "the driver ends itself": 10.0,
+    "a function raises": 10.0,
+    "nobody is lost": 15.0,
+    "an executor is lost": 15.0,
+    "the run is lost": 10.0,
+    "at start-up": 10.0,
+    "at shutdown": 10.0,
+}
+"""From the event to the end of ``mpirdd run``, by kind of cell. What must be done in that time:
+
+the driver ends itself: its job is cancelled, its ``with`` block closes; at worst 2 s of grace and 1 s, and all leave MPI.
+a function raises: the driver is told, and ends as above.
+nobody is lost: an exception in a thread of an executor is printed, or takes it along; the program goes on.
+an executor is lost: noticed within 0.5 s, the rest of its partitions computed again, the program goes on.
+the run is lost: what is promised for the loss of the driver, or of any rank where the MPI cannot go on.
+at start-up: the guard of ``mpirdd run`` waits 1 s for MPI to notice, then 1.5 s for mpirun, twice.
+at shutdown: the program is through; MPI may wait for the dead.
+"""
 
 
 @dataclass(frozen=True)
 class End:
     """How a run must end."""
 
+    kind: str
+    """Of ``BOUNDS_S``."""
     codes: range
     words: str = ""
     """Must stand on stderr."""
@@ -49,25 +74,29 @@ FAILURE = range(1, 256)
 
 def expected(event: str, who: str, moment: str) -> End | None:
     """None where the event cannot happen then."""
+    if event == "full scratch":
+        return End("a function raises", range(1, 2), WORDS[event]) if who == "executor" and moment in SPILLS else None
     if event in WORDS and (who, moment) == ("executor", "start-up"):
         # No function of the user runs there yet. (sys.exit is what os._exit is.)
-        return End(FAILURE, "rank ") if event == "sys.exit" else None
+        return End("at start-up", FAILURE, "rank ") if event == "sys.exit" else None
     if who == "driver":
         if event == "kill -9":
-            return End(FAILURE, "was lost, and the run with it")
+            return End("the run is lost", FAILURE, "was lost, and the run with it")
         if event == "os._exit" and no_recovery():
-            return End(FAILURE)
+            return End("the run is lost", FAILURE)
         code = {"sys.exit": 7, "os._exit": 7, "SIGTERM": 143, "SIGINT": 130}.get(event, 1)
-        return End(range(code, code + 1), "" if event == "sys.exit" else WORDS.get(event, ""))
+        return End("the driver ends itself", range(code, code + 1), "" if event == "sys.exit" else WORDS.get(event, ""))
     if moment == "start-up":
-        return End(FAILURE, "rank " if no_recovery() else "rank 2")
+        return End("at start-up", FAILURE, "rank " if no_recovery() else "rank 2")
     if moment == "shutdown":
-        return End(SUCCESS, out=RIGHT, lost=1)
+        return End("at shutdown", SUCCESS, out=RIGHT, lost=1)
     if event in DEADLY:
-        return End(FAILURE, "rank ") if no_recovery() else End(SUCCESS, out=RIGHT, lost=1)
+        if no_recovery():
+            return End("the run is lost", FAILURE, "rank ")
+        return End("an executor is lost", SUCCESS, out=RIGHT, lost=1)
     if moment in TASKS:
-        return End(range(1, 2), WORDS[event])
-    return End(SUCCESS, out=RIGHT, lost=0 if no_recovery() else 1)
+        return End("a function raises", range(1, 2), WORDS[event])
+    return End("nobody is lost", SUCCESS, out=RIGHT, lost=0 if no_recovery() else 1)
 
 
 CELLS = [cell for cell in product(EVENTS, WHO, MOMENTS) if expected(*cell) is not None]
@@ -76,7 +105,11 @@ JOB = """
 import atexit, resource
 EVENT, WHO, MOMENT = {event!r}, {who!r}, {moment!r}
 
+def happening():
+    open("happened", "a").close()
+
 def happen():
+    happening()
     if EVENT == "exception":
         raise ValueError("on purpose")
     if EVENT == "sys.exit":
@@ -123,7 +156,24 @@ class Table:
 def block(x):
     return [(key, np.full(20_000, x)) for key in range(20)]
 
+def much(x):
+    '''A MB that does not shrink much.'''
+    happening()
+    random = np.random.default_rng(x)
+    return [(x, random.bytes(1000)) for _ in range(1000)]
+
+def fill_scratch(numbers):
+    if MOMENT == "narrow task":
+        return numbers.flatMap(much).persist(StorageLevel.DISK_ONLY).count()
+    if MOMENT == "map side":
+        return numbers.flatMap(much).groupByKey(40).count()
+    if MOMENT == "exchange":        # of two executors, only the one with the small map output has to spill
+        return numbers.filter(lambda x: x == 1).flatMap(lambda x: much(x)[:900]).repartition(1).count()
+    return numbers.repartition(2).flatMap(much).map(lambda pair: pair[1]).sortBy(lambda text: text, numPartitions=1).count()
+
 def phase(numbers):
+    if EVENT == "full scratch":
+        return fill_scratch(numbers)
     if MOMENT == "narrow task":
         return numbers.mapPartitionsWithIndex(at(MOMENT)).sum()
     if MOMENT == "map side":
@@ -148,7 +198,8 @@ def arm(seconds):
 
 if (WHO, MOMENT) == ("driver", "start-up"):
     happen()
-with Context(exchange_bytes=1 << 16) as sc:
+spilling = dict(memory=1 << 20, scratch="full") if EVENT == "full scratch" else {{}}
+with Context(exchange_bytes=1 << 16, **spilling) as sc:
     sc.parallelize(range(4), 4).count()
     if (WHO, MOMENT) == ("driver", "exchange"):
         start = sc._driver._start_exchange
@@ -164,6 +215,7 @@ EXECUTOR_START = """
 import os, signal, sys
 EVENT = {event!r}
 if os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMI_RANK")) == "2":
+    open("happened", "a").close()
     if EVENT == "sys.exit":
         sys.exit(7)
     if EVENT == "os._exit":
@@ -187,17 +239,22 @@ def full_disk(runs: Runs) -> object:
 
 @pytest.mark.parametrize(("event", "who", "moment"), matrix_cells(CELLS), ids=str)
 def test_the_run_ends_as_expected(
-    runs: Runs, request: pytest.FixtureRequest, event: str, who: str, moment: str, tmp_path_factory: pytest.TempPathFactory
+    runs: Runs, took: Took, request: pytest.FixtureRequest, event: str, who: str, moment: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     end = expected(event, who, moment)
     assert end is not None
-    if event == "full disk":
+    if event.startswith("full "):
         request.getfixturevalue("full_disk")
     if (who, moment) == ("executor", "start-up"):
         folder = tmp_path_factory.mktemp("site")
         (folder / "sitecustomize.py").write_text(EXECUTOR_START.format(event=event))
         runs.environment["PYTHONPATH"] = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
-    done = runs(JOB.format(event=event, who=who, moment=moment), timeout_s=BOUND_S)
+    bound_s = BOUNDS_S[end.kind]
+    started = runs.start(JOB.format(event=event, who=who, moment=moment))
+    happened = started.wait_for_file(runs.folder / "happened", STARTED_S)
+    done = started.done(happened + bound_s - time.time())
+    took.note(end.kind, time.time() - happened, f"{event}, {who}, {moment}")
     assert done.code in end.codes, (done.code, done.err)
     assert end.words in done.err, done.err
     assert end.out in (None, done.out), (done.out, done.err)

@@ -5,6 +5,8 @@ tasks, an exchange begins when all have come to it, and what it tells the driver
 later. Who does something next is random. Data is only the ids of blocks, and for ``in`` blocks the map outputs
 that came together in them.
 
+A task of a barrier stage comes to the barrier where it computes the barrier's step, and not where it finds what that made.
+
 An executor may die at any moment, with messages on their way in both directions. The driver hears of it some time
 later; until then an exchange with the dead stands still, though some may have got all of theirs. Told to regroup,
 executors leave their exchanges, and the driver says ``Regrouped`` when all living ones are there.
@@ -62,6 +64,8 @@ from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
 from mpirdd.words.stage import Output, Stage
 
 FAILURE = Failure("ValueError", "", 1, "host", "stage", 0, None)
+WAITS_FOR_EVER = Failure("UsageError: waits at a barrier", "", 1, "host", "stage", 0, None)
+"""As the driver has it, of a task that waits at a barrier for one that has ended."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,7 @@ class Account:
         self.executors = set(executors)
         """Not known to be lost."""
         self.nodes: dict[NodeId, Node] = {}
+        self.targets: dict[JobId, Node] = {}
         self.wanted: dict[JobId, set[int]] = {}
         self.results: dict[JobId, Counter[int]] = {}
         """How often each partition of a job arrived."""
@@ -174,6 +179,7 @@ class Account:
     def note(self, event: Event) -> None:
         if isinstance(event, JobSubmitted):
             self.nodes.update((node.id, node) for node in walk(event.node))
+            self.targets[event.job] = event.node
             self.wanted[event.job], self.results[event.job] = set(event.partitions), Counter()
         elif isinstance(event, JobCancelled):
             self.ended[event.job] = FAILURE
@@ -415,6 +421,8 @@ class Simulator:
         self._restless = _Bag()
         self._meetings: dict[int, Meeting] = {}
         self._barriers: dict[StageId, set[int]] = {}
+        self._incomplete: set[StageId] = set()
+        """Barrier stages of which a task has ended without coming to the barrier, as it found its partition."""
         self._groups: dict[int, tuple[Regroup, set[Rank]]] = {}
 
     # --- the program ----------------------------------------------------------------------------------------------
@@ -503,6 +511,8 @@ class Simulator:
         elif executor.at_barrier is not None:
             if len(self._barriers[executor.at_barrier.stage.id]) == executor.at_barrier.barrier:
                 actions.append(self._pass_barrier)
+            elif executor.at_barrier.stage.id in self._incomplete:
+                actions.append(self._wait_for_ever)
         elif executor.exchanges:
             plan = executor.exchanges[0]
             if not executor.joined:
@@ -600,6 +610,11 @@ class Simulator:
             executor.outbox.append(BlocksGone(executor.rank, tuple(touched.lacking), stage.id, (task.partition,)))
         elif self._random.random() < self.chaos.failing:
             executor.outbox.append(TaskFailed(executor.rank, stage.id, task.partition, FAILURE))
+        elif queued.barrier and not self._computes_barrier(stage, task, executor.blocks):
+            self._finish(executor, queued)
+            self._incomplete.add(stage.id)
+            for rank in self.executors:
+                self._restless.add(rank)
         elif queued.barrier:
             executor.at_barrier = queued
             self._barriers.setdefault(stage.id, set()).add(task.partition)
@@ -609,6 +624,19 @@ class Simulator:
             executor.slow = queued
         else:
             self._finish(executor, queued)
+
+    def _computes_barrier(self, stage: Stage, task: Task, held: Container[BlockId]) -> bool:
+        stack = [(stage.target, task.partition)]
+        while stack:
+            node, index = stack.pop()
+            pipe = stage.pipes[node]
+            if pipe.keep and BlockId("rdd", node, index) in held:
+                continue
+            if any(getattr(self.account.nodes.get(member), "barrier", False) for member in (pipe.head, *pipe.steps)):
+                return True
+            if pipe.inputs is not None:
+                stack.extend((pipe.parents[parent], at) for parent, at in pipe.inputs.of(index))
+        return False
 
     def _dawdle(self, executor: Executor) -> None:
         assert executor.slow is not None
@@ -623,6 +651,12 @@ class Simulator:
     def _pass_barrier(self, executor: Executor) -> None:
         assert executor.at_barrier is not None
         self._finish(executor, executor.at_barrier)
+        executor.at_barrier = None
+
+    def _wait_for_ever(self, executor: Executor) -> None:
+        assert executor.at_barrier is not None
+        stage, task = executor.at_barrier.stage, executor.at_barrier.task
+        executor.outbox.append(TaskFailed(executor.rank, stage.id, task.partition, WAITS_FOR_EVER))
         executor.at_barrier = None
 
     def _finish(self, executor: Executor, queued: Queued) -> None:
