@@ -11,7 +11,7 @@ from runs import Runs, no_recovery
 pytestmark = [pytest.mark.skipif(bool(no_recovery()), reason=no_recovery()), pytest.mark.timeout(120)]
 
 RECORDS, KEYS, MAPS, REDUCES = 40_000, 10_000, 6, 3
-"""Some 100 bytes for each record in memory: map output and each reduce partition are larger than the budget of 1 MiB."""
+"""Some 100 bytes for each record, encoded or not: map output and each reduce partition are larger than the budget of 1 MiB."""
 
 JOB = """
 from mpirdd.roles.current import current_task
@@ -41,13 +41,13 @@ def noted(name):
     return note
 
 def pair(place):
-    return place * 7919 % {KEYS}, f"value {{place:010d}}"
+    return place * 7919 % {KEYS}, f"value {{place:010d}} and some more that it is long for"
 
 def digest(records):
     number = value = last = 0
     ordered = True
     for key, texts in records:
-        number, value = number + 1, value + key * sum(int(text[6:]) for text in texts)
+        number, value = number + 1, value + key * sum(int(text[6:16]) for text in texts)
         ordered, last = ordered and last <= key, key
     return [(number, value, ordered)]
 
@@ -73,13 +73,15 @@ VALUE = sum(place * 7919 % KEYS * place for place in range(RECORDS))
     ("_append", "task", "group"),
     ("_append", "task", "sort"),
     ("_fill", "exchange", "combine"),
+    ("_append", "exchange", "group"),
     ("_fill", "store", "group"),
     ("_fill", "task", "combine"),
     ("_fill", "task", "group"),
     ("_fill", "task", "sort"),
 ])
 def test_a_rank_dies_in_the_middle_of_a_spill(runs: Runs, call: str, whose: str, operation: str) -> None:
-    """``store`` writes map output, and reads what was exchanged; a ``task`` writes and reads runs or files of its own."""
+    """The ``store`` writes map output, and reads it again in the ``exchange``, where the other end writes what comes; the reduce
+    task reads that from the store. Runs and files that it sorts or combines in are the ``task``'s own."""
     done = runs(JOB.format(call=call, whose=whose, operation=OPERATIONS[operation], RECORDS=RECORDS, KEYS=KEYS, MAPS=MAPS),
                 ranks=4)
     assert done.code == 0 and done.noise() == [], done.err
