@@ -179,7 +179,7 @@ class Scheduler:
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
     def _job_submitted(self, event: JobSubmitted) -> list[Command]:
-        job = Job(event.job, event.node, event.label, dict.fromkeys(event.partitions), asked=tuple(event.partitions))
+        job = Job(event.job, event.node, event.label, dict.fromkeys(event.partitions), asked=event.partitions)
         if job.undone and not self.executors:
             return [_nobody_left(job)]
         self._jobs[event.job] = job

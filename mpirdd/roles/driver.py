@@ -413,13 +413,14 @@ class Driver:
     def _check_barrier(self, stage: StageId) -> None:
         """End the wait of tasks at a barrier for one that has ended, and will not come."""
         waiting, output = self._barriers.get(stage), self._scheduler.output_of(stage)
-        if not waiting or output is None or not self._scheduler.finished_of(stage):
+        wanting = self._scheduler.jobs_wanting(output) if waiting and output is not None else []
+        if not waiting or not wanting or not self._scheduler.finished_of(stage):
             return
         partition, (rank, _) = min(waiting.items())
         summary = ("UsageError: this task waits at a barrier, but another task of its stage has ended without coming there. All "
                    "tasks of a barrier stage must call barrier() and allGather() equally often: do not leave them out in some "
                    "partitions, and do not unite or coalesce barrier RDDs with others before a shuffle.")
-        label = self._jobs[self._scheduler.jobs_wanting(output)[0]].label
+        label = self._jobs[wanting[0]].label
         failure = Failure(summary, "", rank, self.hosts[rank], label, partition, None)
         self._act(self._scheduler.handle(events.TaskFailed(rank, stage, partition, failure)))
 

@@ -41,12 +41,12 @@ BOUNDS_S = {
     "at start-up": 8.0,
     "at shutdown": 6.0,
 }
-"""From the event to the end of ``mpirdd run``, by kind of cell. What is done in that time, and what it took at most on two cores with
-a load of 15:
+"""From the event to the end of ``mpirdd run``, by kind of cell. What is done in that time, and what it took at most on two
+cores with a load of 15:
 
 a function raises (2.5 s): the driver is told, ends the job, closes its ``with`` block, and all leave MPI.
 the driver ends itself (3.7 s): likewise; after SIGTERM it may take 2 s of grace and 1 s.
-nobody is lost (2.8 s): a thread of an executor raises, which is printed or takes the executor along; the program goes on to its end.
+nobody is lost (2.8 s): a thread of an executor raises, which is printed or takes the executor along; the program goes on.
 an executor is lost (2.3 s): that is noticed within 0.5 s, the others make what it had, the program goes on to its end.
 the run is lost (1.7 s): 10 s are promised for the loss of the driver, and of any rank where the MPI cannot go on.
 at start-up (2.4 s): ``mpirdd run`` waits 1 s for MPI to notice, 1.5 s for mpirun to end after SIGTERM, and as long after SIGKILL.
