@@ -187,7 +187,8 @@ def phase(numbers):
         return numbers.map(lambda x: x * table.value.size).sum()
     if MOMENT == "exchange":
         sums = numbers.mapPartitionsWithIndex(later).flatMap(block).reduceByKey(add, 4)     # 130 MB
-        return sums.mapValues(lambda a: int(a[-1]) // 20).values().sum()
+        # The event comes 0.2 s after the first map task, so the program must not be through by then.
+        return sums.mapValues(lambda a: time.sleep(0.05) or int(a[-1]) // 20).values().sum()
     total = numbers.mapPartitionsWithIndex(later).sum()
     if MOMENT == "idle":
         time.sleep(1)
