@@ -29,7 +29,7 @@ SUITES = {
     "engine@1": 300, "engine@2": 300, "engine@3": 400, "engine@4": 400,
     "engine-mapreduce@1": 400, "engine-mapreduce@4": 600,
     "launch": 900,
-    "recovery": 1200,
+    "recovery": 1800,
     "jobs": 1200,
     "slurm": 900, "hosts": 400,
     "pyspark": 900, "pyspark@5": 900,

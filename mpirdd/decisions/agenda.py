@@ -8,7 +8,7 @@ row; this takes 0.04 s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mpirdd.decisions.lineage import Node, Shuffled
@@ -40,6 +40,8 @@ class Job:
     """What the job lacked when it was last planned, less what has been completed since."""
     ready: dict[Output, None] = field(default_factory=dict)
     """The pending ones that wait for no shuffle."""
+    asked: Sequence[int] = ()
+    """The partitions that were wanted when it came."""
     stale: bool = True
     """The plan must be made anew: something was lost, or need not be computed after all."""
 

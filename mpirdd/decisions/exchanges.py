@@ -29,14 +29,17 @@ class Exchanges:
 
     def __init__(self, have: Have, kept: Mapping[NodeId, int]) -> None:
         self._have, self._kept = have, kept
-        self._under_way: dict[int, _Exchange] = {}
+        self._exchanges: dict[int, _Exchange] = {}
         self._uncopied: dict[BlockId, None] = {}
         self._ids = count(1)
 
+    def under_way(self) -> bool:
+        return bool(self._exchanges)
+
     def bring(self, need: Need, places: Mapping[int, Rank | None], executors: Sequence[Rank]) -> list[Command]:
         """Bring the absent reduce partitions to where the tasks that read them will run: one exchange a shuffle."""
-        under_way = {exchange.plan.shuffle for exchange in self._under_way.values()}
-        return [self._bring(shuffle, need, places, executors) for shuffle in need.absent if shuffle not in under_way]
+        brought = {exchange.plan.shuffle for exchange in self._exchanges.values()}
+        return [self._bring(shuffle, need, places, executors) for shuffle in need.absent if shuffle not in brought]
 
     def _bring(
         self, shuffle: NodeId, need: Need, places: Mapping[int, Rank | None], executors: Sequence[Rank]
@@ -84,13 +87,13 @@ class Exchanges:
 
     def finished(self, event: ExchangeFinished) -> list[Command] | None:
         """What executors drop of an exchange now that the last one is through with it; None if it is not over by this."""
-        exchange = self._under_way.get(event.exchange)
+        exchange = self._exchanges.get(event.exchange)
         if exchange is None:
             return None
         exchange.waiting.discard(event.executor)
         if exchange.waiting:
             return None
-        del self._under_way[event.exchange]
+        del self._exchanges[event.exchange]
         unwanted: dict[Rank, list[BlockId]] = {}
         for block, executor, arrived in self._arrivals(exchange.plan):
             if block.of in exchange.forgotten or (block.kind == "rdd" and block.of not in self._kept):
@@ -101,20 +104,20 @@ class Exchanges:
 
     def forget(self, node: NodeId) -> None:
         """What arrives of the node does not count."""
-        for exchange in self._under_way.values():
+        for exchange in self._exchanges.values():
             exchange.forgotten.add(node)
 
     def void(self, living: Container[Rank]) -> list[Command]:
         """The group is broken, so nobody can know what an exchange under way has brought to whom: drop what executors
         got of it."""
         unwanted: dict[Rank, list[BlockId]] = {}
-        for exchange in self._under_way.values():
+        for exchange in self._exchanges.values():
             for block, executor, _ in self._arrivals(exchange.plan):
                 if executor in living and executor not in self._have.holders(block):
                     unwanted.setdefault(executor, []).append(block)
                 if self._have.holders(block):
                     self.note_uncopied(block)
-        self._under_way.clear()
+        self._exchanges.clear()
         return _drops(unwanted)
 
     def _start(
@@ -126,11 +129,11 @@ class Exchanges:
         copies: dict[Rank, tuple[tuple[BlockId, Rank], ...]],
     ) -> Command:
         plan = StartExchange(next(self._ids), tuple(executors), shuffle, maps, owners, copies)
-        self._under_way[plan.exchange] = _Exchange(plan, set(executors))
+        self._exchanges[plan.exchange] = _Exchange(plan, set(executors))
         return plan
 
     def _copying(self) -> bool:
-        return any(exchange.plan.copies for exchange in self._under_way.values())
+        return any(exchange.plan.copies for exchange in self._exchanges.values())
 
     def _arrivals(self, plan: StartExchange) -> Iterator[tuple[BlockId, Rank, bool]]:
         """What the exchange should have brought to whom, and whether it did: a sender that lacks a block says

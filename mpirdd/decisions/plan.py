@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 
+from mpirdd.decisions.barriers import computed, pipes_with_a_barrier
 from mpirdd.decisions.lineage import ONE_TO_ONE, Narrow, Node, Shuffled, Source, walk
 from mpirdd.words.ids import BlockId, NodeId, Rank
 from mpirdd.words.stage import Output, Pipe
@@ -52,7 +53,7 @@ class Need:
     unwritten: dict[NodeId, list[int]] = field(default_factory=dict)
     """Map outputs for ``absent`` that do not exist yet, by shuffle: other needs come first."""
     barrier: bool = False
-    """All tasks must run at once, each on an executor of its own."""
+    """Tasks wait for each other at a barrier: all must run at once, each on an executor of its own."""
 
     def without(self, making: Container[BlockId]) -> Need:
         """Without the tasks that would compute a partition to be kept which another stage computes; when that is
@@ -182,12 +183,14 @@ def need_of(goal: Goal, have: Have, kept: Container[NodeId]) -> Need:
     """What the goal's own stage needs, without what must run before it."""
     pipes, nodes = _flatten(goal.node, have, kept)
     need = Need(goal, pipes, nodes, {}, {})
-    need.barrier = any(isinstance(node, Narrow) and node.barrier for node in nodes.values())
     for partition in goal.partitions:
         work = need.work[partition] = _work(pipes, goal.node.id, partition, have)
         for block in work.reads:
             if block.kind == "in" and not have.holders(block):
                 need.absent.setdefault(block.of, set()).add(block.part)
+    barriers = pipes_with_a_barrier(pipes, nodes)
+    need.barrier = bool(barriers) and any(
+        not barriers.isdisjoint(computed(pipes, goal.node.id, partition, have)) for partition in need.work)
     for shuffle_id in need.absent:
         shuffle = nodes[shuffle_id]
         assert isinstance(shuffle, Shuffled)

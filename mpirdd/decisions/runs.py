@@ -25,7 +25,7 @@ machine."""
 _LEAST_FINISHED = 2
 """So many tasks of a stage, and half of them all, must have finished before it is known how long one usually takes."""
 _SLOW_S = 1.0
-"""Nothing that takes less is slow."""
+"""Nothing that takes less is slow, so that a second attempt would pay."""
 _SLOW_TIMES = 3.0
 """A task is slow when it runs longer than so many times the median of its siblings. Spark takes 1.5, but also waits for
 three quarters of them."""

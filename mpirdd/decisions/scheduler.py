@@ -18,8 +18,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable
+from dataclasses import replace
 
 from mpirdd.decisions.agenda import Job
+from mpirdd.decisions.barriers import in_the_way
 from mpirdd.decisions.events import (
     BlocksGone,
     CancelTask,
@@ -45,6 +47,9 @@ from mpirdd.decisions.runs import Run, Runs
 from mpirdd.words.errors import Failure
 from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
 from mpirdd.words.stage import Output
+
+_TELL_S = 10.0
+"""Who reads that a task is slow can do little about one that takes seconds; a second attempt is told of at once."""
 
 
 class Scheduler:
@@ -123,6 +128,11 @@ class Scheduler:
         run = self._runs.get(stage)
         return run.tasks if run else 0
 
+    def finished_of(self, stage: StageId) -> int:
+        """How many tasks of a stage under way have finished."""
+        run = self._runs.get(stage)
+        return run.finished if run else 0
+
     def load(self) -> dict[Rank, int]:
         """Tasks under way at each executor."""
         return self._runs.load.copy()
@@ -155,7 +165,7 @@ class Scheduler:
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
     def _job_submitted(self, event: JobSubmitted) -> list[Command]:
-        job = Job(event.job, event.node, event.label, dict.fromkeys(event.partitions))
+        job = Job(event.job, event.node, event.label, dict.fromkeys(event.partitions), asked=event.partitions)
         if job.undone and not self.executors:
             return [_nobody_left(job)]
         self._jobs[event.job] = job
@@ -169,7 +179,7 @@ class Scheduler:
             return commands
         for run in self._runs:
             if not self.jobs_wanting(run.stage.output):
-                commands += self._runs.cancel(run)
+                commands += self._cancel(run)
                 self._move_on = True
         for output in job.pending:
             self._forget_failures(output)
@@ -186,9 +196,12 @@ class Scheduler:
             else:
                 job.stale = True
         if self._runs.get(run.stage.id):
-            commands += self._runs.cancel(run)
+            commands += self._cancel(run)
             self._move_on = True
         return commands
+
+    def _cancel(self, run: Run) -> list[Command]:
+        return self._runs.cancel(run) + (self._drop_of_barrier(run) if run.need.barrier else [])
 
     def _forget_failures(self, output: Output) -> None:
         if not self._runs.of_output(output):
@@ -261,7 +274,7 @@ class Scheduler:
         failed = self._failures.setdefault(run.stage.output, {}).setdefault(event.partition, [])
         failed.append(event.executor)
         if len(failed) > self._task_retries:
-            return self._fail(run, event.failure)
+            return self._fail(run, self._of_all_attempts(event.failure, failed))
         if run.need.barrier:
             return self._restart_barrier(run)
         can = able(run.need.work[event.partition], self.have, self.executors)
@@ -271,6 +284,12 @@ class Scheduler:
         again = self._runs.send(run, min(can, key=self._runs.load.__getitem__), [event.partition])
         return [again, *self._go_on(run, event.executor)]
 
+    def _of_all_attempts(self, failure: Failure, failed: list[Rank]) -> Failure:
+        """Retries are silent, so the last failure tells of the others."""
+        if len(failed) == 1:
+            return failure
+        return replace(failure, tried=tuple(f"rank {rank} ({self.hosts.get(rank, 'unknown')})" for rank in failed))
+
     def _task_running(self, event: TaskRunning) -> list[Command]:
         run, partition = self._runs.of_attempt(event.stage, event.partition, event.executor), event.partition
         usual = run.usual_if_slow(event.seconds) if run else None
@@ -278,7 +297,7 @@ class Scheduler:
             return []
         other = self._speculate(run, partition)
         commands: list[Command] = [] if other is None else [self._runs.send(run, other, [partition])]
-        if (partition, event.executor) not in run.slow:
+        if (event.seconds > _TELL_S or other is not None) and (partition, event.executor) not in run.slow:
             run.slow.add((partition, event.executor))
             commands.append(TaskSlow(
                 event.executor, event.stage, run.stage.label, partition, event.seconds, usual, other))
@@ -369,8 +388,17 @@ class Scheduler:
         return again + self._go_on(run, *(self.executors if run.free else ()))
 
     def _restart_barrier(self, run: Run) -> list[Command]:
-        """The tasks of a barrier stage waited for each other, so none of them counts; all run again. What they may have
-        left is dropped, or a task that finds its partition there would not come to the barrier."""
+        """The tasks of a barrier stage waited for each other, so none of them counts; all run again."""
+        if run.stage.output.kind == "result":
+            job = self._jobs[run.stage.output.of]
+            job.undone = {**dict.fromkeys(run.whole), **job.undone}
+        self._plan_anew()
+        self._move_on = True
+        return self._cancel(run)
+
+    def _drop_of_barrier(self, run: Run) -> list[Command]:
+        """Drop what the tasks of a barrier stage may have left, or one that finds its partition there would not come to the
+        barrier when they run again."""
         unwanted: dict[Rank, set[BlockId]] = {}
         output = run.stage.output
         for partition, attempts in run.attempts.items():
@@ -381,15 +409,9 @@ class Scheduler:
         for block, executor in run.made:
             self.have.discard(block, executor)
             unwanted.setdefault(executor, set()).add(block)
-        if output.kind == "result":
-            job = self._jobs[output.of]
-            job.undone = {**dict.fromkeys(run.whole), **job.undone}
-        self._plan_anew()
         self._abandoned.add(run.stage.id)
-        self._move_on = True
-        commands = self._runs.cancel(run)
-        return commands + [DropBlocks(executor, tuple(sorted(blocks))) for executor, blocks in unwanted.items()
-                           if blocks and executor in self._runs.load]
+        return [DropBlocks(executor, tuple(sorted(blocks))) for executor, blocks in unwanted.items()
+                if blocks and executor in self._runs.load]
 
     def _end_all(self) -> list[Command]:
         commands: list[Command] = [self._runs.close(run) for run in self._runs]
@@ -422,6 +444,9 @@ class Scheduler:
             if not left:
                 continue
             need = needs.pop(output, None) or need_of(job.goal(output, left), self.have, self.kept)
+            if need.barrier and not self._barrier_waits():
+                need, drops = self._all_to_barrier(job, need)
+                commands += drops
             if need.unwritten:  # something that was there when the job was planned is not any more
                 needs = job.plan(self.have, self.kept, self._runs.partitions)
                 ready = deque(job.ready)
@@ -436,7 +461,7 @@ class Scheduler:
         if need.barrier:
             if len(need.work) > len(self.executors):
                 return self._refuse_barrier(need)
-            if any(run.attempts for run in self._runs):
+            if self._barrier_waits():
                 return []
             places: dict[int, Rank | None] = dict(zip(need.work, self.executors, strict=False))
         else:
@@ -448,6 +473,28 @@ class Scheduler:
         if not copies:
             return self._runs.begin(need, places)
         return self._exchanges.copy(copies, self.executors) if self._can_exchange() else []
+
+    def _barrier_waits(self) -> bool:
+        """A barrier stage starts when nothing else is under way."""
+        return self._exchanges.under_way() or any(run.attempts for run in self._runs)
+
+    def _all_to_barrier(self, job: Job, need: Need) -> tuple[Need, list[Command]]:
+        """The need with all tasks of the barrier stage, where only some of it exists; what does is dropped."""
+        output, unwanted = need.goal.output, set[BlockId]()
+        if output.kind == "map":
+            unwanted.update(BlockId("map", output.of, index) for index in self.have.indexes("map", output.of))
+        else:
+            job.undone = dict.fromkeys(job.asked)
+        drops: dict[Rank, list[BlockId]] = {}
+        while True:
+            for block in sorted(unwanted):
+                for executor in list(self.have.holders(block)):
+                    self.have.discard(block, executor)
+                    drops.setdefault(executor, []).append(block)
+            need = need_of(job.goal(output, job.lacking(output, self.have)), self.have, self.kept)
+            unwanted = in_the_way(need, self.have)
+            if not unwanted:
+                return need, [DropBlocks(executor, tuple(blocks)) for executor, blocks in drops.items()]
 
     def _refuse_barrier(self, need: Need) -> list[Command]:
         """It can never start all its tasks at once."""

@@ -383,6 +383,7 @@ class Driver:
                 self._take_updates(decode(done.updates))
         self._act(self._scheduler.handle(
             events.TaskFinished(sender, done.stage, done.partition, done.made, done.seconds)))
+        self._check_barrier(done.stage)
 
     def _take_gone(self, sender: Rank, blocks: tuple[BlockId, ...]) -> None:
         self.memory.gone(sender, blocks)
@@ -404,6 +405,21 @@ class Driver:
             said = tuple(text for _, (_, text) in sorted(there.items()))
             for rank, _ in there.values():
                 self._send(rank, messages.BarrierPassed(message.stage, said))
+        self._check_barrier(message.stage)
+
+    def _check_barrier(self, stage: StageId) -> None:
+        """End the wait of tasks at a barrier for one that has ended, and will not come."""
+        waiting, output = self._barriers.get(stage), self._scheduler.output_of(stage)
+        wanting = self._scheduler.jobs_wanting(output) if waiting and output is not None else []
+        if not waiting or not wanting or not self._scheduler.finished_of(stage):
+            return
+        partition, (rank, _) = min(waiting.items())
+        summary = ("UsageError: this task waits at a barrier, but another task of its stage has ended without coming there. All "
+                   "tasks of a barrier stage must call barrier() and allGather() equally often: do not leave them out in some "
+                   "partitions, and do not unite or coalesce barrier RDDs with others before a shuffle.")
+        label = self._jobs[wanting[0]].label
+        failure = Failure(summary, "", rank, self.hosts[rank], label, partition, None)
+        self._act(self._scheduler.handle(events.TaskFailed(rank, stage, partition, failure)))
 
     # --- losses -----------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,11 @@ def of_loss(loss: Recovering, why: str, hosts: Mapping[Rank, str], left: int) ->
 def of_slow_task(slow: TaskSlow, hosts: Mapping[Rank, str]) -> str:
     second = f"; running it a second time on rank {slow.speculated}" if slow.speculated is not None else ""
     return (f"mpirdd: task {slow.partition} of {slow.label} has been running for {slow.seconds:.1f} s on rank {slow.executor} "
-            f"(host {hosts.get(slow.executor, 'unknown')}), where its siblings took {slow.usual_seconds:.1f} s{second}\n")
+            f"(host {hosts.get(slow.executor, 'unknown')}), where its siblings took {_seconds(slow.usual_seconds)}{second}\n")
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 0.1 else "less than 0.1 s"
 
 
 def _count(number: int, what: str) -> str:

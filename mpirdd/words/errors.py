@@ -109,6 +109,8 @@ class Failure:
     partition: int
     exception: bytes | None
     """The exception itself, pickled, where that is possible."""
+    tried: tuple[str, ...] = ()
+    """Where the task was tried, when it was more than once: ``rank 2 (node17)``, in order; this failure is the last."""
 
 
 class TaskError(MpirddError):
@@ -122,7 +124,10 @@ class TaskError(MpirddError):
     def __init__(self, failure: Failure) -> None:
         self.failure = failure
         where = f"  in {failure.stage}, partition {failure.partition}, on rank {failure.rank} ({failure.host})"
-        super().__init__("\n".join([failure.summary, where, *([failure.traceback.rstrip()] if failure.traceback else [])]))
+        tried = f"  tried {len(failure.tried)} times, on {', '.join(failure.tried)}; this is the last failure"
+        super().__init__("\n".join([
+            failure.summary, where, *([tried] if failure.tried else []),
+            *([failure.traceback.rstrip()] if failure.traceback else [])]))
 
     def __reduce__(self) -> tuple[type[TaskError], tuple[Failure]]:
         return type(self), (self.failure,)

@@ -5,19 +5,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runs import MATRIX_SAMPLE, MATRIX_SEED, Runs
+from runs import MATRIX_SAMPLE, MATRIX_SEED, Runs, Took
+
+TOOK = pytest.StashKey[Took]()
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[Runs]:
-    """Nothing is left behind: no process, no private folder of the launcher."""
+    """Nothing is left behind: no process, no private folder of the launcher; a killed rank's scratch folder goes at the next
+    start, but is empty, as spill files have no names."""
     runs = Runs(tmp_path)
     yield runs
     assert runs.clean() == []
-    assert [name for name in os.listdir(tmp_path) if name.startswith(("mpirdd-", ".mpirdd-"))] == []
+    left = [tmp_path / name for name in os.listdir(tmp_path) if name.startswith(("mpirdd-", ".mpirdd-"))]
+    assert [path for path in left if not path.name.startswith("mpirdd-spill-") or os.listdir(path)] == []
+
+
+@pytest.fixture(scope="session")
+def took(pytestconfig: pytest.Config) -> Took:
+    return pytestconfig.stash.setdefault(TOOK, Took())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     everything = os.environ.get("MPIRDD_MATRIX") == "all"
     which = "all cells" if everything else f"{MATRIX_SAMPLE} cells, MPIRDD_MATRIX_SEED={MATRIX_SEED} (MPIRDD_MATRIX=all runs all)"
     terminalreporter.write_line(f"never-hang matrix: {which}")
+    for kind, (seconds, what) in sorted(terminalreporter.config.stash.get(TOOK, Took()).longest.items()):
+        terminalreporter.write_line(f"  {kind}: at most {seconds:.1f} s ({what})")

@@ -111,6 +111,16 @@ class Started:
             assert self.process.poll() is None, f"ended before {text!r}:\n{''.join(self.out + self.err)}"
             time.sleep(0.002)
 
+    def wait_for_file(self, path: Path, timeout_s: float) -> float:
+        """When the file was made, as ``time.time`` has it. It may be that the run has ended since."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            ended = self.process.poll() is not None
+            if path.exists():
+                return path.stat().st_mtime
+            assert not ended and time.monotonic() < deadline, f"no {path.name}:\n{''.join(self.out + self.err)}"
+            time.sleep(0.01)
+
     def done(self, timeout_s: float = BOUND_S) -> Done:
         """Raises TimeoutExpired, with what was printed, when it does not end."""
         try:
@@ -187,6 +197,16 @@ class Runs:
                     variables = Path("/proc", entry, "environ").read_bytes().split(b"\0")
                     if mark in variables:
                         yield int(entry), variables
+
+
+@dataclass
+class Took:
+    """The longest that runs of each kind took to end, to be printed."""
+
+    longest: dict[str, tuple[float, str]] = field(default_factory=dict)
+
+    def note(self, kind: str, seconds: float, what: str) -> None:
+        self.longest[kind] = max(self.longest.get(kind, (0.0, "")), (seconds, what))
 
 
 def no_mpirun() -> str:

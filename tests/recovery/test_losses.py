@@ -261,6 +261,22 @@ with Context() as sc:
     assert_survived(done, "[45, 45, 45]\n", 1)
 
 
+def test_of_a_kept_barrier_stage_all_runs_again(runs: Runs) -> None:
+    """Alone, the lost tasks would wait for those whose partitions are kept, or talk to nobody."""
+    done = runs("""
+from mpirdd import BarrierTaskContext
+def talk(records):
+    yield sum(map(int, BarrierTaskContext.get().allGather(str(sum(records)))))
+with Context() as sc:
+    kept = sc.parallelize(range(10), 3).barrier().mapPartitions(talk).cache()
+    shuffled = kept.map(lambda total: (total, 1)).reduceByKey(add, 3)
+    print(kept.collect(), shuffled.collect())
+    kill(*sc._driver._scheduler.have.indexes("rdd", kept._node.id)[1])
+    print(kept.map(lambda total: total + 1).collect(), shuffled.collect())
+""")
+    assert_survived(done, "[45, 45, 45] [(45, 3)]\n[46, 46, 46] [(45, 3)]\n", 1)
+
+
 def test_while_it_sends_a_large_result(runs: Runs) -> None:
     done = runs("""
 with Context() as sc:

@@ -37,6 +37,8 @@ from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
 from mpirdd.words.stage import Output, Stage
 
 FAILURE = Failure("ValueError", "", 1, "host", "stage", 0, None)
+WAITS_FOR_EVER = Failure("UsageError: waits at a barrier", "", 1, "host", "stage", 0, None)
+"""As the driver has it, of a task that waits at a barrier for one that has ended."""
 
 
 @dataclass
@@ -83,6 +85,7 @@ class Account:
         self.executors = set(executors)
         """Not known to be lost."""
         self.nodes: dict[NodeId, Node] = {}
+        self.targets: dict[JobId, Node] = {}
         self.wanted: dict[JobId, set[int]] = {}
         self.results: dict[JobId, Counter[int]] = {}
         """How often each partition of a job arrived."""
@@ -109,6 +112,7 @@ class Account:
     def note(self, event: Event) -> None:
         if isinstance(event, JobSubmitted):
             self.nodes.update((node.id, node) for node in walk(event.node))
+            self.targets[event.job] = event.node
             self.wanted[event.job], self.results[event.job] = set(event.partitions), Counter()
         elif isinstance(event, JobCancelled):
             self.ended[event.job] = FAILURE

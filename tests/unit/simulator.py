@@ -15,11 +15,11 @@ Every command is held against an ``Account``. When nothing moves any more, every
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from account import FAILURE, Account, touch
+from account import FAILURE, WAITS_FOR_EVER, Account, touch
 from lineages import Lineage, random_lineage
 
 from mpirdd.decisions.events import (
@@ -136,6 +136,8 @@ class Simulator:
         self._restless = _Bag()
         self._meetings: dict[int, Meeting] = {}
         self._barriers: dict[StageId, set[int]] = {}
+        self._incomplete: set[StageId] = set()
+        """Barrier stages of which a task has ended without coming to the barrier, as it found its partition."""
 
     # --- the program ----------------------------------------------------------------------------------------------
 
@@ -223,6 +225,8 @@ class Simulator:
         elif executor.at_barrier is not None:
             if len(self._barriers[executor.at_barrier.stage.id]) == executor.at_barrier.barrier:
                 actions.append(self._pass_barrier)
+            elif executor.at_barrier.stage.id in self._incomplete:
+                actions.append(self._wait_for_ever)
         elif executor.exchanges:
             plan = executor.exchanges[0]
             if not executor.joined:
@@ -312,6 +316,11 @@ class Simulator:
             executor.outbox.append(BlocksGone(executor.rank, tuple(touched.lacking), stage.id, (task.partition,)))
         elif self._random.random() < self.chaos.failing:
             executor.outbox.append(TaskFailed(executor.rank, stage.id, task.partition, FAILURE))
+        elif queued.barrier and not self._computes_barrier(stage, task, executor.blocks):
+            self._finish(executor, queued)
+            self._incomplete.add(stage.id)
+            for rank in self.executors:
+                self._restless.add(rank)
         elif queued.barrier:
             executor.at_barrier = queued
             self._barriers.setdefault(stage.id, set()).add(task.partition)
@@ -321,6 +330,19 @@ class Simulator:
             executor.slow = queued
         else:
             self._finish(executor, queued)
+
+    def _computes_barrier(self, stage: Stage, task: Task, held: Container[BlockId]) -> bool:
+        stack = [(stage.target, task.partition)]
+        while stack:
+            node, index = stack.pop()
+            pipe = stage.pipes[node]
+            if pipe.keep and BlockId("rdd", node, index) in held:
+                continue
+            if any(getattr(self.account.nodes.get(member), "barrier", False) for member in (pipe.head, *pipe.steps)):
+                return True
+            if pipe.inputs is not None:
+                stack.extend((pipe.parents[parent], at) for parent, at in pipe.inputs.of(index))
+        return False
 
     def _dawdle(self, executor: Executor) -> None:
         assert executor.slow is not None
@@ -335,6 +357,12 @@ class Simulator:
     def _pass_barrier(self, executor: Executor) -> None:
         assert executor.at_barrier is not None
         self._finish(executor, executor.at_barrier)
+        executor.at_barrier = None
+
+    def _wait_for_ever(self, executor: Executor) -> None:
+        assert executor.at_barrier is not None
+        stage, task = executor.at_barrier.stage, executor.at_barrier.task
+        executor.outbox.append(TaskFailed(executor.rank, stage.id, task.partition, WAITS_FOR_EVER))
         executor.at_barrier = None
 
     def _finish(self, executor: Executor, queued: Queued) -> None:

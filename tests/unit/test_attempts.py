@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from account import FAILURE
 from lineages import Lineage
@@ -41,7 +43,8 @@ def test_a_failed_task_is_tried_on_other_executors_as_often_as_set() -> None:
         assert isinstance(again, StartTasks) and again.tasks == start.tasks
         ranks.append(again.executor)
     assert sorted(ranks) == [1, 2, 3]
-    assert scheduler.handle(TaskFailed(ranks[-1], start.stage.id, 0, FAILURE))[0] == JobEnded(1, FAILURE)
+    tried = tuple(f"rank {rank} (unknown)" for rank in ranks)
+    assert scheduler.handle(TaskFailed(ranks[-1], start.stage.id, 0, FAILURE))[0] == JobEnded(1, replace(FAILURE, tried=tried))
 
 
 def test_the_only_executor_retries_itself() -> None:
@@ -79,13 +82,13 @@ def test_a_task_that_takes_executor_after_executor_with_it_fails_its_job() -> No
 # --- slow tasks -------------------------------------------------------------------------------------------------------
 
 
-def one_slow(*, speculation: bool, executors: int = 4) -> tuple[Scheduler, StartTasks]:
-    """As many tasks as executors; all but the last have finished after 1 s."""
+def one_slow(*, speculation: bool, executors: int = 4, seconds: float = 1.0) -> tuple[Scheduler, StartTasks]:
+    """As many tasks as executors; all but the last have finished after ``seconds``."""
     scheduler = Scheduler(range(1, executors + 1), speculation=speculation)
     starts = scheduler.handle(JobSubmitted(1, Lineage().source(executors), range(executors), "job"))
     for start in starts[:-1]:
         assert isinstance(start, StartTasks)
-        scheduler.handle(TaskFinished(start.executor, start.stage.id, start.tasks[0].partition, (), 1.0))
+        scheduler.handle(TaskFinished(start.executor, start.stage.id, start.tasks[0].partition, (), seconds))
     assert isinstance(starts[-1], StartTasks)
     return scheduler, starts[-1]
 
@@ -94,12 +97,27 @@ def running(start: StartTasks, seconds: float) -> TaskRunning:
     return TaskRunning(start.executor, start.stage.id, start.tasks[0].partition, seconds)
 
 
-def test_a_slow_task_is_reported_once() -> None:
+def test_a_slow_task_is_reported_once_when_it_has_run_for_long() -> None:
     scheduler, slow = one_slow(speculation=False)
+    assert scheduler.handle(running(slow, 3.1)) == []
+    assert scheduler.handle(running(slow, 10.0)) == []
+    assert scheduler.handle(running(slow, 10.1)) == [
+        TaskSlow(slow.executor, slow.stage.id, "job", slow.tasks[0].partition, 10.1, 1.0, None)]
+    assert scheduler.handle(running(slow, 19.0)) == []
+
+
+def test_a_task_like_its_siblings_is_not_slow_however_long_they_take() -> None:
+    scheduler, slow = one_slow(speculation=True, seconds=1000.0)
+    assert scheduler.handle(running(slow, 3000.0)) == []
+    assert scheduler.handle(running(slow, 3000.1))
+
+
+def test_a_second_attempt_is_reported_at_once() -> None:
+    scheduler, slow = one_slow(speculation=True)
     assert scheduler.handle(running(slow, 3.0)) == []
-    assert scheduler.handle(running(slow, 3.1)) == [
-        TaskSlow(slow.executor, slow.stage.id, "job", slow.tasks[0].partition, 3.1, 1.0, None)]
-    assert scheduler.handle(running(slow, 9.0)) == []
+    again, report = scheduler.handle(running(slow, 3.1))
+    assert isinstance(again, StartTasks) and isinstance(report, TaskSlow)
+    assert scheduler.handle(running(slow, 11.0)) == []
 
 
 @pytest.mark.parametrize(("tasks", "finish"), [(1, 0), (2, 1), (8, 3)])
@@ -167,5 +185,5 @@ def test_no_second_attempt_where_the_input_is_not() -> None:
         for event in finished(start):
             simulator.scheduler.handle(event)
     assert isinstance(starts[-1], StartTasks)
-    (report,) = simulator.scheduler.handle(running(starts[-1], 5.0))
+    (report,) = simulator.scheduler.handle(running(starts[-1], 11.0))
     assert isinstance(report, TaskSlow) and report.speculated is None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from lineages import Lineage
-from simulator import cluster, done, finished
+from simulator import cluster, done, finished, made_again
 
 from mpirdd.decisions.events import (
     BlocksGone,
     CancelStage,
     CloseStage,
     DropBlocks,
+    Event,
     ExchangeFinished,
     ExecutorLost,
     JobEnded,
@@ -20,7 +21,7 @@ from mpirdd.decisions.events import (
     TaskFinished,
 )
 from mpirdd.decisions.scheduler import Scheduler
-from mpirdd.words.ids import BlockId
+from mpirdd.words.ids import BlockId, Rank
 
 
 def test_a_lost_barrier_task_runs_the_whole_stage_again() -> None:
@@ -77,6 +78,57 @@ def test_a_barrier_task_that_lacks_a_block_cancels_the_others() -> None:
     commands = simulator.scheduler.handle(BlocksGone(
         first.executor, (BlockId("rdd", kept.id, lacking),), first.stage.id, (lacking,)))
     assert CancelStage(second.executor, first.stage.id) in commands
+
+
+def barriers_started(scheduler: Scheduler, *events: Event) -> list[tuple[Rank, int, int]]:
+    """Where which partitions were started that wait for how many."""
+    return [(command.executor, command.tasks[0].partition, command.barrier)
+            for event in events for command in scheduler.handle(event) if isinstance(command, StartTasks)]
+
+
+def test_a_barrier_stage_of_which_some_partitions_are_kept_runs_all_of_them() -> None:
+    """A task that finds its partition would not come to the barrier, and the others would wait for it for ever."""
+    simulator, lineage = cluster(3)
+    kept = lineage.barrier(lineage.source(2))
+    simulator.scheduler.kept[kept.id] = 1
+    done(simulator, 1, kept)
+    simulator.lose(next(iter(simulator.account.holders[BlockId("rdd", kept.id, 1)])))
+    done(simulator, 2, lineage.map(kept))
+    assert made_again(simulator) == {BlockId("rdd", kept.id, 0), BlockId("rdd", kept.id, 1)}
+
+
+def test_a_lost_map_output_behind_a_barrier_runs_the_whole_stage_again() -> None:
+    """Alone, its task would gather the messages of nobody else."""
+    simulator, lineage = cluster(3)
+    shuffled = lineage.shuffle(lineage.barrier(lineage.source(2)), 3)
+    done(simulator, 1, shuffled)
+    simulator.lose(next(iter(simulator.account.holders[BlockId("map", shuffled.id, 1)])))
+    done(simulator, 2, shuffled)
+    assert made_again(simulator) >= {BlockId("map", shuffled.id, 0), BlockId("map", shuffled.id, 1)}
+
+
+def test_results_of_a_kept_barrier_stage_that_is_lost_on_the_way_are_computed_together() -> None:
+    simulator, lineage = cluster(3)
+    kept = lineage.barrier(lineage.source(2))
+    simulator.scheduler.kept[kept.id] = 1
+    done(simulator, 1, kept)
+    scheduler = simulator.scheduler
+    starts = scheduler.handle(JobSubmitted(2, lineage.map(kept), range(2), ""))
+    first, second = (command for command in starts if isinstance(command, StartTasks))
+    assert first.barrier == second.barrier == 0
+    scheduler.handle(finished(first)[0])
+    again = barriers_started(scheduler, ExecutorLost(second.executor))
+    assert [(partition, tasks) for _, partition, tasks in again] == [(0, 2), (1, 2)]
+
+
+def test_what_a_barrier_stage_has_made_is_read_by_fewer_executors_than_it_needed() -> None:
+    simulator, lineage = cluster(3)
+    kept = lineage.barrier(lineage.source(3))
+    simulator.scheduler.kept[kept.id] = 2
+    done(simulator, 1, kept)
+    simulator.lose(1)
+    done(simulator, 2, lineage.map(kept))
+    assert not made_again(simulator)
 
 
 def test_a_barrier_stage_that_has_lost_an_executor_too_many_fails() -> None:
