@@ -38,8 +38,12 @@ _WHOLE = 4
 """Containers up to this size are never sampled: records are such, and their fields differ."""
 _SAMPLE = 128
 """Elements of one container that are measured."""
-_IDENTITIES = 1_000
-"""Elements of one container whose identity is looked at."""
+_IDENTITIES, _MORE_IDENTITIES = 1_000, 4_000
+"""Elements of one container whose identity is looked at; and where some of them are the same."""
+_FEW = 11
+"""Smaller steps than this have a small factor, but 1."""
+_CHANGES = (0, -5, 3, -8, 6, -2, 8, -6, 1, -3, 5, -7, 2, -1, 7, -4)
+"""By how many 64ths the steps differ in stretches of a container; no more at one end than at the other."""
 _LEAVES = frozenset({int, float, complex, str, bytes, bytearray, range, array})
 _FREE = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)
 """Shared by everybody: what refers to them does not hold them."""
@@ -150,12 +154,15 @@ def _sample(elements: Any, at: int, stack: _Stack, budget: int, *, scale: float 
         stack.extend((element, at, scale, budget // count) for element in elements)
         return
     budget = max(budget, 1)  # deep inside, nothing may be left of it
-    looked = _many(elements, min(count, 4 * budget, _IDENTITIES), at)
+    wanted = min(count, 4 * budget, _IDENTITIES)
+    looked = _many(elements, wanted, at)
     most = max(min(_SAMPLE if type(looked[0]) in _LEAVES else 3 * _SAMPLE // 8, budget // 2), 2)
-    seen = Counter(map(id, looked))
-    if len(seen) == len(looked):
+    if len(set(map(id, looked))) == len(looked):
         _put(looked, count * scale, at, stack, budget, most)
         return
+    if wanted == _IDENTITIES and len(looked) < count:  # a few met twice may be many that are shared by few
+        looked = _many(elements, _MORE_IDENTITIES, at)
+    seen = Counter(map(id, looked))
     by_id = {id(element): element for element in looked}
     once = [by_id[key] for key, times in seen.items() if times == 1]
     twice = sum(times == 2 for times in seen.values())
@@ -174,14 +181,28 @@ def _put(elements: list[Any], stand_for: float, at: int, stack: _Stack, budget: 
 
 
 def _many(elements: Any, count: int, phase: int) -> list[Any]:
-    """``count`` elements or somewhat more, evenly spread. Slicing is ten times faster than choosing one by one; a step without
-    small factors meets no period of the data."""
+    """``count`` elements or somewhat more, spread over all. Slicing is ten times faster than choosing one by one. Steps without
+    small factors miss no part of a short period in the data; as each stretch has a step of its own, they meet some elements
+    of a long one again, as a random sample would."""
     if not isinstance(elements, list | tuple):
         return _spread(elements, count, phase)
-    step = max(len(elements) // count, 1)
+    length = len(elements)
+    step = max(length // count, 1)
+    if step < _FEW:
+        return list(elements[phase % _coprime(step) :: _coprime(step)])
+    looked: list[Any] = []
+    for stretch, change in enumerate(_CHANGES):
+        begin, end = length * stretch // len(_CHANGES), length * (stretch + 1) // len(_CHANGES)
+        own = _coprime(step + step * change // 64)
+        looked += elements[begin + (phase + 7 * stretch) % own : end : own]
+    return looked
+
+
+def _coprime(step: int) -> int:
+    """The largest step up to this one without small factors."""
     while gcd(step, 210) != 1:
         step -= 1
-    return list(elements[phase % step :: step])
+    return step
 
 
 def _spread(elements: Any, count: int, phase: int) -> list[Any]:
