@@ -203,7 +203,7 @@ class SpillFile:
         except OSError as error:
             with self._lock:
                 self._cut(began, total)
-            raise _translated(error, self.folder, "cannot write a spill file", needed=total) from error
+            raise _translated(error, self.folder, "cannot write a spill file", needed=total, file=self._file) from error
 
     def _cut(self, at: int, length: int) -> None:
         if at + length == self.size:
@@ -291,10 +291,10 @@ def _memory(size: int) -> memoryview:
     return memoryview(fresh)
 
 
-def _translated(error: OSError, folder: str, what: str, *, needed: int = 0) -> ScratchError:
+def _translated(error: OSError, folder: str, what: str, *, needed: int = 0, file: int | None = None) -> ScratchError:
     if error.errno in _FULL:
         try:
-            status = os.statvfs(folder)
+            status = os.statvfs(folder if file is None else file)
             free = status.f_bavail * status.f_frsize
         except OSError:
             free = 0

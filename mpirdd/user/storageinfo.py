@@ -41,7 +41,8 @@ class StorageInfo:
     def __str__(self) -> str:
         where = ", ".join(f"rank {on.rank} ({on.host}): {len(on.partitions)}" for on in self.executors)
         return (f"{self.name}: {self.partitions_kept} of {self.partitions} partitions, "
-                f"{shown_size(self.memory_bytes)} in memory, {shown_size(self.disk_bytes)} on disk" + (f" ({where})" if where else ""))
+                f"{shown_size(self.memory_bytes)} in memory, {shown_size(self.disk_bytes)} on disk"
+                + (f" ({where})" if where else ""))
 
 
 def storage_infos(driver: Driver, levels: Mapping[Node, StorageLevel], names: Mapping[Node, str]) -> Iterator[StorageInfo]:
