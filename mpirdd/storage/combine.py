@@ -208,8 +208,8 @@ def spread(held: dict[Any, Any], size: int, depth: int, files: list[SpilledList]
     multiplied by an odd number of 64 bits, and the highest 4 of the lowest 64 bits tell the file (Fibonacci hashing,
     D. E. Knuth, The Art of Computer Programming, vol. 3, 6.4): 100 ns, where mixing by XXH3 takes 300.
     """
-    parts = _no_parts()
-    _part(held.items(), depth, parts)
+    parts = no_parts()
+    add_to_parts(held.items(), depth, parts)
     _write(parts, len(held), size, files, workspace)
 
 
@@ -217,10 +217,10 @@ def _spread_all(
     pieces: Iterator[Piece], depth: int, files: list[SpilledList], gauge: Gauge, workspace: Workspace
 ) -> None:
     """Append all pairs to the files, unmerged; as many at once as working memory holds."""
-    parts = _no_parts()
+    parts = no_parts()
     count = added = 0
     for piece in pieces:
-        _part(piece, depth, parts)
+        add_to_parts(piece, depth, parts)
         added += len(piece)
         if added < gauge.batch:
             continue
@@ -228,18 +228,18 @@ def _spread_all(
         size = size_of(parts)
         if not gauge.look(size, added):
             _write(parts, count, size, files, workspace)
-            parts, count = _no_parts(), 0
+            parts, count = no_parts(), 0
             gauge.emptied()
         added = 0
     _write(parts, count + added, size_of(parts), files, workspace)
     gauge.emptied()
 
 
-def _no_parts() -> Parts:
+def no_parts() -> Parts:
     return [[] for _ in range(FILES)], [[] for _ in range(FILES)]
 
 
-def _part(pairs: Iterable[Pair], depth: int, parts: Parts) -> None:
+def add_to_parts(pairs: Iterable[Pair], depth: int, parts: Parts) -> None:
     """Add the pairs to the parts that they belong to. Two appends take less than half of the time of one of a new pair."""
     keys, values = parts
     factor = _FACTORS[depth]

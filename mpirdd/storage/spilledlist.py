@@ -60,10 +60,14 @@ class SpilledList(Iterable[Any]):
     def write_pairs(self, keys: list[Any], values: list[Any], step: int) -> None:
         """Append pairs, ``step`` in a piece. Two lists are pickled and made anew in half of the time of a list of pairs, as
         these are objects of their own, and nothing gathers that the garbage collector would look through."""
-        encoded = map(encode, zip(slices(keys, step), slices(values, step), strict=True))
+        self.write_columns(zip(slices(keys, step), slices(values, step), strict=True), len(keys))
+
+    def write_columns(self, pieces: Iterable[tuple[Any, ...]], count: int) -> None:
+        """Append ``count`` records as lists of what they consist of; only for those who know how to read them."""
+        encoded = map(encode, pieces)
         while some := list(islice(encoded, _TOGETHER)):
             self._pieces += self._file.write_all(some)
-        self._length += len(keys)
+        self._length += count
 
     def append(self, other: SpilledList) -> None:
         """Append what is in another list on the same file; nothing is copied."""
@@ -73,12 +77,15 @@ class SpilledList(Iterable[Any]):
 
     def pieces(self) -> Iterator[list[Any]]:
         """The records in the lists in which they were written, each read when its turn comes."""
-        decoded = map(decode, map(self._file.read, self._pieces))
-        return (piece if type(piece) is list else list(zip(*piece, strict=True)) for piece in decoded)
+        return (piece if type(piece) is list else list(zip(*piece, strict=True)) for piece in self.decoded())
 
     def columns(self) -> Iterator[Columns]:
         """The same, of pairs that ``write_pairs`` has written."""
-        return starmap(Columns, map(decode, map(self._file.read, self._pieces)))
+        return starmap(Columns, self.decoded())
+
+    def decoded(self) -> Iterator[Any]:
+        """The pieces as they were written."""
+        return map(decode, map(self._file.read, self._pieces))
 
     def __iter__(self) -> Iterator[Any]:
         return chain.from_iterable(self.pieces())
