@@ -8,11 +8,11 @@ access: of theirs the first and last are looked at.
 
 An object that is met again (an interned string, one configuration that all records refer to) takes memory once, so
 it is counted once and not scaled; how many different objects a long list has is estimated from the identities of 1,000
-of its elements.
+of its elements, or 4,000 where some of them are the same.
 
 Error against ``tracemalloc``, whose allocations are rounded up likewise (held in ``tests/unit/test_measure.py``): within
-15 %, and 30 % where sizes vary a hundredfold; sharing that is too thin to be seen in the sample makes the figure too large,
-by up to two thirds for pairs whose keys are 1,000 shared strings. What the allocator loses between objects is not in it, and
+15 %, and 30 % where sizes vary a hundredfold; sharing that is too thin to be seen in the sample makes the figure too large:
+of lists, when more than some 4,000 objects are shared; by up to two thirds for pairs whose keys are 1,000 shared strings. What the allocator loses between objects is not in it, and
 memory that only C knows of (other than numpy's) counts as far as ``__sizeof__`` tells. Cost: 0.2 to 0.4 ms for a long
 container of any length, up to 1 ms for deeply nested ones; 3 us for an array.
 """
