@@ -273,21 +273,6 @@ class Driver:
             self.memory.forget(node)
             self._broadcast(messages.Drop(kept=(node,)))
 
-    def catch_up(self) -> None:
-        """Hear what executors have told since the last job, and while no job runs, wait until copies that are on their way
-        to other executors are there."""
-        deadline = monotonic() + _SETTLE_S
-        while True:
-            with self._lock:
-                worked = self._turn()
-                waiting = self._copying and not self._jobs and monotonic() < deadline
-            if worked:
-                self._resume()
-            elif not waiting:
-                return
-            else:
-                self._pause(self._transport.in_flight())
-
     def forget(self, shuffles: Sequence[NodeId]) -> None:
         """Drop all that executors hold of these shuffles, kept partitions too; they may be computed again."""
         with self._lock:
@@ -315,6 +300,21 @@ class Driver:
             for shuffle in shuffles:
                 self._scheduler.forget_shuffle(shuffle)
             self._broadcast(messages.Drop(shuffles=shuffles))
+
+    def catch_up(self) -> None:
+        """Hear what executors have told since the last job, and while no job runs, wait until copies that are on their way
+        to other executors are there."""
+        deadline = monotonic() + _SETTLE_S
+        while True:
+            with self._lock:
+                worked = self._turn()
+                waiting = self._copying and not self._jobs and monotonic() < deadline
+            if worked:
+                self._resume()
+            elif not waiting:
+                return
+            else:
+                self._pause(self._transport.in_flight())
 
     def unreferenced(self, node: NodeId) -> None:
         """No handle refers to the node; its blocks go before the next job. May be called from anywhere, at any time."""
