@@ -18,6 +18,7 @@ from math import ceil
 from typing import NamedTuple
 
 from mpirdd.words.errors import ClusterError
+from mpirdd.words.settings import shown_size
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -80,6 +81,23 @@ def budget(ranks: int, environment: Mapping[str, str] = os.environ, *, root: str
     memory = memory_bytes(environment, root=root)
     share = memory.amount // max(ranks, 1)
     return Share(max(int(_BUDGET_PART * (share - _IDLE_BYTES)), _LEAST_BYTES), f"{memory.source}, {ranks} ranks")
+
+
+def overcommitted(
+    budget_bytes: int, executors: int, environment: Mapping[str, str] = os.environ, *, root: str = "/"
+) -> str:
+    """What to tell who gives so much to each of the executors on this host; empty where the host has it."""
+    memory = memory_bytes(environment, root=root)
+    total = budget_bytes * executors
+    if total <= memory.amount:
+        return ""
+    each = f" for each of {executors} executors on this host, {shown_size(total)} in all" if executors > 1 else ""
+    return (
+        f"memory={shown_size(budget_bytes)}{each}, is more than the {shown_size(memory.amount)} that there are "
+        f"({memory.source}). It is taken as it is, but where no swap helps, ranks will be killed before they spill. "
+        f"Give at most {shown_size(budget(executors + (executors > 1), environment, root=root).amount)} (--memory, "
+        "MPIRDD_MEMORY), or leave it out for that, or use fewer ranks or more hosts."
+    )
 
 
 def cap_threads(environment: MutableMapping[str, str]) -> None:

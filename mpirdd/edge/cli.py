@@ -117,13 +117,21 @@ def _add_run_options(parser: ArgumentParser) -> None:
 
 
 def _settings(options: Namespace) -> dict[str, str]:
-    """The variables that say to all ranks what the options of ``run`` say."""
-    given = {"MODE": options.mode, "PARALLELISM": options.parallelism, "LOG_LEVEL": options.log_level,
-             "PROGRESS": options.progress, "PYSPARK": options.pyspark, "TASK_RETRIES": options.task_retries,
-             "SPECULATION": options.speculation,
-             "EXECUTOR_TIMEOUT_S": options.executor_timeout, "MEMORY": _size(options.memory, "--memory"),
-             "SCRATCH": options.scratch, "MAX_RESULT_BYTES": _size(options.max_result, "--max-result")}
-    return {f"MPIRDD_{key}": _as_text(value) for key, value in given.items() if value is not None}
+    """The variables that say to all ranks what the options of ``run`` say.
+
+    Raises:
+        UsageError: an option's value makes no sense; it is named as the user has typed it.
+    """
+    from mpirdd.words.settings import parse_setting
+
+    flags = {"PROGRESS": options.progress, "PYSPARK": options.pyspark, "SPECULATION": options.speculation}
+    given = {name.upper(): parse_setting(name, text, option) for option, name, text in (
+        ("--mode", "mode", options.mode), ("--parallelism", "parallelism", options.parallelism),
+        ("--log-level", "log_level", options.log_level), ("--task-retries", "task_retries", options.task_retries),
+        ("--executor-timeout", "executor_timeout_s", options.executor_timeout), ("--memory", "memory", options.memory),
+        ("--scratch", "scratch", options.scratch), ("--max-result", "max_result_bytes", options.max_result),
+    ) if text is not None}
+    return {f"MPIRDD_{key}": _as_text(value) for key, value in {**given, **flags}.items() if value is not None}
 
 
 def _add_mapreduce(commands: _Commands) -> None:
@@ -215,12 +223,6 @@ def _add_launch_options(parser: ArgumentParser) -> None:
         "--mpi-args", metavar='"..."', default="",
         help='more words for mpirun: --mpi-args="--host a,b"; those in $MPIRDD_MPI_ARGS come before them',
     )
-
-
-def _size(text: str | None, option: str) -> int | None:
-    from mpirdd.words.settings import parse_size
-
-    return None if text is None else parse_size(text, option)
 
 
 def _as_text(value: object) -> str:

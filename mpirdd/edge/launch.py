@@ -89,7 +89,7 @@ def run(order: Order) -> int:
     with Handover(near=_rank_0_is_near(os.environ, order.mpi_words)) as handover:
         # One seed for all ranks, as Spark has it, so that users' own __hash__ methods agree on them.
         environment = {"PYTHONHASHSEED": "0", **os.environ, **settings, **handover.environment()}
-        environment = environment_for(launcher, environment)
+        environment = environment_for(launcher, {**environment, **import_path(environment)})
         recovers = order.recover and can_recover(launcher)
         python = command_for(launcher, ranks, environment, order.mpi_words, recover=recovers)
         return supervise(
@@ -169,6 +169,22 @@ def environment_for(launcher: Launcher, environment: Mapping[str, str]) -> dict[
         # Open MPI refuses root. In a container there is often no other user, and nothing outside to break.
         result.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
     return result
+
+
+def import_path(environment: Mapping[str, str]) -> dict[str, str]:
+    """PYTHONPATH for ranks that are started in a folder where a folder named mpirdd hides this package; else nothing.
+
+    ``python -m`` looks into the current folder first. A folder without an ``__init__.py``, such as a clone of the repository,
+    is a namespace package to Python, which any package on the path wins over, but not one that is installed as editable:
+    its finder is asked last.
+    """
+    from importlib.machinery import PathFinder
+
+    found = PathFinder.find_spec("mpirdd", [os.getcwd(), *sys.path])
+    if found is None or found.origin is not None:
+        return {}
+    holds_package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [holds_package, environment.get("PYTHONPATH")]))}
 
 
 RECOVERY_WORDS = (

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import mpirdd
 from mpirdd.edge import reports
-from mpirdd.edge.allotment import budget, cap_threads, check_world, launched_size, ranks_here
+from mpirdd.edge.allotment import budget, cap_threads, check_world, launched_size, overcommitted, ranks_here
 from mpirdd.edge.handover import DRIVER_LOST
 from mpirdd.roles.driver import Driver
 from mpirdd.roles.executor import DriverLost, Executor
@@ -36,7 +36,7 @@ from mpirdd.user.conf import Conf
 from mpirdd.user.profiling import BasicProfiler, Profiler
 from mpirdd.words import messages
 from mpirdd.words.errors import InvalidValue, UsageError
-from mpirdd.words.settings import Settings
+from mpirdd.words.settings import Settings, strangers
 from mpirdd.words.transport import Transport
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class Context(context.Context):
         process.context = self
         try:
             _set_up_logging(chosen)
+            process.warn(chosen)
             reports.install()
             if "progress" not in settings and "MPIRDD_PROGRESS" not in os.environ:
                 chosen = replace(chosen, progress=sys.stderr.isatty())
@@ -149,6 +150,8 @@ class _Process:
         self.transport: Transport
         self.transport, ranks = _open_transport()
         self.allotted_bytes = budget(ranks).amount
+        self._executors_here = max(ranks - 1, 1)
+        self._warned: set[str] = set()
         self.hosted: Executor | None = None
         atexit.register(self.finish)
 
@@ -171,6 +174,17 @@ class _Process:
         if not driver.everybody_sees_folder:
             ship_modules_of(folder)
         return driver
+
+    def warn(self, settings: Settings) -> None:
+        """Tell, once, of settings that are believed or ignored though something seems to be wrong with them."""
+        said = [overcommitted(settings.memory, self._executors_here)]
+        for name, meant in strangers(os.environ):
+            said.append(f"the environment variable {name} is no setting of mpirdd, and is ignored"
+                        + (f": did you mean {meant}?" if meant else ". Settings: mpirdd.words.settings.Settings"))
+        for text in said:
+            if text and text not in self._warned:
+                self._warned.add(text)
+                logging.getLogger("mpirdd").warning("%s", text)
 
     def let_go(self) -> None:
         """The Context has stopped: an executor in this process drops its data now, as those of other ranks do."""

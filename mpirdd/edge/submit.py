@@ -105,7 +105,7 @@ def submit(
         python=sys.executable,
         options=_sbatch_options(found.sbatch, name=_job_name(program, own.is_module), requeue=own.requeue, lead_s=lead),
         run_words=found.run if srun is None else (),
-        exports=tuple(sorted(settings.items())) if srun is not None else (),
+        exports=(*launch.import_path(os.environ).items(), *(sorted(settings.items()) if srun is not None else ())),
         setup=own.setup,
         srun=srun,
         requeue=own.requeue,

@@ -124,6 +124,8 @@ class Driver:
         self._counted: set[tuple[NodeId, int]] = set()
         self._unreferenced: deque[NodeId] = deque()
         self._lock = Lock()
+        self._copying: dict[int, set[Rank]] = {}
+        """Exchanges under way that copy kept blocks: who has not finished yet."""
         self._progress = Progress(settings.progress)
         self._sees_folder: list[bool] = []
         for rank in self._scheduler.executors:
@@ -296,6 +298,21 @@ class Driver:
         with self._lock:
             self._pickle_lineage(node)
 
+    def catch_up(self) -> None:
+        """Hear what executors have told since the last job, and while no job runs, wait until copies that are on their way
+        to other executors are there."""
+        deadline = monotonic() + _SETTLE_S
+        while True:
+            with self._lock:
+                worked = self._turn()
+                waiting = self._copying and not self._jobs and monotonic() < deadline
+            if worked:
+                self._resume()
+            elif not waiting:
+                return
+            else:
+                self._pause(self._transport.in_flight())
+
     def unreferenced(self, node: NodeId) -> None:
         """No handle refers to the node; its blocks go before the next job. May be called from anywhere, at any time."""
         self._unreferenced.append(node)
@@ -338,6 +355,9 @@ class Driver:
             if message.gone:
                 self._take_gone(sender, message.gone)
         elif isinstance(message, messages.Exchanged):
+            if message.exchange in self._copying:
+                self._copying[message.exchange].discard(sender)
+                self._copying = {exchange: left for exchange, left in self._copying.items() if left}
             self._act(self._scheduler.handle(events.ExchangeFinished(sender, message.exchange)))
         elif isinstance(message, messages.Failed):
             self.history.task_ended(message.stage, succeeded=False)
@@ -428,6 +448,7 @@ class Driver:
         self._sent.pop(rank, None)
         self._broadcasts.executor_lost(rank)
         self.memory.lose(rank)
+        self._copying.clear()  # a loss voids all exchanges
         for there in self._barriers.values():
             for partition in [partition for partition, (waiting, _) in there.items() if waiting == rank]:
                 del there[partition]
@@ -504,10 +525,14 @@ class Driver:
         buffer_bytes = min(self.settings.exchange_bytes, self.memory.least_bytes() // _EXCHANGE_PART)
         buffer_bytes = max(buffer_bytes, min(self.settings.exchange_bytes, MIB))
         _log.debug("exchange %d among %d executors", command.exchange, len(command.executors))
+        nodes = {block.of for copies in command.copies.values() for block, _ in copies}
+        levels = {node: self._levels[node] for node in nodes if node in self._levels}
+        if nodes:
+            self._copying[command.exchange] = set(command.executors)
         for rank in command.executors:
             self._send(rank, messages.Exchange(
                 command.exchange, command.shuffle, command.maps.get(rank, ()), command.owners, command.copies.get(rank, ()),
-                buffer_bytes))
+                buffer_bytes, levels))
 
     def _close_stage(self, stage: StageId) -> None:
         self._barriers.pop(stage, None)

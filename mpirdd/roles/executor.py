@@ -377,6 +377,7 @@ class Executor:
         for partition in message.owners.get(self._transport.rank, ()):
             assert message.shuffle is not None
             self._store.expect(BlockId("in", message.shuffle, partition))
+        self._store.levels_of_copies = message.levels
         began, counted_s = perf_counter(), self._scratch.costs.counted_s
         whole = yield from exchange(
             group, parcels, self._deliver, message.buffer_bytes, self._store.memory.take)

@@ -13,7 +13,7 @@ records, whatever the first reader did to its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -53,6 +53,10 @@ class Stored(NamedTuple):
 
     def read(self) -> Frames:
         return self.file.read(self.segment)
+
+    def take_back(self) -> None:
+        """Nobody will read it."""
+        self.file.take_back(self.segment)
 
 
 class Bucket(NamedTuple):
@@ -122,6 +126,11 @@ class Pack(Holding):
         assert place is not None
         return place.read() if isinstance(place, Stored) else place
 
+    def take_back(self) -> None:
+        """Nobody will read it: its space on disk is free again."""
+        _take_back(self._places)
+        self._places.clear()
+
     def evict(self) -> None:
         inside = [at for at, place in enumerate(self._places) if isinstance(place, list)]
         stored = self._files.write(self._places[at] for at in inside)  # type: ignore[misc]
@@ -142,10 +151,15 @@ class Gathered(Holding):
     def __len__(self) -> int:
         return len(self._pieces)
 
+    def take_back(self) -> None:
+        """Nobody will read it: its space on disk is free again."""
+        _take_back([piece for _, piece in self._pieces])
+        self._pieces.clear()
+
     def __iter__(self) -> Iterator[Frames]:
         """The buckets, each read when its turn comes."""
         if self.failed is not None:
-            raise self.failed
+            raise _afresh(self.failed)
         self._memory.used(self)
         for at in range(len(self._pieces)):
             piece = self._pieces[at][1]
@@ -198,10 +212,15 @@ class Kept(Holding):
 
     def records(self) -> Iterator[Any]:
         if self.failed is not None:
-            raise self.failed
+            raise _afresh(self.failed)
         if len(self.chunks) == 1:
             return iter(_opened(self.chunks[0]))
         return chain.from_iterable(map(_opened, self.chunks))
+
+    def take_back(self) -> None:
+        """Nobody will read it: its space on disk is free again."""
+        _take_back(self.chunks)
+        self.chunks = []
 
     def evict(self) -> None:
         self._changed.add(self.block)
@@ -210,15 +229,28 @@ class Kept(Holding):
             self.chunks = []
             return
         chunks: list[_Objects | Frames | Stored] = []
-        for chunk in self.chunks:
-            if isinstance(chunk, _Objects):
-                pieces = max(1, chunk.nbytes // self._chunk_bytes)
-                length = -(-len(chunk.records) // pieces)
-                for at in range(0, len(chunk.records), length):
-                    chunks += self._files.write([encode(chunk.records[at : at + length])])
-            else:
-                chunks += [chunk] if isinstance(chunk, Stored) else self._files.write([chunk])
+        written: list[Stored] = []
+        try:
+            for chunk in self.chunks:
+                if isinstance(chunk, Stored):
+                    chunks.append(chunk)
+                    continue
+                for stored in self._write(chunk):
+                    written.append(stored)
+                    chunks.append(stored)
+        except ScratchError:
+            _take_back(written)
+            raise
         self.chunks = chunks
+
+    def _write(self, chunk: _Objects | Frames) -> Iterator[Stored]:
+        if not isinstance(chunk, _Objects):
+            yield from self._files.write([chunk])
+            return
+        pieces = max(1, chunk.nbytes // self._chunk_bytes)
+        length = -(-len(chunk.records) // pieces)
+        for at in range(0, len(chunk.records), length):
+            yield from self._files.write([encode(chunk.records[at : at + length])])
 
 
 class _Objects(NamedTuple):
@@ -252,6 +284,8 @@ class BlockStore:
         self._arriving: dict[BlockId, Gathered | Kept] = {}
         self._pinned: list[Kept] = []
         self._changed: set[BlockId] = set()
+        self.levels_of_copies: Mapping[NodeId, Level] = {}
+        """Of the kept nodes that the exchange under way copies."""
 
     def __contains__(self, block: BlockId) -> bool:
         kept = self._kept.get(block)
@@ -298,8 +332,9 @@ class BlockStore:
                     pack.evict()
                 written.append(pack)
         except BaseException:
-            for pack in written:
+            for pack in reversed(written):
                 self.memory.let_go(pack)
+                pack.take_back()
             raise
         self._maps[block] = written
 
@@ -315,7 +350,7 @@ class BlockStore:
         """An exchange will bring the block, though perhaps nothing for it."""
         self._arriving[block] = (
             Gathered(block.of, self.memory, self.files) if block.kind == "in"
-            else self._new(block, Level(memory=True, disk=True)))
+            else self._new(block, self.levels_of_copies.get(block.of, Level())._replace(disk=True)))
 
     def arrive(self, block: BlockId, source: int, frames: Frames | Bucket) -> None:
         """A piece of an expected block is here. For ``in`` blocks ``source`` is the map task, for ``rdd`` blocks 1 when
@@ -331,25 +366,29 @@ class BlockStore:
         try:
             self._add(arriving, source, frames)
         except ScratchError as error:  # the other ranks go on, and so does this one; a task that needs the block fails
-            arriving.failed = error
+            arriving.failed = _afresh(error)
             self.memory.let_go(arriving)
+            arriving.take_back()
 
     def _add(self, arriving: Gathered | Kept, source: int, frames: Frames | Bucket) -> None:
         assert not isinstance(frames, Bucket)
         if isinstance(arriving, Gathered):
             arriving.add(source, frames)
         else:
+            if self._through_files or not arriving.level.memory:
+                arriving.chunks += self.files.write([frames])
+                return
             records = decode(frames) if source else None
             chunk: _Objects | Frames = frames if records is None else _Objects(records, size_of(records))
             nbytes = _nbytes(frames) if isinstance(chunk, list) else chunk.nbytes
-            if not self._through_files and self.memory.hold(arriving, nbytes):
+            if self.memory.hold(arriving, nbytes):
                 arriving.chunks.append(chunk)
             else:
                 arriving.chunks += self.files.write([frames])
 
     def complete_arrivals(self) -> None:
-        """The exchange is over: what has arrived is whole. Blocks that were copied are never dropped for want of
-        memory, but go to disk, whatever the level: who asked for the copy counts on it."""
+        """The exchange is over: what has arrived is whole. Blocks that were copied are where their level says, but never
+        dropped for want of memory: those of a level without disk go there, as who asked for the copy counts on it."""
         for block, arrived in self._arriving.items():
             self.drop(block)
             if isinstance(arrived, Gathered):
@@ -399,11 +438,15 @@ class BlockStore:
                 kept.evict()
                 self.memory.let_go(kept)
             rest = () if missed is None else chain(missed, source)
-        if level.committed:
-            self._write_committed(kept, rest)
-        else:
-            for chunk, _ in self._batches(rest):
-                kept.chunks += self.files.write([self._scratch.costs.encode(chunk)])
+        try:
+            if level.committed:
+                self._write_committed(kept, rest)
+            else:
+                for chunk, _ in self._batches(rest):
+                    kept.chunks += self.files.write([self._scratch.costs.encode(chunk)])
+        except BaseException:
+            kept.take_back()
+            raise
         self._kept[block] = kept
         self._changed.add(block)
         return kept.records(), True
@@ -509,6 +552,17 @@ class BlockStore:
             self.drop(block)
         self._changed.clear()
         return sizes, tuple(gone)
+
+
+def _take_back(pieces: Iterable[object]) -> None:
+    """Give back the space of those that are on disk."""
+    for stored in reversed([piece for piece in pieces if isinstance(piece, Stored)]):
+        stored.take_back()
+
+
+def _afresh(error: ScratchError) -> ScratchError:
+    """The error without its traceback, which holds on to all that its frames hold: the block, and its spill file."""
+    return type(error)(*error.args)
 
 
 def _measured(source: Iterator[Any], chunk_bytes: int) -> Iterator[tuple[list[Any], int]]:

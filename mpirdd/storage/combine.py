@@ -5,7 +5,7 @@
 some files by a hash of the key, and each of them is aggregated on its own at the end, by the same method with another
 hash. (The hash aggregation of G. Graefe, "Query Evaluation Techniques for Large Databases", ACM Computing Surveys
 25(2), 1993, section 4; the files are all written at a refusal, and not from the first overflow on, so that hot keys
-go on being merged in memory.)
+go on being merged in memory. Where merging has made less than half of what came, the rest is spread as it comes.)
 
 The loops are plain functions on local variables. A record that is not a pair, or a key that cannot be hashed,
 raises from inside them; only then is the record looked at to say so in the user's words, so the check costs
@@ -23,11 +23,14 @@ from xxhash import xxh3_64_intdigest
 
 from mpirdd.storage.gauge import Gauge, per_piece
 from mpirdd.storage.measure import size_of
-from mpirdd.storage.spilledlist import SpilledList, slices
+from mpirdd.storage.spilledlist import Columns, SpilledList
 from mpirdd.storage.workspace import Workspace
 from mpirdd.words.errors import RecordError
 
 Pair = tuple[Any, Any]
+Piece = list[Pair] | Columns
+Parts = tuple[list[list[Any]], list[list[Any]]]
+"""Keys and values by file."""
 
 NOTHING: Any = object()
 """Stands for the record before the first: what makes the records may itself raise, and then no record is to blame."""
@@ -130,30 +133,34 @@ def _aggregated(
     combiner: Combiner, pieces: Iterable[list[Pair]], workspace: Workspace
 ) -> Iterator[Iterable[Pair]]:
     gauge = Gauge(workspace)
-    left: list[tuple[Iterable[list[Pair]], int]] = [(pieces, 0)]
+    left: list[tuple[Iterator[Piece], int]] = [(iter(pieces), 0)]
     try:
         while left:
-            pieces, depth = left.pop()
+            rest, depth = left.pop()
             held: dict[Any, Any] = {}
-            weight, added = Weight(), 0
+            weight, added, merged = Weight(), 0, 0
             files: list[SpilledList] = []
-            for piece in pieces:
+            for piece in rest:
                 merge(combiner, piece, held)
                 added += len(piece)
                 if added < gauge.batch:
                     continue
                 size = weight.of(held, piece[-1][0])
+                merged += added
                 # A single key's combiner must be in memory by its nature, and keys of one hash cannot be told apart.
                 if gauge.look(size, added) or len(held) == 1 or depth == DEEPEST:
                     added = 0
                     continue
                 files = files or new_files(workspace)
                 spread(held, size, depth, files, workspace)
-                held, weight, added = {}, Weight(), 0
+                hardly_smaller = 2 * len(held) > merged
+                held, weight, added, merged = {}, Weight(), 0, 0
                 gauge.emptied()
+                if hardly_smaller:
+                    _spread_all(rest, depth, files, gauge, workspace)
             if files:
                 spread(held, size_of(held), depth, files, workspace)
-                left += [(file.pieces(), depth + 1) for file in reversed(files) if len(file)]
+                left += [(file.columns(), depth + 1) for file in reversed(files) if len(file)]
             else:
                 yield held.items()
             del held
@@ -201,12 +208,51 @@ def spread(held: dict[Any, Any], size: int, depth: int, files: list[SpilledList]
     multiplied by an odd number of 64 bits, and the highest 4 of the lowest 64 bits tell the file (Fibonacci hashing,
     D. E. Knuth, The Art of Computer Programming, vol. 3, 6.4): 100 ns, where mixing by XXH3 takes 300.
     """
-    parts: list[list[Pair]] = [[] for _ in files]
+    parts = no_parts()
+    add_to_parts(held.items(), depth, parts)
+    _write(parts, len(held), size, files, workspace)
+
+
+def _spread_all(
+    pieces: Iterator[Piece], depth: int, files: list[SpilledList], gauge: Gauge, workspace: Workspace
+) -> None:
+    """Append all pairs to the files, unmerged; as many at once as working memory holds."""
+    parts = no_parts()
+    count = added = 0
+    for piece in pieces:
+        add_to_parts(piece, depth, parts)
+        added += len(piece)
+        if added < gauge.batch:
+            continue
+        count += added
+        size = size_of(parts)
+        if not gauge.look(size, added):
+            _write(parts, count, size, files, workspace)
+            parts, count = no_parts(), 0
+            gauge.emptied()
+        added = 0
+    _write(parts, count + added, size_of(parts), files, workspace)
+    gauge.emptied()
+
+
+def no_parts() -> Parts:
+    return [[] for _ in range(FILES)], [[] for _ in range(FILES)]
+
+
+def add_to_parts(pairs: Iterable[Pair], depth: int, parts: Parts) -> None:
+    """Add the pairs to the parts that they belong to. Two appends take less than half of the time of one of a new pair."""
+    keys, values = parts
     factor = _FACTORS[depth]
-    for item in held.items():
-        parts[hash(item[0]) * factor >> 60 & 15].append(item)
-    for file, part in zip(files, parts, strict=True):
-        file.write_all(slices(part, per_piece(len(held), size, workspace)))
+    for key, value in pairs:
+        at = hash(key) * factor >> 60 & 15
+        keys[at].append(key)
+        values[at].append(value)
+
+
+def _write(parts: Parts, count: int, size: int, files: list[SpilledList], workspace: Workspace) -> None:
+    step = per_piece(count, size, workspace)
+    for file, keys, values in zip(files, *parts, strict=True):
+        file.write_pairs(keys, values, step)
 
 
 def blame(record: Any, operation: str, error: Exception) -> None:

@@ -8,13 +8,14 @@ access: of theirs the first and last are looked at.
 
 An object that is met again (an interned string, one configuration that all records refer to) takes memory once, so
 it is counted once and not scaled; how many different objects a long list has is estimated from the identities of 1,000
-of its elements.
+of its elements, or 4,000 where some of them are the same.
 
 Error against ``tracemalloc``, whose allocations are rounded up likewise (held in ``tests/unit/test_measure.py``): within
-15 %, and 30 % where sizes vary a hundredfold; sharing that is too thin to be seen in the sample makes the figure too large,
-by up to two thirds for pairs whose keys are 1,000 shared strings. What the allocator loses between objects is not in it, and
-memory that only C knows of (other than numpy's) counts as far as ``__sizeof__`` tells. Cost: 0.2 to 0.4 ms for a long
-container of any length, up to 1 ms for deeply nested ones; 3 us for an array.
+15 %, and 30 % where sizes vary a hundredfold; sharing that is too thin to be seen in the sample makes the figure too large:
+of lists, when more than some 4,000 objects are shared; by up to two thirds for pairs whose keys are 1,000 shared strings.
+What the allocator loses between objects is not in it, and memory that only C knows of (other than numpy's) counts as far as
+``__sizeof__`` tells. Cost: 0.2 to 0.4 ms for a long container of any length, up to 1 ms for deeply nested ones or where it takes
+4,000 identities; 3 us for an array.
 """
 
 from __future__ import annotations
@@ -38,8 +39,12 @@ _WHOLE = 4
 """Containers up to this size are never sampled: records are such, and their fields differ."""
 _SAMPLE = 128
 """Elements of one container that are measured."""
-_IDENTITIES = 1_000
-"""Elements of one container whose identity is looked at."""
+_IDENTITIES, _MORE_IDENTITIES = 1_000, 4_000
+"""Elements of one container whose identity is looked at; and where some of them are the same."""
+_CHANGES = (0, -5, 3, -8, 6, -2, 8, -6, 1, -3, 5, -7, 2, -1, 7, -4)
+"""By how many 64ths the steps differ in stretches of a container; no more at one end than at the other."""
+_BORDERS = (0, 47, 131, 180, 259, 298, 389, 442, 503, 571, 618, 701, 749, 822, 863, 951, 1_000)
+"""Where the stretches begin and end, in thousandths: uneven, or those of a period would begin at the same element of it."""
 _LEAVES = frozenset({int, float, complex, str, bytes, bytearray, range, array})
 _FREE = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)
 """Shared by everybody: what refers to them does not hold them."""
@@ -150,12 +155,13 @@ def _sample(elements: Any, at: int, stack: _Stack, budget: int, *, scale: float 
         stack.extend((element, at, scale, budget // count) for element in elements)
         return
     budget = max(budget, 1)  # deep inside, nothing may be left of it
-    looked = _many(elements, min(count, 4 * budget, _IDENTITIES), at)
+    wanted = min(count, 4 * budget, _IDENTITIES)
+    looked = (_of_few(elements) if wanted == _IDENTITIES else None) or _many(elements, wanted, at)
     most = max(min(_SAMPLE if type(looked[0]) in _LEAVES else 3 * _SAMPLE // 8, budget // 2), 2)
-    seen = Counter(map(id, looked))
-    if len(seen) == len(looked):
+    if _all_different(looked):
         _put(looked, count * scale, at, stack, budget, most)
         return
+    seen = Counter(map(id, looked))
     by_id = {id(element): element for element in looked}
     once = [by_id[key] for key, times in seen.items() if times == 1]
     twice = sum(times == 2 for times in seen.values())
@@ -182,6 +188,37 @@ def _many(elements: Any, count: int, phase: int) -> list[Any]:
     while gcd(step, 210) != 1:
         step -= 1
     return list(elements[phase % step :: step])
+
+
+def _of_few(elements: Any) -> list[Any] | None:
+    """Some elements of a long list, if they show that it refers to few objects again and again."""
+    if not isinstance(elements, list | tuple):
+        return None
+    for count in (_IDENTITIES, _MORE_IDENTITIES):
+        looked = _apart(elements, count)
+        if _all_different(looked):
+            return None
+        times = Counter(Counter(map(id, looked)).values())
+        if times[2] > 0.4 * times[1]:
+            return looked
+        if not times[2]:
+            return None
+    return None
+
+
+def _all_different(elements: list[Any]) -> bool:
+    return len(set(map(id, elements))) == len(elements)  # a third of what counting takes
+
+
+def _apart(elements: list[Any] | tuple[Any, ...], count: int) -> list[Any]:
+    """Some ``count`` elements for their identity alone. Steps of one length could meet each of a thousand objects, that come
+    again and again, once; here stretches have steps of their own, and some are met again as in a random sample."""
+    length, step = len(elements), len(elements) // count
+    looked: list[Any] = []
+    for change, begin, end in zip(_CHANGES, _BORDERS, _BORDERS[1:], strict=False):
+        own = max(step + step * change // 64, 1)
+        looked += elements[length * begin // _BORDERS[-1] : length * end // _BORDERS[-1] : own]
+    return looked
 
 
 def _spread(elements: Any, count: int, phase: int) -> list[Any]:

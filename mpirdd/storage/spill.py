@@ -28,6 +28,7 @@ from xxhash import xxh3_64, xxh3_64_intdigest
 
 from mpirdd.storage.scratch import Scratch
 from mpirdd.words.errors import CorruptSpill, ScratchError, ScratchFull
+from mpirdd.words.settings import shown_size
 from mpirdd.words.transport import Buffer, Frames
 
 _HEADER = struct.Struct("<4sIQQQ")
@@ -148,6 +149,11 @@ class SpillFile:
             at += length
         return segments
 
+    def take_back(self, segment: Segment) -> None:
+        """Nobody will read the value: give its space back, if nothing lies behind it (else with the file)."""
+        with self._lock:
+            self._cut(segment.offset, segment.length)
+
     def read(self, segment: Segment) -> Frames:
         """The value. Its frames are writable memory of their own.
 
@@ -180,12 +186,12 @@ class SpillFile:
         free = status.f_bavail * status.f_frsize
         margin = min(_MARGIN_BYTES, status.f_blocks * status.f_frsize // 20)
         if free - margin < wanted:
-            raise ScratchFull(_full(self.folder, wanted, free))
+            raise ScratchFull(_full(self.folder, wanted, free, margin))
         self._looked_at = self.size
 
     def _append(self, buffers: list[Buffer], at: int, total: int) -> None:
         views = [memoryview(buffer).cast("B") for buffer in buffers if memoryview(buffer).nbytes]
-        first = 0
+        began, first = at, 0
         try:
             while first < len(views):
                 written = os.pwritev(self._file, views[first : first + _VECTOR], at)
@@ -196,7 +202,15 @@ class SpillFile:
                 if written:
                     views[first] = views[first][written:]
         except OSError as error:
-            raise _translated(error, self.folder, "cannot write a spill file", needed=total) from error
+            with self._lock:
+                self._cut(began, total)
+            raise _translated(error, self.folder, "cannot write a spill file", needed=total, file=self._file) from error
+
+    def _cut(self, at: int, length: int) -> None:
+        if at + length == self.size:
+            with suppress(OSError):
+                os.ftruncate(self._file, at)
+            self.size, self._looked_at = at, at - _LOOK_EVERY_BYTES
 
     def _fill(self, buffers: Frames, at: int) -> None:
         views = [view for buffer in buffers if (view := memoryview(buffer).cast("B")).nbytes]
@@ -278,10 +292,10 @@ def _memory(size: int) -> memoryview:
     return memoryview(fresh)
 
 
-def _translated(error: OSError, folder: str, what: str, *, needed: int = 0) -> ScratchError:
+def _translated(error: OSError, folder: str, what: str, *, needed: int = 0, file: int | None = None) -> ScratchError:
     if error.errno in _FULL:
         try:
-            status = os.statvfs(folder)
+            status = os.statvfs(folder if file is None else file)
             free = status.f_bavail * status.f_frsize
         except OSError:
             free = 0
@@ -292,13 +306,11 @@ def _translated(error: OSError, folder: str, what: str, *, needed: int = 0) -> S
     )
 
 
-def _full(folder: str, needed: int, free: int) -> str:
+def _full(folder: str, needed: int, free: int, margin: int = 0) -> str:
+    left = f" (of which {shown_size(margin)} are left to others)" if margin and free else ""
+    wanted = f"{shown_size(needed)} more are to be spilled" if needed else "a spill file is to be made there"
     return (
-        f"the scratch disk is full: {folder} on {socket.gethostname()} has {_mib(free)} free, and {_mib(needed)} more are "
-        "to be spilled. Choose a larger disk with --scratch DIR, give ranks more memory (--memory), or spread the data over "
-        "more ranks and hosts."
+        f"the scratch disk is full: {folder} on {socket.gethostname()} has {shown_size(free)} free{left}, and {wanted}. "
+        "Choose a larger disk with --scratch DIR, give ranks more memory (--memory), or spread the data over more ranks and "
+        "hosts."
     )
-
-
-def _mib(size: int) -> str:
-    return f"{size / (1 << 20):.1f} MiB"

@@ -8,13 +8,34 @@ beyond the task that wrote it if a user keeps such a group.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, starmap
 from typing import Any
 
 from mpirdd.storage.gauge import Gauge, fill, per_piece
 from mpirdd.storage.measure import size_of
 from mpirdd.storage.spill import Segment, SpillFile
 from mpirdd.storage.workspace import Workspace
+
+_TOGETHER = 8
+"""Pieces that are written by one system call: they are in memory beside what they were made from."""
+
+
+class Columns:
+    """The keys of some pairs, and their values. Iterating gives the pairs, and makes none that are not kept."""
+
+    __slots__ = ("keys", "values")
+
+    def __init__(self, keys: list[Any], values: list[Any]) -> None:
+        self.keys, self.values = keys, values
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return zip(self.keys, self.values, strict=True)
+
+    def __getitem__(self, at: int) -> tuple[Any, Any]:
+        return self.keys[at], self.values[at]
 
 
 class SpilledList(Iterable[Any]):
@@ -35,6 +56,18 @@ class SpilledList(Iterable[Any]):
         for piece in pieces:
             self.write(piece)
 
+    def write_pairs(self, keys: list[Any], values: list[Any], step: int) -> None:
+        """Append pairs, ``step`` in a piece. Two lists are pickled and made anew in half of the time of a list of pairs, as
+        these are objects of their own, and nothing gathers that the garbage collector would look through."""
+        self.write_columns(zip(slices(keys, step), slices(values, step), strict=True), len(keys))
+
+    def write_columns(self, pieces: Iterable[tuple[Any, ...]], count: int) -> None:
+        """Append ``count`` records as lists of what they consist of; only for those who know how to read them."""
+        encoded = map(self._file.costs.encode, pieces)
+        while some := list(islice(encoded, _TOGETHER)):
+            self._pieces += self._file.write_all(some)
+        self._length += count
+
     def append(self, other: SpilledList) -> None:
         """Append what is in another list on the same file; nothing is copied."""
         assert other._file is self._file
@@ -43,6 +76,14 @@ class SpilledList(Iterable[Any]):
 
     def pieces(self) -> Iterator[list[Any]]:
         """The records in the lists in which they were written, each read when its turn comes."""
+        return (piece if type(piece) is list else list(zip(*piece, strict=True)) for piece in self.decoded())
+
+    def columns(self) -> Iterator[Columns]:
+        """The same, of pairs that ``write_pairs`` has written."""
+        return starmap(Columns, self.decoded())
+
+    def decoded(self) -> Iterator[Any]:
+        """The pieces as they were written."""
         return map(self._file.costs.decode, map(self._file.read, self._pieces))
 
     def __iter__(self) -> Iterator[Any]:

@@ -188,6 +188,7 @@ class Context(Jobs, Application, Sources, Files):
         >>> [(info.name, info.partitions_kept, info.partitions) for info in sc.storageInfo() if info.id == rdd.id()]
         [('numbers', 2, 2)]
         """
+        self._driver.catch_up()
         return list(storage_infos(self._driver, self._levels, self._names))
 
     def costs(self) -> dict[str, float]:

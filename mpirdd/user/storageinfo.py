@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mpirdd.decisions.lineage import Node
 from mpirdd.roles.driver import Driver
 from mpirdd.user.storagelevel import StorageLevel
+from mpirdd.words.settings import shown_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class KeptOn:
 
 @dataclass(frozen=True, slots=True)
 class StorageInfo:
-    """One persisted RDD, as the executors last reported it."""
+    """One persisted RDD, as the executors have reported it; copies that were under way are waited for."""
 
     id: int
     name: str
@@ -39,8 +40,9 @@ class StorageInfo:
 
     def __str__(self) -> str:
         where = ", ".join(f"rank {on.rank} ({on.host}): {len(on.partitions)}" for on in self.executors)
-        return (f"{self.name}: {self.partitions_kept} of {self.partitions} partitions, {_shown(self.memory_bytes)} in memory, "
-                f"{_shown(self.disk_bytes)} on disk" + (f" ({where})" if where else ""))
+        return (f"{self.name}: {self.partitions_kept} of {self.partitions} partitions, "
+                f"{shown_size(self.memory_bytes)} in memory, {shown_size(self.disk_bytes)} on disk"
+                + (f" ({where})" if where else ""))
 
 
 def storage_infos(driver: Driver, levels: Mapping[Node, StorageLevel], names: Mapping[Node, str]) -> Iterator[StorageInfo]:
@@ -51,10 +53,3 @@ def storage_infos(driver: Driver, levels: Mapping[Node, StorageLevel], names: Ma
         yield StorageInfo(
             node.id, names.get(node) or node.label, level, len({part for one in on for part in one.partitions}),
             node.num_partitions, sum(one.memory_bytes for one in on), sum(one.disk_bytes for one in on), tuple(on))
-
-
-def _shown(size: int) -> str:
-    if size < 1 << 10:
-        return f"{size} bytes"
-    unit, name = next((unit, name) for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")) if size >= unit)
-    return f"{size / unit:.1f} {name}"

@@ -186,6 +186,8 @@ class Exchange:
     """Blocks that this executor sends as they are, and to whom."""
     buffer_bytes: int
     """What a rank sends in one round, the same for all."""
+    levels: dict[NodeId, Level]
+    """Of the nodes of the copied blocks, anybody's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any
 
 from mpirdd.words.errors import UsageError
 
 MIB = 1 << 20
 Size = int
+_PREFIX = "MPIRDD_"
 _MODES = ("memory", "mapreduce")
+_KINDS = {"bool": "yes or no (1, 0, true, false)", "int": "a whole number", "float": "a number", "str": "a text"}
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_OTHERS = ("MPI_ARGS", "PYSPARK", "STATUS_FILE", "STREAMS")
+"""Variables that are no settings: words for mpirun, the stand-in for PySpark, and what launcher and driver tell each other."""
+_DEVELOPERS = re.compile("TEST_|BENCHMARK_|MATRIX|CHAOS_|.*_PYTHON$")
+"""Those of our own tests and benchmarks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +99,31 @@ class Settings:
         unknown = sorted(set(given) - set(known))
         if unknown:
             raise UsageError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-        values = {name: _parse(name, str(kind), environment[_variable(name)])
+        values = {name: _parse(_variable(name), str(kind), environment[_variable(name)])
                   for name, kind in known.items() if _variable(name) in environment}
         values.update({
             name: parse_size(value, name) if isinstance(value, str) and known[name] == "Size" else value
             for name, value in given.items() if value is not None})
         return replace(cls(), **values)
+
+
+def parse_setting(name: str, text: str, shown: str) -> Any:
+    """The value of setting ``name`` that ``text`` means. An error calls it ``shown``, as the user knows it.
+
+    Raises:
+        UsageError: it means none.
+    """
+    kind = next(str(field.type) for field in fields(Settings) if field.name == name)
+    return _parse(shown, kind, text)
+
+
+def strangers(names: Iterable[str]) -> list[tuple[str, str | None]]:
+    """Of the names of environment variables those that look like ours and mean nothing, each with the one that was
+    perhaps meant."""
+    known = [*(_variable(field.name) for field in fields(Settings)), *map(_variable, _OTHERS)]
+    unknown = (name for name in sorted(names) if name.startswith(_PREFIX) and name not in known
+               and not _DEVELOPERS.match(name.removeprefix(_PREFIX)))
+    return [(name, next(iter(get_close_matches(name, known, 1, 0.8)), None)) for name in unknown]
 
 
 def parse_size(text: str, name: str) -> int:
@@ -112,16 +138,28 @@ def parse_size(text: str, name: str) -> int:
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
 
 
+def shown_size(size: int) -> str:
+    """Bytes as people read them, in the largest unit of which there is one.
+
+    >>> shown_size(1023), shown_size(40_000), shown_size(3 << 29)
+    ('1023 bytes', '39.1 KiB', '1.5 GiB')
+    """
+    if size < 1 << 10:
+        return f"{size} byte{'' if size == 1 else 's'}"
+    unit, name = next((unit, name) for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")) if size >= unit)
+    return f"{size / unit:.1f} {name}"
+
+
 def _variable(name: str) -> str:
-    return "MPIRDD_" + name.upper()
+    return _PREFIX + name.upper()
 
 
-def _parse(name: str, kind: str, text: str) -> Any:
+def _parse(shown: str, kind: str, text: str) -> Any:
     try:
         if kind == "bool":
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}[text.lower()]
         if kind == "Size":
-            return -1 if text == "-1" else parse_size(text, _variable(name))
+            return -1 if text == "-1" else parse_size(text, shown)
         return {"int": int, "float": float, "str": str}[kind](text)
     except (KeyError, ValueError):
-        raise UsageError(f"{_variable(name)}={text!r} is not a valid {kind}") from None
+        raise UsageError(f"{shown}={text!r} is not {_KINDS[kind]}") from None

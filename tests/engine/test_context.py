@@ -119,6 +119,21 @@ def test_a_setting_that_cannot_be_is_refused_and_the_next_context_works(settings
         assert sc.parallelize([1]).count() == 1
 
 
+def test_what_is_believed_or_ignored_though_it_looks_wrong_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    misspelt = "MPIRDD_" + "PARALELISM"
+    monkeypatch.setenv(misspelt, "3")
+    for _ in range(2):
+        with Context(memory="100t") as sc:
+            assert sc.parallelize([1]).count() == 1
+    said = [record.getMessage() for record in caplog.records if record.name == "mpirdd"]
+    assert len(said) == 2
+    assert "memory=102400.0 GiB" in said[0]
+    assert "more than the" in said[0]
+    assert f"{misspelt} is no setting of mpirdd, and is ignored: did you mean MPIRDD_PARALLELISM?" in said[1]
+
+
 def test_jobs_right_after_a_failure_with_tasks_still_running() -> None:
     def slow(index: int, records: Any) -> Any:
         if index == 0:

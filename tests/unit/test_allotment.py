@@ -13,6 +13,7 @@ from mpirdd.edge.allotment import (
     launched_rank,
     launched_size,
     memory_bytes,
+    overcommitted,
     ranks_here,
     slurm_tasks,
 )
@@ -208,6 +209,18 @@ def test_a_rank_s_budget_is_a_part_of_its_share_of_the_host() -> None:
 
 def test_on_a_crowded_host_a_rank_still_gets_something() -> None:
     assert budget(1_000, {"SLURM_MEM_PER_NODE": "1024"}, root="/nowhere").amount == 64 << 20
+
+
+def test_more_memory_than_there_is_is_told_with_what_there_is_and_what_to_give() -> None:
+    environment = {"SLURM_MEM_PER_NODE": "8192"}
+    told = overcommitted(9 << 30, 1, environment, root="/nowhere")
+    assert "memory=9.0 GiB, is more than the 8.0 GiB that there are (SLURM_MEM_PER_NODE)" in told
+    assert "at most 4.7 GiB (--memory, MPIRDD_MEMORY)" in told
+    told = overcommitted(3 << 30, 3, environment, root="/nowhere")
+    assert "memory=3.0 GiB for each of 3 executors on this host, 9.0 GiB in all, is more than the 8.0 GiB" in told
+    assert overcommitted(8 << 30, 1, environment, root="/nowhere") == overcommitted(0, 5, environment, root="/nowhere") == ""
+
+
 @pytest.mark.parametrize(
     ("variables", "tasks"),
     [

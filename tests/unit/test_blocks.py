@@ -233,6 +233,24 @@ def test_an_in_block_is_copied_piece_by_piece(store: BlockStore) -> None:
     assert [decode(frames)[0] for frames in other.gathered(block)] == list(range(5))
 
 
+@pytest.mark.parametrize(("level", "where"), [
+    (Level(False, True), (False, True)), (Level(True, True), (True, False)), (Level(True, False), (True, False)),
+    (Level(True, False, True), (True, False))])
+@pytest.mark.parametrize("encoded", [False, True])
+def test_copies_lie_where_their_level_says(
+    store: BlockStore, tmp_path: Path, level: Level, where: tuple[bool, bool], encoded: bool
+) -> None:
+    source = BlockStore(Memory(10 << 20), Scratch(str(tmp_path)))
+    source.keep(rdd(0), Level(encoded=encoded), iter(records(1)))
+    store.levels_of_copies = {1: level}
+    for at, frames in source.parcels(rdd(0)):
+        store.arrive(rdd(0), at, frames if isinstance(frames, list) else frames.read())
+    store.complete_arrivals()
+    (in_memory, on_disk), = store.take_changes()[0].values()
+    assert (in_memory > 0, on_disk > 0) == where
+    assert list(store.records(rdd(0))) == records(1)
+
+
 # --- failing disks ----------------------------------------------------------------------------------------------------
 
 
@@ -259,6 +277,40 @@ def test_on_a_full_disk_the_task_that_writes_fails_and_the_store_goes_on(small_d
     assert store.memory.used_bytes == 0
     result, kept = store.keep(rdd(1), Level(False, True), iter(noise[:3]))
     assert (list(result), kept) == (noise[:3], True)
+
+
+def used_bytes(folder: Path) -> int:
+    status = os.statvfs(folder)
+    return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+
+def test_what_a_failed_task_has_written_is_given_back_though_others_blocks_lie_in_the_same_file(small_disk: Path) -> None:
+    store = BlockStore(Memory(BUDGET), Scratch(str(small_disk)))
+    noise = [os.urandom(100_000) for _ in range(60)]
+    store.write_map(BlockId("map", 1, 0), ([encode(data)] for data in noise[:6]))
+    before = used_bytes(small_disk)
+    assert 300_000 < before < 700_000
+    with pytest.raises(ScratchFull):
+        store.write_map(BlockId("map", 1, 1), ([encode(data)] for data in noise))
+    assert used_bytes(small_disk) <= before + BUDGET  # the first task's packs that had still been in memory
+    before = used_bytes(small_disk)
+    for level in (Level(False, True), Level(True, True)):
+        with pytest.raises(ScratchFull):
+            store.keep(rdd(0), level, iter(noise))
+        store.end_task()
+        assert used_bytes(small_disk) <= before
+    for part, pack in enumerate(store.packs(BlockId("map", 1, 0))):
+        assert decode(pack.read(0)) == noise[part]
+
+
+def test_what_could_not_arrive_whole_is_given_back_at_once(small_disk: Path) -> None:
+    store = BlockStore(Memory(BUDGET), Scratch(str(small_disk)))
+    for source in range(60):
+        store.arrive(BlockId("in", 1, 0), source, encode(os.urandom(100_000)))
+    assert used_bytes(small_disk) < 200_000
+    store.complete_arrivals()
+    with pytest.raises(ScratchFull):
+        list(store.gathered(BlockId("in", 1, 0)))
 
 
 def test_what_arrives_on_a_full_disk_fails_the_task_that_reads_it_and_can_be_sent_again(small_disk: Path) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tight import tight
 
 from mpirdd.decisions.partitioners import Bound, HashPartitioner, RangePartitioner
+from mpirdd.storage import combine
 from mpirdd.storage.codec import decode
 from mpirdd.storage.combine import Combiner, aggregated, aggregated_pairs
 from mpirdd.storage.grouping import cogroup, combinations, group_lists, group_pairs, join, select
@@ -83,6 +84,35 @@ def test_aggregating_with_little_memory_agrees_with_a_dict(
     assert as_dict(aggregated(SUM, chunks(records), workspace)) == expected
     assert as_dict(aggregated_pairs(SUM, iter(records), workspace)) == expected
     assert lender.lent == 0
+
+
+def test_records_that_merging_makes_no_fewer_are_merged_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first refusal on they are spread as they come."""
+    merged = 0
+    merge = combine.merge
+
+    def counting(combiner: Combiner, records: Any, held: Any) -> Any:
+        nonlocal merged
+        merged += len(records)
+        return merge(combiner, records, held)
+
+    monkeypatch.setattr(combine, "merge", counting)
+    workspace, lender = tight(1_000_000)
+    records = [(place, place) for place in range(60_000)]
+    assert as_dict(aggregated(SUM, chunks(records, 500), workspace)) == dict(records)
+    assert lender.refused
+    assert 60_000 <= merged <= 1.4 * 60_000
+
+
+def test_pairs_in_columns_read_back_as_pairs() -> None:
+    file = SpilledList(Workspace.unbounded().spill_file())
+    keys, values = [f"key {number}" for number in range(1_000)], [[number] for number in range(1_000)]
+    file.write_pairs(keys, values, 7)
+    file.write_pairs([], [], 7)
+    pairs = list(zip(keys, values, strict=True))
+    assert list(file) == [pair for columns in file.columns() for pair in columns] == pairs
+    assert [columns[-1] for columns in file.columns()] == [piece[-1] for piece in file.pieces()]
+    assert len(file) == 1_000
 
 
 @QUICK

@@ -95,6 +95,22 @@ def test_settings_and_import_path_reach_other_hosts() -> None:
     assert passed == ["MPIRDD_PARALLELISM", "PYTHONPATH"]
 
 
+def test_a_folder_that_hides_an_editable_install_is_found_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A clone in the current folder is a namespace package to `python -m mpirdd`, unless the package is on the path."""
+    (tmp_path / "mpirdd").mkdir()
+    monkeypatch.chdir(tmp_path)
+    root = str(Path(launch.__file__).parents[2])
+    elsewhere = [entry for entry in sys.path if not os.path.isdir(os.path.join(entry or ".", "mpirdd"))]
+    monkeypatch.setattr(sys, "path", elsewhere)
+    assert launch.import_path({}) == {"PYTHONPATH": root}
+    assert launch.import_path({"PYTHONPATH": "mine"}) == {"PYTHONPATH": f"{root}{os.pathsep}mine"}
+    monkeypatch.setattr(sys, "path", [*elsewhere, root])  # installed, or on PYTHONPATH: nothing hides it
+    assert launch.import_path({}) == {}
+    monkeypatch.setattr(sys, "path", elsewhere)
+    (tmp_path / "mpirdd").rmdir()
+    assert launch.import_path({}) == {}
+
+
 def test_mpich_needs_no_words() -> None:
     assert command_for(MPICH, 4, {"PYTHONPATH": "src"}) == ["/opt/mpirun", "-n", "4", sys.executable]
 
@@ -150,8 +166,14 @@ def test_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         (["run", "-n", "0", __file__], "-n must be 1 or more"),
         (
             ["run", "-n", "2", "--parallelism", "many", __file__],
-            "MPIRDD_PARALLELISM='many' is not a valid int",
+            "--parallelism='many' is not a whole number",
         ),
+        (["run", "--task-retries", "x", __file__], "--task-retries='x' is not a whole number"),
+        (["run", "--executor-timeout", "soon", __file__], "--executor-timeout='soon' is not a number"),
+        (["run", "--max-result", "much", __file__], "--max-result='much' is not a size"),
+        (["mapreduce", "--input", "a", "--output", "b", "--mapper", "cat", "--reducer", "wc", "--task-retries", "x"],
+         "--task-retries='x' is not a whole number"),
+        (["submit", "--task-retries", "x", __file__], "--task-retries='x' is not a whole number"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

@@ -7,6 +7,7 @@ import sys
 import tracemalloc
 from collections import deque
 from collections.abc import Callable
+from itertools import cycle, islice
 from random import Random
 from typing import Any
 
@@ -103,6 +104,25 @@ def test_an_object_met_twice_counts_once() -> None:
     text = "x" * 10_000
     assert size_of([text, text, [text]]) < 10_000 + 400
     assert size_of([[text] for _ in range(5_000)]) < 10_000 + 5_000 * (8 + 64) * 1.2
+
+
+@pytest.mark.parametrize("length", [50_000, 333_333, 1_000_000])
+@pytest.mark.parametrize("different", [1, 7, 100, 720, 1_000, 1_001, 3_000])
+def test_a_long_list_that_goes_through_a_few_strings_again_and_again_counts_each_once(length: int, different: int) -> None:
+    """Whatever the period: a sample that skips along in steps of one length could see each string once, and take all for
+    different ones."""
+    strings = [f"string {number:040d}" for number in range(different)]
+    value = list(islice(cycle(strings), length))
+    taken = 8 * length + sum(map(sys.getsizeof, strings))
+    assert 0.85 * taken < size_of(value) < 1.15 * taken
+
+
+@pytest.mark.parametrize("different", [100, 1_000, 3_000])
+def test_shared_strings_in_random_order_count_once(different: int) -> None:
+    random = Random(1)
+    strings = [f"string {number:040d}" for number in range(different)]
+    value = [strings[random.randrange(different)] for _ in range(300_000)]
+    assert 0.85 < size_of(value) / (8 * len(value) + sum(map(sys.getsizeof, strings))) < 1.15
 
 
 def test_a_value_that_refers_to_itself_has_a_size() -> None:

@@ -115,6 +115,18 @@ def test_replicated_partitions_are_read_where_their_copy_is(cluster: Cluster) ->
         assert again("points") == []
 
 
+@pytest.mark.parametrize("level", ["MEMORY_ONLY_2", "DISK_ONLY_2", "MEMORY_AND_DISK_2", "DISK_ONLY_3"])
+def test_copies_are_shown_right_after_the_job_and_lie_where_the_level_says(cluster: Cluster, level: str) -> None:
+    points = cluster.sc.parallelize(range(40), 12).persist(getattr(StorageLevel, level))
+    assert points.count() == 40
+    info = next(info for info in cluster.sc.storageInfo() if info.id == points.id())
+    held = Counter(part for on in info.executors for part in on.partitions)
+    assert held == dict.fromkeys(range(12), int(level[-1]))
+    assert [(on.memory_bytes > 0, on.disk_bytes > 0) for on in info.executors] == [
+        ("MEMORY" in level, "MEMORY" not in level)] * 4
+    assert points.collect() == list(range(40))
+
+
 def test_copies_lost_are_made_good(cluster: Cluster) -> None:
     points = cluster.sc.parallelize(range(40), 12).persist(StorageLevel.MEMORY_ONLY_2)
     for rank in (0, 3, 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import re
@@ -149,13 +150,13 @@ def test_a_full_disk_is_named_with_what_is_free_and_what_to_do(small_disk: Path)
         for _ in range(30):
             file.write([NOISE])
     assert str(small_disk) in str(raised.value)
-    assert re.search(r"has [0-3]\.\d MiB free, and 0\.3 MiB more", str(raised.value))
+    assert re.search(r"has [\d.]+ [KM]iB free.*, and 29\d\.\d KiB more are to be spilled", str(raised.value)), str(raised.value)
     assert os.uname().nodename in str(raised.value)
 
 
 def test_a_write_that_cannot_fit_is_refused_before_it_begins(small_disk: Path) -> None:
     file = SpillFile(Scratch(str(small_disk)))
-    with pytest.raises(ScratchFull, match=r"and 9\.\d MiB more"):
+    with pytest.raises(ScratchFull, match=r"has 4\.0 MiB free \(of which 204\.8 KiB are left to others\), and 9\.\d MiB more"):
         file.write([NOISE] * 33)
     assert os.statvfs(small_disk).f_bavail == os.statvfs(small_disk).f_blocks
 
@@ -167,6 +168,34 @@ def test_a_closed_file_gives_its_space_back(small_disk: Path) -> None:
         for _ in range(6):
             file.write([NOISE])
         file.close()
+
+
+def test_the_last_value_s_space_can_be_taken_back_and_is_written_over(scratch: Scratch) -> None:
+    file = SpillFile(scratch)
+    first, second, third = (file.write([frame]) for frame in (NOISE, TEXT, NOISE))
+    file.take_back(first)  # others lie behind it
+    assert file.size == os.fstat(file._file).st_size == third.offset + third.length
+    file.take_back(third)
+    assert file.size == os.fstat(file._file).st_size == second.offset + second.length
+    assert file.write([b"next"]).offset == third.offset
+    assert bytes(file.read(second)[0]) == TEXT
+
+
+def test_messages_about_a_full_disk_have_numbers_that_say_something(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    file = SpillFile(scratch)
+    monkeypatch.setattr(os, "pwritev", full)
+    with pytest.raises(ScratchFull, match=r"has [\d.]+ \w+ free, and 37 bytes more are to be spilled") as raised:
+        file.write([b"short"])
+    assert "0.0" not in str(raised.value)
+    assert file.size == 0, "the space of what was not written"
+    monkeypatch.setattr("tempfile.mkstemp", full)
+    with pytest.raises(ScratchFull, match="and a spill file is to be made there"):
+        SpillFile(scratch)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
