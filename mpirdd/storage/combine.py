@@ -115,7 +115,7 @@ def combined(
         gauge.emptied()
 
 
-def aggregated(combiner: Combiner, pieces: Iterable[list[Pair]], workspace: Workspace) -> Iterator[Pair]:
+def aggregated(combiner: Combiner, pieces: Iterable[Piece], workspace: Workspace) -> Iterator[Pair]:
     """The pairs of ``merge``, in its order as long as they fit into memory, else in no order."""
     return chain.from_iterable(_aggregated(combiner, pieces, workspace))
 
@@ -130,7 +130,7 @@ def aggregated_pairs(combiner: Combiner, records: Iterator[Pair], workspace: Wor
 
 
 def _aggregated(
-    combiner: Combiner, pieces: Iterable[list[Pair]], workspace: Workspace
+    combiner: Combiner, pieces: Iterable[Piece], workspace: Workspace
 ) -> Iterator[Iterable[Pair]]:
     gauge = Gauge(workspace)
     left: list[tuple[Iterator[Piece], int]] = [(iter(pieces), 0)]

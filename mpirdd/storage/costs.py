@@ -62,7 +62,7 @@ class Costs:
         self.add_rest("encode_s", began, counted_s)
         return frames
 
-    def encode_each(self, pieces: Iterable[list[Any] | None]) -> list[Frames | None]:
+    def encode_each(self, pieces: Iterable[Any]) -> list[Frames | None]:
         """Many that may be tiny: counted together, as one by one it would add a fifth to what encoding them takes."""
         began, counted_s = perf_counter(), self.counted_s
         encoded = [None if piece is None else encode(piece) for piece in pieces]
