@@ -14,14 +14,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain, islice, product
-from operator import itemgetter
+from itertools import accumulate, chain, islice, pairwise
 from typing import Any
 
-from mpirdd.storage.combine import DEEPEST, NOTHING, Pair, blame, new_files, spread
+from mpirdd.storage.combine import (
+    DEEPEST,
+    NOTHING,
+    Pair,
+    Parts,
+    Piece,
+    add_to_parts,
+    blame,
+    new_files,
+    no_parts,
+    spread,
+)
 from mpirdd.storage.gauge import Gauge, per_piece
 from mpirdd.storage.measure import size_of
-from mpirdd.storage.spilledlist import SpilledList, slices
+from mpirdd.storage.spilledlist import Columns, SpilledList, slices
 from mpirdd.storage.workspace import Workspace
 
 Values = list[Any] | SpilledList
@@ -29,6 +39,8 @@ Held = dict[Any, Any]
 """key -> its values, or a tuple of lists where there are several inputs."""
 Feed = Callable[[Held, Gauge], Iterator[tuple[Any, int]]]
 
+_RECORDS = 1_000
+"""Records that are spread at once."""
 _GIANT = 8
 """A key with one of so many values held, or more, is a giant."""
 
@@ -58,12 +70,12 @@ def grouped(operation: str, records: Iterator[Pair], workspace: Workspace) -> It
 def group_lists(pieces: Iterable[list[Pair]], workspace: Workspace) -> Iterator[tuple[Any, Values]]:
     """(key, its values) from pairs of key and list. Keys are in the order of their first pairs as long as all fits
     into memory, here and below."""
-    return _Grouping(1, workspace).run(partial(_from_lists, pieces))
+    return _Grouping(1, workspace).run(_Source((False, piece) for piece in pieces))
 
 
 def group_pairs(operation: str, records: Iterator[Pair], workspace: Workspace) -> Iterator[tuple[Any, Values]]:
     """(key, its values)."""
-    return _Grouping(1, workspace).run(partial(_from_pairs, operation, records))
+    return _Grouping(1, workspace).run(_Records(operation, records))
 
 
 def cogroup(
@@ -71,136 +83,6 @@ def cogroup(
 ) -> Iterator[tuple[Any, tuple[Values, ...]]]:
     """(key, (its values in the first part, its values in the second, ...))."""
     return _Grouping(len(parts), workspace).run(partial(_from_parts, operation, parts))
-
-
-def combinations(left: Values, right: Values) -> Iterable[tuple[Any, Any]]:
-    """Every value of ``left`` with every one of ``right``, in the order of ``itertools.product``; in no order if
-    ``right`` is on disk, which is then read once for each piece of ``left`` (a block nested loop)."""
-    if not isinstance(right, SpilledList):
-        return ((a, b) for a in left for b in right) if isinstance(left, SpilledList) else product(left, right)
-    blocks = left.pieces() if isinstance(left, SpilledList) else [left]
-    return ((a, b) for block in blocks for b in right for a in block)
-
-
-def join(
-    operation: str, left: Iterable[Pair], right: Iterable[Pair], workspace: Workspace,
-    *, all_of_left: bool = False, all_of_right: bool = False,
-) -> Iterator[Pair]:
-    """(key, (value in ``left``, value in ``right``)) for every combination; with None for the side that lacks a key of which
-    all are wanted.
-
-    A hash join: one side is gathered, the other flows past it and costs no memory. It takes the long way over ``cogroup`` when
-    keys come twice on the gathered side, or it does not fit into memory, or all of both sides are wanted.
-    """
-    return chain.from_iterable(_joined(operation, [left, right], workspace, all_of_left, all_of_right))
-
-
-def _joined(
-    operation: str, sides: list[Iterable[Pair]], workspace: Workspace, all_of_left: bool, all_of_right: bool
-) -> Iterator[Iterable[Pair]]:
-    if all_of_left and all_of_right:
-        yield _join_groups(operation, sides, workspace, True, True)
-        return
-    gathered = 0 if all_of_right else 1
-    rest, gauge = iter(sides[gathered]), Gauge(workspace)
-    table: dict[Any, Any] = {}
-    try:
-        while batch := list(islice(rest, gauge.batch)):
-            fresh = _unique(operation, batch)
-            if fresh is None or not table.keys().isdisjoint(fresh):
-                break
-            table.update(fresh)
-            batch.clear()
-            if not gauge.look(size_of(table), len(fresh)):
-                break
-        else:
-            yield _join_table(operation, sides[1 - gathered], table, all_of_left or all_of_right, table_is_left=gathered == 0)
-            return
-        gauge.emptied()
-        sides[gathered] = chain(_drained(table), batch, rest)
-        yield _join_groups(operation, sides, workspace, all_of_left, all_of_right)
-    finally:
-        gauge.emptied()
-
-
-def _unique(operation: str, batch: list[Pair]) -> dict[Any, Any] | None:
-    """The pairs as a dictionary; None if a key comes twice."""
-    try:
-        fresh = dict(batch)
-    except (TypeError, ValueError) as error:
-        for record in batch:
-            blame(record, operation, error)
-        raise
-    return fresh if len(fresh) == len(batch) else None
-
-
-def _drained(table: dict[Any, Any]) -> Iterator[Pair]:
-    while table:
-        yield table.popitem()
-
-
-def _join_table(
-    operation: str, records: Iterable[Pair], table: dict[Any, Any], outer: bool, *, table_is_left: bool
-) -> Iterator[Pair]:
-    record, get = NOTHING, table.get
-    try:
-        if not outer:
-            for record in records:
-                key, value = record
-                if key in table:
-                    yield key, (value, table[key])
-        elif table_is_left:
-            for record in records:
-                key, value = record
-                yield key, (get(key), value)
-        else:
-            for record in records:
-                key, value = record
-                yield key, (value, get(key))
-    except (TypeError, ValueError) as error:
-        blame(record, operation, error)
-        raise
-
-
-def _join_groups(
-    operation: str, sides: Sequence[Iterable[Pair]], workspace: Workspace, all_of_left: bool, all_of_right: bool
-) -> Iterator[Pair]:
-    without_left, without_right = [None] if all_of_right else [], [None] if all_of_left else []
-    for key, (left, right) in cogroup(operation, sides, workspace):
-        for both in combinations(left or without_left, right or without_right):
-            yield key, both
-
-
-def select(
-    wanted: bool, operation: str, records: Iterable[Pair], others: Iterable[Pair], workspace: Workspace
-) -> Iterator[Pair]:
-    """The records whose keys are among those of ``others``, or are not, as ``wanted`` says; in their order as long as
-    the keys of ``others`` fit into memory."""
-    gauge = Gauge(workspace)
-    keys: set[Any] = set()
-    rest = map(itemgetter(0), others)
-    while batch := list(islice(rest, gauge.batch)):
-        keys.update(batch)
-        if not gauge.look(size_of(keys), len(batch)):
-            return _select_grouped(wanted, operation, records, keys, rest, workspace, gauge)
-    return (record for record in records if (record[0] in keys) is wanted)
-
-
-def _select_grouped(
-    wanted: bool, operation: str, records: Iterable[Pair], keys: set[Any], rest: Iterator[Any],
-    workspace: Workspace, gauge: Gauge,
-) -> Iterator[Pair]:
-    def marks() -> Iterator[Pair]:
-        while keys:
-            yield keys.pop(), None
-        gauge.emptied()
-        for key in rest:
-            yield key, None
-
-    whole = ((record[0], record) for record in records)  # whole records, as equal keys need not be the same
-    for _, (others, mine) in cogroup(operation, [marks(), whole], workspace):
-        if (len(others) > 0) is wanted:
-            yield from mine
 
 
 # --- external grouping ------------------------------------------------------------------------------------------------
@@ -215,13 +97,13 @@ class _Grouping:
         """key -> by depth, from which it was a giant, its values by place."""
         self._file: Any = None
 
-    def run(self, feed: Feed) -> Iterator[tuple[Any, Any]]:
+    def run(self, feed: Feed | _Source) -> Iterator[tuple[Any, Any]]:
         return chain.from_iterable(self._run(feed))
 
-    def _run(self, feed: Feed) -> Iterator[Iterable[tuple[Any, Any]]]:
+    def _run(self, feed: Feed | _Source) -> Iterator[Iterable[tuple[Any, Any]]]:
         gauge = Gauge(self._workspace)
         held: Held = {}
-        left: list[tuple[Feed, int]] = [(feed, 0)]
+        left: list[tuple[Feed | _Source, int]] = [(feed, 0)]
         try:
             while left:
                 feed, depth = left.pop()
@@ -234,12 +116,17 @@ class _Grouping:
                     if gauge.look(size, added):
                         continue
                     files = files or new_files(self._workspace)
+                    groups = len(held)
                     self._spill(held, size, depth, files)
                     count = 0
                     gauge.emptied()
+                    if isinstance(feed, _Source):
+                        if 2 * groups > feed.pairs and not self._has_giants(depth) and depth < DEEPEST:
+                            self._spread_rest(feed, depth, files, gauge)
+                        feed.pairs = 0
                 if files:
                     self._spill(held, size_of(held), depth, files)
-                    left += [(self._again(file.pieces()), depth + 1) for file in reversed(files) if len(file)]
+                    left += [(self._again(file), depth + 1) for file in reversed(files) if len(file)]
                 else:
                     yield self._with_giants(held) if self._giants else held.items()
                 held.clear()
@@ -248,12 +135,60 @@ class _Grouping:
         finally:
             gauge.emptied()
 
-    def _again(self, pieces: Iterator[list[Pair]]) -> Feed:
-        return partial(_from_lists if self._places == 1 else _from_groups, pieces)
+    def _again(self, file: SpilledList) -> Feed | _Source:
+        return _Source(_opened(file)) if self._places == 1 else partial(_from_groups, file.pieces())
+
+    def _spread_rest(self, source: _Source, depth: int, files: list[SpilledList], gauge: Gauge) -> None:
+        """Append all that is left to the files, ungrouped: grouping hardly makes it smaller."""
+        parts, count, added, singly = no_parts(), 0, 0, True
+        for single, piece in source.rest(gauge):
+            if single is not singly:
+                self._write_parts(parts, count + added, size_of(parts), singly, files)
+                parts, count, added, singly = no_parts(), 0, 0, single
+                gauge.emptied()
+            try:
+                add_to_parts(piece, depth, parts)
+            except (TypeError, ValueError) as error:
+                source.blame(piece, error)
+                raise
+            added += len(piece)
+            if added < gauge.batch:
+                continue
+            count += added
+            size = size_of(parts)
+            if not gauge.look(size, added):
+                self._write_parts(parts, count, size, singly, files)
+                parts, count = no_parts(), 0
+                gauge.emptied()
+            added = 0
+        self._write_parts(parts, count + added, size_of(parts), singly, files)
+        gauge.emptied()
+
+    def _write_parts(self, parts: Parts, count: int, size: int, singly: bool, files: list[SpilledList]) -> None:
+        """``singly``: the parts hold values, not lists of them."""
+        step = per_piece(count, size, self._workspace)
+        for file, keys, values in zip(files, *parts, strict=True):
+            pieces = zip(slices(keys, step), slices(values, step), strict=True)
+            file.write_columns(((keys, None, values) if singly else _flat(keys, values) for keys, values in pieces), len(keys))
+
+    def _has_giants(self, depth: int) -> bool:
+        return any(depth in known for known in self._giants.values())
 
     def _spill(self, held: Held, size: int, depth: int, files: list[SpilledList]) -> None:
-        counts = map(len, held.values()) if self._places == 1 else (sum(map(len, lists)) for lists in held.values())
-        by_key = dict(zip(held, counts, strict=True))
+        counts = list(map(len, held.values()) if self._places == 1 else (sum(map(len, lists)) for lists in held.values()))
+        total, alone = sum(counts), len(held) == 1
+        if depth == DEEPEST or alone or max(counts, default=0) * _GIANT >= total or self._has_giants(depth):
+            size = self._spill_giants(held, dict(zip(held, counts, strict=True)), size, depth)
+        if self._places == 1:
+            parts = no_parts()
+            add_to_parts(held.items(), depth, parts)
+            self._write_parts(parts, len(held), size, False, files)
+        else:
+            spread(held, size, depth, files, self._workspace)
+        held.clear()
+
+    def _spill_giants(self, held: Held, by_key: dict[Any, int], size: int, depth: int) -> int:
+        """Returns the size of what is left."""
         total, alone = sum(by_key.values()), len(held) == 1
         if depth == DEEPEST:
             giants = list(held)
@@ -264,8 +199,7 @@ class _Grouping:
         for key in giants:
             self._write_giant(key, self._lists(held.pop(key)), depth)
             size -= size * by_key[key] // max(1, total)
-        spread(held, size, depth, files, self._workspace)
-        held.clear()
+        return size
 
     def _write_giant(self, key: Any, lists: Sequence[list[Any]], depth: int) -> None:
         by_depth = self._giants.setdefault(key, {})
@@ -375,18 +309,78 @@ def _add_at(operation: str, records: Iterable[Pair], held: Held, place: int, pla
         raise
 
 
-def _from_lists(pieces: Iterable[list[Pair]], held: Held, gauge: Gauge) -> Iterator[tuple[Any, int]]:
-    added = 0
-    for piece in pieces:
-        for key, values in piece:
-            if key in held:
-                held[key] += values
+class _Source:
+    """What is to be grouped, in pieces of (key, value), or of (key, values) where the piece is not ``single``. A feed that can
+    give what is left of it ungrouped."""
+
+    def __init__(self, pieces: Iterator[tuple[bool, Piece]]) -> None:
+        self.pairs = 0
+        """So many were fed; set to 0 from outside."""
+        self._pieces = pieces
+
+    def __call__(self, held: Held, gauge: Gauge) -> Iterator[tuple[Any, int]]:
+        added = 0
+        for single, piece in self._pieces:
+            self.pairs += len(piece)
+            if single:
+                for key, value in piece:
+                    if key in held:
+                        held[key].append(value)
+                    else:
+                        held[key] = [value]
+                added += len(piece)
             else:
-                held[key] = values
-            added += len(values)
-        if added >= gauge.batch:
-            yield piece[-1][0], added
-            added = 0
+                for key, values in piece:
+                    if key in held:
+                        held[key] += values
+                    else:
+                        held[key] = values
+                    added += len(values)
+            if added >= gauge.batch:
+                yield piece[-1][0], added
+                added = 0
+
+    def rest(self, gauge: Gauge) -> Iterator[tuple[bool, Piece]]:
+        return self._pieces
+
+    def blame(self, piece: Piece, error: Exception) -> None:
+        """Say which record of a piece cannot be taken, if it is one of the user's."""
+
+
+class _Records(_Source):
+    """(key, value) records from the user's functions."""
+
+    def __init__(self, operation: str, records: Iterator[Pair]) -> None:
+        super().__init__(iter(()))
+        self._operation, self._records = operation, records
+
+    def __call__(self, held: Held, gauge: Gauge) -> Iterator[tuple[Any, int]]:
+        for key, added in _from_pairs(self._operation, self._records, held, gauge):
+            self.pairs += added
+            yield key, added
+
+    def rest(self, gauge: Gauge) -> Iterator[tuple[bool, Piece]]:
+        while piece := list(islice(self._records, min(gauge.batch, _RECORDS))):
+            yield True, piece
+
+    def blame(self, piece: Piece, error: Exception) -> None:
+        for record in piece:
+            blame(record, self._operation, error)
+
+
+def _flat(keys: list[Any], lists: list[list[Any]]) -> tuple[list[Any], list[int] | None, list[Any]]:
+    counts = list(map(len, lists))
+    values = list(chain.from_iterable(lists))
+    return keys, (None if len(values) == len(keys) == sum(counts) and min(counts) == 1 else counts), values
+
+
+def _opened(file: SpilledList) -> Iterator[tuple[bool, Piece]]:
+    for keys, counts, values in file.decoded():
+        if counts is None:
+            yield True, Columns(keys, values)
+        else:
+            ends = list(accumulate(counts, initial=0))
+            yield False, Columns(keys, [values[begin:end] for begin, end in pairwise(ends)])
 
 
 def _from_groups(pieces: Iterable[list[Pair]], held: Held, gauge: Gauge) -> Iterator[tuple[Any, int]]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from mpirdd.decisions.lineage import OneToOne
 from mpirdd.decisions.partitioners import Partitioner
 from mpirdd.storage.combine import Combiner
-from mpirdd.storage.grouping import Values, select
+from mpirdd.storage.grouping import Values
+from mpirdd.storage.joining import select
 from mpirdd.user import steps
 from mpirdd.user.base import Handle, hash_partitioner
 from mpirdd.user.results import ResultIterable

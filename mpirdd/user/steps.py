@@ -20,7 +20,8 @@ from mpirdd.roles.current import current_task
 from mpirdd.storage import outputs, picklefile, sequencefile, text
 from mpirdd.storage.combine import NOTHING, Combiner, blame, combine
 from mpirdd.storage.commands import pipe_lines
-from mpirdd.storage.grouping import Values, cogroup, join
+from mpirdd.storage.grouping import Values, cogroup
+from mpirdd.storage.joining import join
 from mpirdd.storage.sorting import sort
 from mpirdd.storage.workspace import Workspace
 

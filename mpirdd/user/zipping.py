@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mpirdd.decisions.lineage import Crossed, OneToOne
 from mpirdd.storage.gauge import fill
-from mpirdd.storage.grouping import combinations
+from mpirdd.storage.joining import combinations
 from mpirdd.storage.spilledlist import SpilledList, keep
 from mpirdd.user import steps
 from mpirdd.user.base import Handle

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from operator import add, itemgetter
 from typing import Any
 
@@ -21,11 +21,13 @@ from mpirdd.decisions.partitioners import Bound, HashPartitioner, RangePartition
 from mpirdd.storage import combine
 from mpirdd.storage.codec import decode
 from mpirdd.storage.combine import Combiner, aggregated, aggregated_pairs
-from mpirdd.storage.grouping import cogroup, combinations, group_lists, group_pairs, join, select
+from mpirdd.storage.grouping import cogroup, group_lists, group_pairs
+from mpirdd.storage.joining import combinations, join, select
 from mpirdd.storage.scatter import gather, scatter
 from mpirdd.storage.sorting import sort
 from mpirdd.storage.spilledlist import SpilledList, keep, slices
 from mpirdd.storage.workspace import Workspace
+from mpirdd.words.errors import RecordError
 
 pytestmark = pytest.mark.timeout(120)
 QUICK = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
@@ -212,6 +214,27 @@ def test_hundreds_of_runs_are_merged_in_several_passes_and_stay_stable(reverse: 
     records = [(place * 7919 % 10, place) for place in range(20_000)]
     assert list(sort(records, itemgetter(0), reverse, workspace)) == sorted(records, key=itemgetter(0), reverse=reverse)
     assert lender.refused > 100, "there were not many runs"
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_values_that_grouping_makes_no_fewer_keep_their_order(lists: bool) -> None:
+    """40,000 keys that come evenly: from the first refusal on records are spread as they come."""
+    workspace, lender = tight(1_000_000)
+    records = [(place % 40_000, place) for place in range(120_000)]
+    found = (group_lists(([(key, [value]) for key, value in piece] for piece in chunks(records, 500)), workspace) if lists
+             else group_pairs("groupByKey", iter(records), workspace))
+    assert as_dict(found) == groups_of(records)
+    assert lender.refused
+    assert workspace.spilled_bytes < 3_000_000, "each record is spread once"
+
+
+@pytest.mark.parametrize("bad", [3, ([], 1)])
+def test_a_record_that_is_no_pair_is_told_where_records_are_spread_as_they_come(bad: Any) -> None:
+    workspace, lender = tight(100_000)
+    with pytest.raises(RecordError, match="groupByKey needs"):
+        list(group_pairs("groupByKey", chain(((place, place) for place in range(10_000)), [bad]), workspace))
+    assert lender.refused
+    assert lender.lent == 0
 
 
 def test_a_giant_key_s_values_are_on_disk_and_can_be_read_again_and_at_the_same_time() -> None:
