@@ -15,6 +15,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+from checked import whole
 from generate import add_generate, source
 from mpirdd import Context
 
@@ -58,7 +59,7 @@ def main() -> None:
                         help="freedom, computer")
     parser.add_argument("--pages", metavar="PATH", default=str(SPEECHES), help="a folder of texts, or see --lines")
     parser.add_argument("--lines", action="store_true", help="a page is a line: a title, a tab, a text")
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="how many pages to show for a word (5)")
+    parser.add_argument("--top", type=whole(1), default=5, metavar="N", help="how many pages to show for a word (5)")
     add_generate(parser, "pages as lines", None)
     options = parser.parse_args()
     with Context("search") as sc:
