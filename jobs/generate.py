@@ -29,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
+from checked import whole
 from mpirdd import Context
 
 CHUNK_ROWS = 10_000
@@ -135,20 +136,26 @@ def write(sc: Context, kind: str, size: str, seed: int, folder: str) -> None:
 
 
 def rows_of(size: str, row_bytes: int) -> int:
-    """``200MB`` or ``2M`` as rows, at least one."""
+    """``200MB`` or ``2M`` as rows, at least one. Raises ArgumentTypeError for what is no size."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMG]?)(B?)", size)
-    if match is None:
-        raise SystemExit(f"{size!r} is no size: say 200MB (bytes) or 2M (rows), with k, M or G")
+    if match is None or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"{size!r} is no size: say 200MB (bytes) or 2M (rows), with k, M or G")
     number, factor, is_bytes = match.groups()
     amount = float(number) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[factor]
     return max(1, round(amount / row_bytes if is_bytes else amount))
 
 
+def size_text(text: str) -> str:
+    """As given, as it names the folder."""
+    rows_of(text, 1)
+    return text
+
+
 def add_generate(parser: argparse.ArgumentParser, what: str, default: str | None) -> None:
     """The options that ``source`` reads."""
     shown = f"; {default} by default where no path is given" if default else ""
-    parser.add_argument("--generate", metavar="SIZE", help=f"make {what} first, of 20MB or 100k rows, say{shown}")
-    parser.add_argument("--seed", type=int, default=1, help="of what is made or drawn at random (1)")
+    parser.add_argument("--generate", type=size_text, metavar="SIZE", help=f"make {what} first, of 20MB or 100k rows, say{shown}")
+    parser.add_argument("--seed", type=whole(0), default=1, help="of what is made or drawn at random (1)")
 
 
 def source(sc: Context, kind: str, size: str, seed: int) -> str:
@@ -184,9 +191,9 @@ def _word(rank: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("size", help="bytes (200MB, about) or rows (2M)")
+    parser.add_argument("size", type=size_text, help="bytes (200MB, about) or rows (2M)")
     parser.add_argument("folder", help="a new folder, which all ranks see")
-    parser.add_argument("--seed", type=int, default=1, help="another seed gives other data (1)")
+    parser.add_argument("--seed", type=whole(0), default=1, help="another seed gives other data (1)")
     options = parser.parse_args()
     with Context("generate") as sc:
         write(sc, options.kind, options.size, options.seed, options.folder)

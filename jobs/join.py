@@ -13,6 +13,7 @@ import argparse
 import time
 from operator import add
 
+from checked import new_folder
 from generate import add_generate, rows_of, source
 from mpirdd import Context
 
@@ -32,7 +33,8 @@ def customer(line: str) -> tuple[int, tuple[str, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", metavar="PATH", help="ORDERS and CUSTOMERS")
-    parser.add_argument("--output", metavar="FOLDER", help="write the joined rows here: order,customer,name,region,cents")
+    parser.add_argument("--output", type=new_folder, metavar="FOLDER",
+                        help="write the joined rows here: order,customer,name,region,cents")
     add_generate(parser, "orders, and a tenth as many customers", "2MB")
     options = parser.parse_args()
     if len(options.tables) not in (0, 2):

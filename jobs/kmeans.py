@@ -10,6 +10,7 @@ are parsed once, to numpy blocks, and cached; an iteration is one pass over them
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from checked import table_of, whole
 from generate import add_generate, source
 from mpirdd import Context
 from resuming import add_resume, resumed
@@ -31,7 +33,7 @@ SAMPLE = 10_000
 def parse_blocks(lines: Iterator[str]) -> Iterator[np.ndarray]:
     """Blocks of points, (n, d) float64."""
     while chunk := list(islice(lines, BLOCK_ROWS)):
-        yield np.loadtxt(chunk, delimiter=",", ndmin=2)
+        yield table_of(chunk)
 
 
 def nearest(centres: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,10 +87,11 @@ def fit(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", help="files of points")
-    parser.add_argument("--clusters", type=int, default=10, metavar="K", help="how many centres (10)")
-    parser.add_argument("--iterations", type=int, default=20, help="at most so many (20)")
+    parser.add_argument("--clusters", type=whole(1), default=10, metavar="K", help="how many centres (10)")
+    parser.add_argument("--iterations", type=whole(1), default=20, help="at most so many (20)")
     parser.add_argument("--tolerance", type=float, default=1e-9, help="stop when no centre moves further (1e-9)")
-    parser.add_argument("--partitions", type=int, help="at least so many (one an executor); sums depend on it in the last bit")
+    parser.add_argument("--partitions", type=whole(1), metavar="N",
+                        help="at least so many (one an executor); sums depend on it in the last bit")
     add_generate(parser, "points around 10 centres", "5MB")
     add_resume(parser)
     options = parser.parse_args()
@@ -97,7 +100,7 @@ def main() -> None:
         path = options.path or source(sc, "clusters", options.generate or "5MB", options.seed)
         lines = sc.textFile(path, options.partitions or sc.defaultParallelism)
         blocks = lines.mapPartitions(parse_blocks).cache()
-        sample = np.loadtxt(lines.take(SAMPLE), delimiter=",", ndmin=2)
+        sample = table_of(lines.take(SAMPLE) or sys.exit(f"{path}: no points"))
         centres = first_centres(sample, options.clusters, options.seed)
         rows = blocks.map(len).sum()
         print(f"{rows:,} points of {centres.shape[1]} numbers, {time.monotonic() - started:.3f} s", flush=True)

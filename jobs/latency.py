@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from checked import whole
 from mpirdd import Context
 
 MB = 1_000_000
@@ -149,7 +150,7 @@ def show(rows: Iterable[Row]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", help="where to measure the disk (the folder for temporary files)")
-    parser.add_argument("--size", type=int, default=100, metavar="MB", help="what to write there (100)")
+    parser.add_argument("--size", type=whole(1), default=100, metavar="MB", help="what to write there (100)")
     options = parser.parse_args()
     # Under mpirdd run MPI has been started before this program, and the other ranks serve the engine already.
     between = [] if "mpi4py.MPI" in sys.modules else list(between_ranks())

@@ -16,6 +16,7 @@ L comes from the data's Gram matrix. The model is linear, so it is the weights t
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -27,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from checked import real, row_of, table_of, whole
 from generate import add_generate, source
 from mpirdd import Context
 from resuming import add_resume, resumed
@@ -42,10 +44,16 @@ Point = tuple[float, list[float]]
 
 def parse_blocks(lines: Iterator[str]) -> Iterator[Block]:
     while chunk := list(islice(lines, BLOCK_ROWS)):
-        table = np.loadtxt(chunk, delimiter=",", ndmin=2)
+        table = table_of(chunk)
         labels = table[:, -1].copy()
+        check_labels(set(labels.tolist()))
         table[:, -1] = 1
         yield table, labels
+
+
+def check_labels(labels: set[float]) -> None:
+    if not labels <= {0.0, 1.0}:
+        raise ValueError(f"the last number of a row is its label, 0 or 1, and not {min(labels - {0.0, 1.0}):g}")
 
 
 def block_loss(weights: np.ndarray, block: Block) -> np.ndarray:
@@ -65,7 +73,8 @@ def block_gram(block: Block) -> np.ndarray:
 
 
 def parse_point(line: str) -> Point:
-    *features, label = map(float, line.split(","))
+    *features, label = row_of(line)
+    check_labels({label})
     return label, [*features, 1.0]
 
 
@@ -129,11 +138,12 @@ def fit(data: Any, gram: np.ndarray, options: argparse.Namespace, state: Any) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", help="files of rows (the Breast Cancer Wisconsin data)")
-    parser.add_argument("--iterations", type=int, default=30, help="at most so many (30)")
+    parser.add_argument("--iterations", type=whole(1), default=30, help="at most so many (30)")
     parser.add_argument("--tolerance", type=float, default=1e-9, help="stop at this gradient, as a mean over rows (1e-9)")
-    parser.add_argument("--penalty", type=float, default=1.0, help="weight of |w|^2 / 2, scikit-learn's 1 / C (1)")
+    parser.add_argument("--penalty", type=real(0), default=1.0, help="weight of |w|^2 / 2, scikit-learn's 1 / C (1)")
     parser.add_argument("--points", action="store_true", help="plain Python, a row at a time, instead of numpy blocks")
-    parser.add_argument("--partitions", type=int, help="at least so many (one an executor); sums depend on it in the last bit")
+    parser.add_argument("--partitions", type=whole(1), metavar="N",
+                        help="at least so many (one an executor); sums depend on it in the last bit")
     add_generate(parser, "20 features and a label", None)
     add_resume(parser)
     options = parser.parse_args()
@@ -143,12 +153,14 @@ def main() -> None:
         if options.generate:
             path = source(sc, "points", options.generate, options.seed)
         lines = sc.textFile(path, options.partitions or sc.defaultParallelism)
-        commas = lines.take(2)[-1].count(",")  # of the second line, as the first may be a header
+        head = lines.take(2) or sys.exit(f"{path}: no rows")
+        commas = head[-1].count(",")  # of the second line, as the first may be a header
         rows = lines.filter(lambda line: line.count(",") == commas)
         data = (rows.map(parse_point) if options.points else rows.mapPartitions(parse_blocks)).cache()
         gram = data.map(point_gram if options.points else block_gram).reduce(add)
         print(f"{gram[-1, -1]:,.0f} rows of {len(gram) - 1} features, {time.monotonic() - started:.3f} s", flush=True)
         weights = fit(data, gram, options, state)
+    print("for features scaled to mean 0 and standard deviation 1:")
     print("coefficients", *(f"{weight:.10g}" for weight in weights[:-1]))
     print(f"intercept {weights[-1]:.10g}")
 

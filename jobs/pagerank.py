@@ -19,6 +19,7 @@ from functools import partial
 from operator import add
 from pathlib import Path
 
+from checked import real, whole
 from generate import add_generate, source
 from mpirdd import RDD, Context
 from resuming import add_resume, resumed
@@ -75,12 +76,13 @@ def totals(pages: RDD) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", help="files of links (the graph of autonomous systems)")
-    parser.add_argument("--iterations", type=int, default=10, help="at most so many (10)")
+    parser.add_argument("--iterations", type=whole(1), default=10, help="at most so many (10)")
     parser.add_argument("--tolerance", type=float, default=1e-12, help="stop when ranks change less in sum (1e-12)")
-    parser.add_argument("--damping", type=float, default=0.85, help="the chance to follow a link (0.85)")
+    parser.add_argument("--damping", type=real(0, 1), default=0.85, help="the chance to follow a link (0.85)")
     parser.add_argument("--uncontrolled", action="store_true", help="forget how pages are partitioned in each iteration")
-    parser.add_argument("--partitions", type=int, help="so many (one an executor); sums depend on it in the last bits")
-    parser.add_argument("--top", type=int, default=10, metavar="N", help="how many pages to print (10)")
+    parser.add_argument("--partitions", type=whole(1), metavar="N",
+                        help="so many (one an executor); sums depend on it in the last bits")
+    parser.add_argument("--top", type=whole(1), default=10, metavar="N", help="how many pages to print (10)")
     add_generate(parser, "links", None)
     add_resume(parser)
     options = parser.parse_args()
@@ -94,7 +96,7 @@ def main() -> None:
         pages, count, dangling, change = (state.get(name) for name in ("pages", "count", "dangling", "change"))
         if pages is None:
             links = lines.flatMap(both_ends).groupByKey(parts).mapValues(distinct_links).cache()
-            count = links.count()
+            count = links.count() or sys.exit(f"{path}: no links")
             pages = links.mapValues(partial(first_state, 1 / count)).cache()
             dangling, change = totals(pages)[0], float("inf")
             links.unpersist()

@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+from checked import whole
 from mpirdd import Context
 
 BATCH = 100_000
@@ -27,11 +28,9 @@ def hits(seed: int, darts: int, batch: int) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--darts", type=int, default=10_000_000, help="the error falls with their square root (10 million)")
-    parser.add_argument("--seed", type=int, default=1, help="another seed throws other darts (1)")
+    parser.add_argument("--darts", type=whole(1), default=10_000_000, help="the error falls with their square root (10 million)")
+    parser.add_argument("--seed", type=whole(0), default=1, help="another seed throws other darts (1)")
     options = parser.parse_args()
-    if options.darts < 1:
-        parser.error("--darts must be 1 or more")
     with Context("pi") as sc:
         batches = sc.range(0, -(-options.darts // BATCH))
         share = batches.map(partial(hits, options.seed, options.darts)).sum() / options.darts

@@ -1,8 +1,15 @@
-"""``--resume DIR`` for the iterative jobs: save each finished iteration there, and go on from the last one."""
+"""``--resume DIR`` for the iterative jobs: save each finished iteration there, and go on from the last one.
+
+State is of the same input only: of files of the same name, sizes and times of change. So a file that was written anew is
+refused, even with the same content; what is in it is not compared.
+"""
 
 from __future__ import annotations
 
 import argparse
+import time
+from glob import glob
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mpirdd import Context
@@ -21,4 +28,17 @@ def add_resume(parser: argparse.ArgumentParser) -> None:
 def resumed(sc: Context, options: argparse.Namespace) -> Resumable:
     """The state in ``--resume``; without that, one that keeps nothing."""
     about = {name: value for name, value in vars(options).items() if name not in HOW_FAR}
+    if options.resume and options.path:
+        about["path"], about["data"] = described(options.path)
     return sc.resumable(options.resume, about=about)
+
+
+def described(path: str) -> tuple[str, str]:
+    """An input's path however it is spelled, and what changes with its data."""
+    places = [Path(place).resolve() for part in path.split(",") for place in sorted(glob(part)) or [part]]
+    files = [file for place in places for file in (place.iterdir() if place.is_dir() else [place]) if file.is_file()]
+    states = [file.stat() for file in files]
+    last = max((state.st_mtime_ns for state in states), default=0)
+    changed = f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(last // 10**9))}.{last % 10**9:09}"
+    size = sum(state.st_size for state in states)
+    return ",".join(map(str, places)), f"{len(files)} files of {size:,} bytes, changed {changed}"

@@ -15,6 +15,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+from checked import whole
 from generate import add_generate, source
 from mpirdd import Context
 
@@ -26,6 +27,17 @@ def named(page: Page) -> Page:
     """The page under its file's name instead of its address."""
     address, text = page
     return Path(address).stem, text
+
+
+def not_empty(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty word is everywhere")
+    return text
+
+
+def pattern_of(word: str) -> re.Pattern[str]:
+    """The word alone. Not between two \\b, which are at the end of c++ only where a letter follows."""
+    return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
 
 
 def titled(line: str) -> Page:
@@ -43,10 +55,11 @@ def mentions(pattern: re.Pattern[str], page: Page) -> tuple[int, str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", default=["freedom", "computer"], metavar="WORD", help="freedom, computer")
+    parser.add_argument("words", nargs="*", type=not_empty, default=["freedom", "computer"], metavar="WORD",
+                        help="freedom, computer")
     parser.add_argument("--pages", metavar="PATH", default=str(SPEECHES), help="a folder of texts, or see --lines")
     parser.add_argument("--lines", action="store_true", help="a page is a line: a title, a tab, a text")
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="how many pages to show for a word (5)")
+    parser.add_argument("--top", type=whole(1), default=5, metavar="N", help="how many pages to show for a word (5)")
     add_generate(parser, "pages as lines", None)
     options = parser.parse_args()
     with Context("search") as sc:
@@ -58,8 +71,7 @@ def main() -> None:
             pages = sc.wholeTextFiles(options.pages, sc.defaultParallelism, errors="replace").map(named).cache()
         for word in options.words:
             started = time.monotonic()
-            pattern = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
-            hits = pages.map(partial(mentions, pattern)).filter(lambda hit: hit[0] > 0)
+            hits = pages.map(partial(mentions, pattern_of(word))).filter(lambda hit: hit[0] > 0)
             best = hits.takeOrdered(options.top, key=lambda hit: (-hit[0], hit[1]))
             number, total = hits.map(lambda hit: (1, hit[0])).fold((0, 0), lambda a, b: (a[0] + b[0], a[1] + b[1]))
             print(f"{word}: {total:,} times on {number:,} of {pages.count():,} pages, {time.monotonic() - started:.3f} s")

@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from zlib import crc32
 
+from checked import whole
 from generate import add_generate, source
 from mpirdd import Context
 
@@ -73,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", help="files of records of 100 bytes, each with a line end as its last byte")
     parser.add_argument("--output", metavar="FOLDER", help="a new folder for the sorted records")
-    parser.add_argument("--partitions", type=int, metavar="N", help="part files to write (one for each partition read)")
+    parser.add_argument("--partitions", type=whole(1), metavar="N", help="part files to write (one for each partition read)")
     parser.add_argument("--validate-only", action="store_true", help="validate what is in --output")
     add_generate(parser, "records", "20MB")
     options = parser.parse_args()

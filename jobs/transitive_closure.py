@@ -13,6 +13,7 @@ import argparse
 import random
 import time
 
+from checked import new_folder, whole
 from mpirdd import Context
 
 
@@ -25,10 +26,10 @@ def random_edges(nodes: int, edges: int, seed: int) -> list[tuple[str, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", help="lines with two names each, and # comments")
-    parser.add_argument("--nodes", type=int, default=100, help="of the random graph (100)")
-    parser.add_argument("--edges", type=int, default=200, help="of the random graph (200)")
+    parser.add_argument("--nodes", type=whole(2), default=100, help="of the random graph (100)")
+    parser.add_argument("--edges", type=whole(1), default=200, help="of the random graph (200)")
     parser.add_argument("--seed", type=int, default=1, help="of the random graph (1)")
-    parser.add_argument("--output", metavar="FOLDER", help="write the pairs here, as lines of two names")
+    parser.add_argument("--output", type=new_folder, metavar="FOLDER", help="write the pairs here, as lines of two names")
     options = parser.parse_args()
     with Context("transitive closure") as sc:
         if options.path:

@@ -9,6 +9,7 @@ import argparse
 from operator import add
 from pathlib import Path
 
+from checked import whole
 from mpirdd import Context
 
 SPEECHES = Path(__file__).parent / "data" / "state_union"
@@ -17,7 +18,7 @@ SPEECHES = Path(__file__).parent / "data" / "state_union"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", default=str(SPEECHES), help="a file, a folder, a glob, or a comma list of these")
-    parser.add_argument("--top", type=int, default=20, metavar="N", help="how many words to print (20)")
+    parser.add_argument("--top", type=whole(1), default=20, metavar="N", help="how many words to print (20)")
     options = parser.parse_args()
     with Context("wordcount") as sc:
         words = sc.textFile(options.path, errors="replace").flatMap(str.split)

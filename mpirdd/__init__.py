@@ -22,13 +22,14 @@ _HOMES = {
     "mpirdd.user.storagelevel": ("StorageLevel",),
     "mpirdd.user.taskcontext": ("BarrierTaskContext", "TaskContext"),
     "mpirdd.words.errors": (
-        "ClusterError", "CorruptSpill", "InputError", "InternalError", "InvalidType", "InvalidValue", "JobCancelled",
-        "MpirddError", "NotSupported", "RecordError", "ResultTooLarge", "ScratchError", "ScratchFull", "TaskError", "UsageError",
+        "ClusterError", "CommandError", "CorruptSpill", "InputError", "InternalError", "InvalidType", "InvalidValue",
+        "JobCancelled", "MpirddError", "NotSupported", "RecordError", "ResultTooLarge", "ScratchError", "ScratchFull",
+        "TaskError", "UsageError",
     ),
 }
 __all__ = [
-    "RDD", "Accumulator", "AccumulatorParam", "BarrierTaskContext", "Broadcast", "ClusterError", "Context", "CorruptSpill",
-    "InheritableThread",
+    "RDD", "Accumulator", "AccumulatorParam", "BarrierTaskContext", "Broadcast", "ClusterError", "CommandError", "Context",
+    "CorruptSpill", "InheritableThread",
     "InputError", "InternalError", "InvalidType", "InvalidValue", "JobCancelled", "MpirddError", "NotSupported", "RecordError",
     "ResultTooLarge", "ScratchError", "ScratchFull", "SparkFiles", "StorageLevel", "TaskContext", "TaskError", "UsageError",
     "__version__", "inheritable_thread_target", "mapreduce",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from mpirdd.user.taskcontext import BarrierTaskContext, TaskContext
     from mpirdd.words.errors import (
         ClusterError,
+        CommandError,
         CorruptSpill,
         InputError,
         InternalError,

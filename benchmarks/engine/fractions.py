@@ -24,7 +24,7 @@ def main() -> None:
     arguments = program_arguments("path", "iterations", "partitions")
     output = io.StringIO()
     with Context() as sc:
-        for module in ("generate", "resuming", "logistic_regression"):
+        for module in ("checked", "generate", "resuming", "logistic_regression"):
             sc.addPyFile(str(jobs.FOLDER / f"{module}.py"))
         started = time.monotonic()
         data = sc.textFile(arguments.path, arguments.partitions).mapPartitions(job.parse_blocks).cache()

@@ -79,11 +79,14 @@ def _launch(options: Namespace, program: list[str]) -> int:
     )
 
 
-def _add_run_options(parser: ArgumentParser) -> None:
+def _add_run_options(parser: ArgumentParser, *, of_program: bool = True) -> None:
+    """``of_program``: with those that only make sense for a program in Python."""
     _add_launch_options(parser)
-    parser.add_argument(
-        "--pyspark", action="store_true", default=None, help="run an unchanged PySpark program: see docs/API.md"
-    )
+    parser.set_defaults(pyspark=None)
+    if of_program:
+        parser.add_argument(
+            "--pyspark", action="store_true", default=None, help="run an unchanged PySpark program: see docs/API.md"
+        )
     parser.add_argument(
         "--mode", choices=["memory", "mapreduce"], help="mapreduce: through files, as Hadoop would, for comparison (memory)"
     )
@@ -141,7 +144,8 @@ def _add_mapreduce(commands: _Commands) -> None:
         description="Run commands as mapper and reducer over lines, as Hadoop Streaming does. Each is started once a partition, "
         "gets lines on its standard input, and writes lines: a key, a tab, a value; a line without a tab is all key. The "
         "reducer's (and combiner's) lines are sorted by key, as bytes. Commands are split into words as a shell does, but run "
-        "without one.",
+        "without one: write pipes as \"sh -c 'cat | grep x'\". Input is bytes of any encoding; \\r\\n and a lone \\r end a "
+        "line, too.",
         allow_abbrev=False,
     )
     parser.set_defaults(carry_out=_mapreduce)
@@ -155,7 +159,7 @@ def _add_mapreduce(commands: _Commands) -> None:
     parser.add_argument(
         "--num-reducers", type=int, metavar="N", help="(one for each executor); 0: no shuffle, the mappers' lines are the output"
     )
-    _add_run_options(parser)
+    _add_run_options(parser, of_program=False)
 
 
 def _mapreduce(options: Namespace) -> int:

@@ -9,7 +9,7 @@
     def reducer(word, counts):
         yield word, sum(counts)
 
-    mapreduce.run("speeches", mapper, reducer, combiner=reducer, output="counts")
+    mapreduce.run("jobs/data/state_union", mapper, reducer, combiner=reducer, output="counts", errors="replace")
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def run(
     *,
     num_reducers: int | None = None,
     min_partitions: int | None = None,
+    errors: str = "strict",
 ) -> RDD | None:
     """Map, sort by key, reduce.
 
@@ -48,13 +49,14 @@ def run(
         output: a folder to make, with a part file of ``key TAB value`` lines a reducer, and ``_SUCCESS``.
         num_reducers: one for each executor, by default.
         min_partitions: at least so many map tasks, where the files are large enough.
+        errors: what to do with bytes of the files that are not UTF-8: ``strict`` fails, ``replace`` and ``ignore`` go on.
 
     Returns:
         None when there is an ``output``; else the pairs as an RDD, and nothing has run yet.
 
     Raises:
-        UsageError: the output exists already; or there is neither an output nor a Context.
-        TaskError: mapper, reducer or combiner raised, or keys cannot be compared.
+        UsageError: the output exists already; there is neither an output nor a Context; or the input is of another type.
+        TaskError: mapper, reducer or combiner raised, keys cannot be compared, or a byte is not UTF-8.
     """
     active = active_context()
     if active is None:
@@ -62,11 +64,11 @@ def run(
             raise UsageError("mapreduce.run needs an output, or a Context in which its result can be used")
         with Context("mapreduce") as sc:
             pairs = map_reduce(sc, input, mapper, reducer, combiner, partitioner,
-                               num_reducers=num_reducers, min_partitions=min_partitions)
+                               num_reducers=num_reducers, min_partitions=min_partitions, errors=errors)
             save(pairs, output)
         return None
     pairs = map_reduce(active, input, mapper, reducer, combiner, partitioner,
-                       num_reducers=num_reducers, min_partitions=min_partitions)
+                       num_reducers=num_reducers, min_partitions=min_partitions, errors=errors)
     if output is None:
         return pairs
     save(pairs, output)

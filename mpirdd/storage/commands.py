@@ -8,6 +8,7 @@ for the other, however much goes in before something comes out, and no more than
 from __future__ import annotations
 
 import os
+import re
 import select
 import shlex
 import sys
@@ -18,13 +19,16 @@ from subprocess import PIPE, CalledProcessError, Popen
 from tempfile import TemporaryFile
 from typing import IO
 
-from mpirdd.words.errors import UsageError
+from mpirdd.words.errors import CommandError
 
 _RECORDS_AT_ONCE = 512
 _STDERR_BYTES = 4096
 """How much of the end of a command's stderr is shown."""
 _BYTES_AT_ONCE = 1 << 16
 """What a pipe holds on Linux."""
+_QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.""", re.DOTALL)
+_SHELL_OPERATOR = re.compile(r"\d*[|&;<>]+[&\d]*")
+"""A word by itself: more than that may well be an argument, such as an address with an &."""
 
 
 def pipe_lines(
@@ -49,6 +53,26 @@ def pipe_lines(
         raise CalledProcessError(process.returncode, command)
 
 
+def check_command(command: str, role: str) -> None:
+    """Whether ``stream_lines`` can make sense of it; whether there is such a command is for the hosts to say.
+
+    Raises:
+        CommandError: it is empty, a quote has no end, or it is for a shell.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise CommandError(f"the {role} `{command}` cannot be split into words: {error}") from None
+    if not words or not words[0]:
+        raise CommandError(f"the {role} is an empty command; `cat` hands lines on as they are")
+    for_a_shell = [word for word in _QUOTED.sub("_", command).split() if _SHELL_OPERATOR.fullmatch(word)]
+    if for_a_shell:
+        raise CommandError(
+            f"the {role} `{command}` runs without a shell, which {for_a_shell[0]} is for; "
+            f"write {shlex.join(['sh', '-c', command])}, or quote the sign if it is an argument"
+        )
+
+
 def stream_lines(command: str, role: str, lines: Iterable[bytes]) -> Iterator[bytes]:
     """The lines that ``command`` writes when ``lines``, which have no ends, are its input: Hadoop Streaming's contract.
     What it writes to its stderr comes out on that of this process when it has ended.
@@ -59,21 +83,22 @@ def stream_lines(command: str, role: str, lines: Iterable[bytes]) -> Iterator[by
         role: mapper, combiner or reducer, for messages.
 
     Raises:
-        UsageError: there is no such command, or it cannot be run; or, at the end, its exit code is not 0: with the end of
+        CommandError: there is no such command, or it cannot be run; or, at the end, its exit code is not 0: with the end of
             its stderr.
     """
     with TemporaryFile() as errors:
         try:
             process = Popen(shlex.split(command), stdin=PIPE, stdout=PIPE, stderr=errors, bufsize=0)
-        except (OSError, ValueError, IndexError) as error:
-            raise UsageError(f"the {role} `{command}` cannot be run on {os.uname().nodename}: {error}") from error
+        except (OSError, ValueError) as error:
+            raise CommandError(
+                f"the {role} `{command}` cannot be run on {os.uname().nodename} (without a shell): {error}") from error
         with _to_its_end(process):
             yield from _lines(process, _joined(iter(lines)))
         said = _end_of(errors)
         if process.returncode:
             how = f"exit code {process.returncode}" if process.returncode > 0 else f"signal {-process.returncode}"
             tail = f"; its stderr ended:\n{said}" if said else ", and said nothing on stderr"
-            raise UsageError(f"the {role} `{command}` failed on {os.uname().nodename} with {how}{tail}")
+            raise CommandError(f"the {role} `{command}` failed on {os.uname().nodename} with {how}{tail}")
         if said:
             print(said, file=sys.stderr)
 

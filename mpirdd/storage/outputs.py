@@ -54,7 +54,7 @@ def start_output(folder: str) -> str:
         ClusterError: the disk is full or fails.
     """
     folder, token = local_path(folder), secrets.token_hex(8)
-    with _clear_errors(folder):
+    with _clear_errors(folder), _no_folder_there(folder):
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         try:
             os.mkdir(folder)
@@ -66,6 +66,17 @@ def start_output(folder: str) -> str:
             os.rmdir(folder)
             raise
     return token
+
+
+@contextmanager
+def _no_folder_there(folder: str) -> Iterator[None]:
+    """A file system such as /proc, which makes no folders, says that there is none."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"cannot make the output folder {folder} on {os.uname().nodename}: {error.strerror}; choose one elsewhere"
+        ) from error
 
 
 def _refusal(folder: str) -> str:

@@ -112,6 +112,11 @@ def generations(folder: str) -> list[int]:
     return sorted((int(number) for number in found if number.isdigit()), reverse=True)
 
 
+def name_of(number: int) -> str:
+    """The name of a generation's folder."""
+    return f"{_PREFIX}{number:08d}"
+
+
 def open_generation(folder: str, number: int) -> Generation:
     """Read the manifest; the values' files are not looked at.
 
@@ -196,7 +201,7 @@ def prune(folder: str, good: Sequence[int], in_use: int | None = None) -> None:
 
 
 def _path(folder: str, number: int) -> str:
-    return os.path.join(folder, f"{_PREFIX}{number:08d}")
+    return os.path.join(folder, name_of(number))
 
 
 def _words(part: Part) -> list[Any]:

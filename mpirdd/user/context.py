@@ -241,11 +241,12 @@ class Context(Jobs, Application, Sources, Files):
 
         Args:
             about: what makes the run what it is, such as its input and parameters: saved along, and state of another
-                run is refused. Values as JSON has them.
+                run is refused. Values as JSON has them. Only these are compared: a path says nothing of a file that has
+                changed since, so add its size and time of change, as jobs/resuming.py does.
             every_s: save at most this often, in seconds.
 
         Raises:
-            UsageError: another run uses the folder, or it is the state of another run.
+            UsageError: another run uses the folder, it is the state of another run, or the path is empty.
             InputError: there is state, and none of it is whole.
 
         >>> import tempfile

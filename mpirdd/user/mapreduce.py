@@ -15,10 +15,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from mpirdd.storage import text
-from mpirdd.storage.commands import stream_lines
+from mpirdd.storage.commands import check_command, stream_lines
 from mpirdd.user import steps
 from mpirdd.user.rdd import RDD
-from mpirdd.words.errors import UsageError
+from mpirdd.words.errors import InvalidType, UsageError
 
 if TYPE_CHECKING:
     from mpirdd.user.context import Context
@@ -41,20 +41,28 @@ def map_reduce(
     *,
     num_reducers: int | None = None,
     min_partitions: int | None = None,
+    errors: str = "strict",
 ) -> RDD:
     """The reducers' pairs; see ``mpirdd.mapreduce.run``. Runs nothing yet."""
-    pairs = numbered_lines(context, input, min_partitions) if isinstance(input, str) else input
+    if not isinstance(input, str | RDD):
+        raise InvalidType(
+            f"mapreduce.run needs a path or an RDD of pairs as its input, not {type(input).__name__}; "
+            "sc.parallelize makes an RDD of a list"
+        )
+    pairs = numbered_lines(context, input, min_partitions, errors) if isinstance(input, str) else input
     mapped = pairs.mapPartitions(partial(_map, mapper))
     if combiner is not None:
         mapped = _sorted(mapped).mapPartitions(partial(_reduce, combiner))
     count = num_reducers or context.defaultParallelism
-    return mapped._moved_and_sorted(count, partitioner).mapPartitions(partial(_reduce, reducer))._written()
+    moved = mapped._moved_and_sorted(count, partitioner, operation="mapreduce")
+    return moved.mapPartitions(partial(_reduce, reducer))._written()
 
 
-def numbered_lines(context: Context, path: str, min_partitions: int | None = None) -> RDD:
-    """(byte offset in its file, line) of text files, as Hadoop's TextInputFormat gives them."""
+def numbered_lines(context: Context, path: str, min_partitions: int | None = None, errors: str = "strict") -> RDD:
+    """(byte offset in its file, line) of text files, as Hadoop's TextInputFormat gives them; ``errors`` as in ``textFile``."""
     splits = text.plan_splits(text.find_inputs(path), min_partitions or context.defaultMinPartitions)
-    return context._source(f"lines of {path}", steps.read_lines_at, [split for split in splits if split.length])
+    reader = partial(steps.read_lines_at, errors=errors)
+    return context._source(f"lines of {path}", reader, [split for split in splits if split.length])
 
 
 def save(pairs: RDD, output: str) -> None:
@@ -68,8 +76,17 @@ def stream(
 ) -> RDD:
     """The lines (bytes) that the reducers write, or the mappers where ``num_reducers`` is 0. Runs nothing yet.
 
-    Lines reach the reducer as the mapper wrote them: to one without a tab none is added, where Hadoop adds one.
+    Lines of the input end as ``textFile`` and Hadoop have it, with ``\\n``, ``\\r\\n`` or a lone ``\\r``, and reach the
+    mapper with ``\\n``. They reach the reducer as the mapper wrote them: to one without a tab none is added, where Hadoop
+    adds one.
+
+    Raises:
+        CommandError: a command is empty, a quote has no end, or it is for a shell.
+        UsageError: there is no reducer, but there are to be reducers.
     """
+    for role, command in ("mapper", mapper), ("combiner", combiner), ("reducer", reducer):
+        if command is not None:
+            check_command(command, role)
     lines = context.textFile(input, context.defaultParallelism, use_unicode=False)
     mapped = lines.mapPartitions(partial(stream_lines, mapper, "mapper"))
     if num_reducers == 0:
@@ -80,7 +97,7 @@ def stream(
     if combiner is not None:
         pairs = _sorted(pairs).mapPartitions(partial(_through, combiner, "combiner"))
         pairs = pairs.mapPartitions(_split)
-    moved = pairs._moved_and_sorted(num_reducers or context.defaultParallelism, None)
+    moved = pairs._moved_and_sorted(num_reducers or context.defaultParallelism, None, operation="mapreduce")
     return moved.mapPartitions(partial(_through, reducer, "reducer"))._written()
 
 

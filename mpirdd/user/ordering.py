@@ -73,9 +73,8 @@ class Ordering(Handle):
 
     def _moved_and_sorted(
         self, num_partitions: int | None, function: Callable[[Any], int] | None, ascending: bool = True,
-        keyfunc: Callable[[Any], Any] = steps.identity,
+        keyfunc: Callable[[Any], Any] = steps.identity, *, operation: str = "repartitionAndSortWithinPartitions",
     ) -> RDD:
-        operation = "repartitionAndSortWithinPartitions"
         partitioner = hash_partitioner(self._partitions(num_partitions), function)
         moved = self._same()._moved_to(operation, partitioner)
         by_key = partial(steps.sort_records, partial(steps.key_of, keyfunc), not ascending)

@@ -42,6 +42,8 @@ class Resumable:
     """Made by ``Context.resumable``; a context manager."""
 
     def __init__(self, context: Context, path: str | None, about: Mapping[str, Any], every_s: float) -> None:
+        if path == "":
+            raise UsageError("the state folder's path is empty; give a folder, or None to keep nothing")
         self.path = os.path.abspath(path) if path is not None else ""
         """Empty if nothing is to be kept."""
         self.iteration = 0
@@ -145,7 +147,7 @@ class Resumable:
                 found = state.open_generation(self.path, number)
                 self._check_files(found)
             except InputError as problem:
-                _say(f"state {number} in {self.path} is not used: {problem}")
+                _say(f"{state.name_of(number)} in {self.path} is not used: {problem}")
                 continue
             self._check_about(found)
             self._loaded, self._good, self.iteration = found, [number], found.iteration

@@ -36,10 +36,10 @@ def read_lines(split: text.TextSplit, *, use_unicode: bool, errors: str) -> Iter
     return text.read_lines(split, use_unicode=use_unicode, errors=errors, costs=task.workspace.costs if task else None)
 
 
-def read_lines_at(split: text.TextSplit) -> Iterator[tuple[int, str]]:
+def read_lines_at(split: text.TextSplit, *, errors: str) -> Iterator[tuple[int, str]]:
     """Those with their byte offsets."""
     task = current_task()
-    return text.read_lines_at(split, costs=task.workspace.costs if task else None)
+    return text.read_lines_at(split, errors=errors, costs=task.workspace.costs if task else None)
 
 
 # --- narrow steps -----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
     ├── TaskError        the user's function raised inside a task; carries the remote traceback whole
     ├── UsageError       the user's call: wrong arguments, an RDD inside a task, a stopped Context
     │   ├── InputError   the user's data: a missing file, a byte that is not UTF-8
+    │   ├── CommandError a mapper, combiner or reducer command that cannot be run, or that failed
     │   ├── RecordError  a record that an operation cannot take: not a pair, a key that cannot be hashed
     │   ├── InvalidValue, InvalidType    an argument, where PySpark raises ValueError and TypeError
     │   ├── ResultTooLarge    more than the driver is to hold
@@ -32,6 +33,10 @@ class UsageError(MpirddError):
 
 class InputError(UsageError):
     """Input data that is missing or that cannot be read as asked."""
+
+
+class CommandError(UsageError):
+    """A command of the user's, as mapper, combiner or reducer, that cannot be run or that failed."""
 
 
 class RecordError(UsageError, TypeError):

@@ -91,3 +91,25 @@ def test_a_none_is_left_out_of_the_output_with_its_tab(sc: Context, tmp_path: Pa
     mapreduce.run(data, lambda key, value: [(key, value)], lambda key, values: [(key, None)],
                   output=str(tmp_path / "out"), num_reducers=1)
     assert lines_of(tmp_path / "out") == [["a", "b"]]
+
+
+def test_files_that_are_not_utf8_are_read_as_errors_says(sc: Context, tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes("caf\xe9 caf\xe9 tea\n".encode("latin-1"))
+    with pytest.raises(TaskError, match="is not UTF-8"):
+        mapreduce.run(str(tmp_path / "latin.txt"), words, total, output=str(tmp_path / "strict"))
+    mapreduce.run(str(tmp_path / "latin.txt"), words, total, output=str(tmp_path / "out"), errors="replace", num_reducers=1)
+    assert lines_of(tmp_path / "out") == [["caf\ufffd\t2", "tea\t1"]]
+
+
+def test_an_input_of_another_type_is_refused(sc: Context) -> None:
+    with pytest.raises(UsageError, match=r"a path or an RDD of pairs as its input, not list; sc\.parallelize"):
+        mapreduce.run([(1, 2)], words, total)  # type: ignore[arg-type]
+
+
+def test_errors_name_the_operation_that_the_program_calls(sc: Context) -> None:
+    data = sc.parallelize([(1, 2), (1, 3)], 1)
+    pairs = mapreduce.run(data, lambda key, value: [(key, value)], lambda key, values: [1 // 0], num_reducers=1)
+    assert pairs is not None
+    with pytest.raises(TaskError) as caught:
+        pairs.collect()
+    assert "repartitionAndSort" not in caught.value.failure.stage

@@ -76,7 +76,7 @@ def test_damaged_state_is_never_loaded_but_the_one_before_is(
         assert (state.iteration, state.get("total")) == (2, 20)
         assert state.get("parts").collect() == [(2, 2)] * 6
         said = capsys.readouterr().err
-        assert "state 3 in" in said
+        assert "generation-00000003 in" in said
         assert file in said
         assert "resuming after iteration 2" in said
         state.save(3, total=30)
@@ -211,3 +211,8 @@ def test_a_failing_callback_does_not_hide_sigterm(sc: Context) -> None:
 def test_without_a_folder_nothing_is_kept_and_nothing_else_changes(sc: Context) -> None:
     with sc.resumable(None) as state:
         assert (state.iteration, state.get("x", 5), state.save(1, x=1), state.get("x")) == (0, 5, False, None)
+
+
+def test_an_empty_path_is_refused(sc: Context) -> None:
+    with pytest.raises(UsageError, match="path is empty"):
+        sc.resumable("")

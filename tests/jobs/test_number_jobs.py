@@ -46,7 +46,7 @@ def test_logistic_regression_by_points_goes_the_same_way_as_by_blocks(tmp_path: 
     blocks, by_points = (
         run("logistic_regression", "--iterations", 12, *options, ranks=3, scratch=tmp_path) for options in ([], ["--points"]))
     assert numbers(by_points[-2]) == pytest.approx(numbers(blocks[-2]), rel=1e-8)
-    assert len(blocks) == len(by_points) == 1 + 12 + 2
+    assert len(blocks) == len(by_points) == 1 + 12 + 3
 
 
 def test_logistic_regression_gives_the_same_bits_on_any_number_of_ranks(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import JOBS, ROOT, Job, run
+from running import JOBS, ROOT, Job, run, run_raw
 
 CASES = {
     "logistic_regression": ["--iterations", 25, "--partitions", 4, "--generate", "4MB"],
@@ -74,3 +74,18 @@ def test_state_of_other_data_is_refused(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=50)
     assert done.returncode == 1
     assert "generate was '1MB' and is '2MB'" in done.stderr
+
+
+def test_the_input_may_be_spelled_in_another_way_but_may_not_have_changed(tmp_path: Path) -> None:
+    points = tmp_path / "points.csv"
+    points.write_text("1,2\n3,4\n9,9\n")
+    words = "--clusters", 2, "--resume", tmp_path / "state"
+    run("kmeans", points, *words, "--iterations", 1, ranks=1, scratch=tmp_path)
+    again = run_raw("kmeans", f"{tmp_path}/../{tmp_path.name}/points.c?v", *words, ranks=1, scratch=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "resuming after iteration 1" in again.stderr
+    points.write_text("1,2\n3,5\n9,9\n")
+    os.utime(points, ns=(0, points.stat().st_mtime_ns + 1))
+    changed = run_raw("kmeans", points, *words, ranks=1, scratch=tmp_path)
+    assert changed.returncode == 1
+    assert "data was '1 files of 12 bytes, changed" in changed.stderr

@@ -14,7 +14,7 @@ SPEECHES = {path.stem: path.read_bytes().decode(errors="replace") for path in (J
 
 def test_every_job_says_how_to_run_it(tmp_path: Path) -> None:
     for path in JOBS.glob("*.py"):
-        if path.name == "resuming.py":  # what jobs share, and no job
+        if path.name in ("checked.py", "resuming.py"):  # what jobs share, and no job
             continue
         shown = "\n".join(run(path.stem, "--help", ranks=1, scratch=tmp_path))
         assert f"mpirdd run -n 4 jobs/{path.name}" in shown
@@ -45,6 +45,22 @@ def test_search_takes_pages_as_lines(job: Job, tmp_path: Path) -> None:
     head, only = job("search", "sheep", "--lines", "--pages", tmp_path / "pages.txt")
     assert head.startswith("sheep: 2 times on 1 of 3 pages")
     assert only == "     2  One: ...Sheep and sheep..."
+
+
+def test_search_finds_words_that_begin_or_end_in_punctuation(tmp_path: Path) -> None:
+    (tmp_path / "pages.txt").write_text("One\tthe U.S. and c++, C++! U.S.A\nTwo\t.net (not x.net) and abc++d\n")
+    shown = run("search", "u.s.", "c++", ".net", "--lines", "--pages", tmp_path / "pages.txt", ranks=1, scratch=tmp_path)
+    assert [line.rpartition(",")[0] for line in shown if not line.startswith(" ")] == [
+        "u.s.: 1 times on 1 of 2 pages", "c++: 2 times on 1 of 2 pages", ".net: 1 times on 1 of 2 pages"]
+
+
+def test_log_mining_goes_by_the_level_and_not_by_the_text(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(
+        "2026-03-01 00:00:00 ERROR mysql: timed out\n2026-03-01 00:00:01 INFO php: no ERROR found\n2026-03-01 broken\n")
+    shown = run("log_mining", tmp_path / "log", ranks=1, scratch=tmp_path)
+    assert [line.rpartition(" (")[0] for line in shown] == [
+        "errors in 2026-03: 1", "by service: [('mysql', 1)]", "worst days: [('2026-03-01', 1)]",
+        "of mysql that mention 'timed out': 1"]
 
 
 def test_log_mining_answers_as_a_scan_of_the_lines_does(job: Job, tmp_path: Path) -> None:

@@ -112,6 +112,8 @@ def test_a_command_that_fails_fails_the_job_with_the_end_of_its_stderr(folder: P
     assert done.returncode == 1
     assert f"the {role} `sh -c" in done.stderr
     assert "exit code 3; its stderr ended:\nit is broken" in done.stderr
+    assert done.stderr.startswith("mpirdd: mpirdd.CommandError: ")
+    assert "repartitionAndSort" not in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "out").exists()
 
@@ -120,6 +122,27 @@ def test_a_command_that_is_not_there_is_named(folder: Path) -> None:
     done = mapreduce(folder, "--input", "records.txt", "--mapper", "no-such-command -x", "--reducer", "cat")
     assert done.returncode == 1
     assert "the mapper `no-such-command -x` cannot be run on" in done.stderr
+
+
+@pytest.mark.parametrize(("mapper", "what"), [
+    ("cat | grep x", "the mapper `cat | grep x` runs without a shell, which | is for; write sh -c 'cat | grep x'"),
+    ("", "the mapper is an empty command"),
+    ("grep 'x", "the mapper `grep 'x` cannot be split into words: No closing quotation"),
+])
+def test_a_command_that_makes_no_sense_is_refused_before_anything_runs(folder: Path, mapper: str, what: str) -> None:
+    done = mapreduce(folder, "--input", "records.txt", "--mapper", mapper, "--reducer", "cat")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"mpirdd: {what}")
+    assert not (folder / "out").exists()
+
+
+def test_lines_of_the_input_end_as_hadoop_has_it(folder: Path) -> None:
+    (folder / "ends.txt").write_bytes(b"a\r\nb\rc\n")
+    assert output(folder, "--input", "ends.txt", "--mapper", "cat", "--num-reducers", "0") == ["a", "b", "c"]
+
+
+def test_help_lists_no_option_of_python_programs(folder: Path) -> None:
+    assert "--pyspark" not in mapreduce(folder, "--help").stdout
 
 
 def test_a_job_without_a_reducer_is_refused_before_ranks_start(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from subprocess import CalledProcessError
 
 import pytest
 
-from mpirdd.storage.commands import pipe_lines
+from mpirdd.storage.commands import check_command, pipe_lines
+from mpirdd.words.errors import CommandError
 
 pytestmark = pytest.mark.timeout(60)
 PATH = {"PATH": os.environ["PATH"]}
@@ -104,3 +106,19 @@ def test_errors_of_the_records_come_through_and_end_the_command() -> None:
 def test_a_command_that_does_not_exist() -> None:
     with pytest.raises(FileNotFoundError, match="no-such-command"):
         piped("no-such-command -x", [1])
+
+
+@pytest.mark.parametrize("command", [
+    "cat", "cut -d '|' -f 1", 'awk -F"a | b" x', "tr a \\|", "sh -c 'cat | wc > x'", "curl http://a?b&c",
+    "find . -exec rm {} \\;"])
+def test_a_sign_of_the_shell_within_a_word_or_quoted_is_an_argument(command: str) -> None:
+    check_command(command, "mapper")
+
+
+@pytest.mark.parametrize(("command", "sign"), [
+    ("cat | grep x", "|"), ("a && b", "&&"), ("sort > 'my file'", ">"), ("head 2>&1", "2>&1"), ("a ; b", ";"),
+    ("cat <x | y", "|"),
+])
+def test_a_sign_of_the_shell_as_a_word_is_refused_with_what_to_write(command: str, sign: str) -> None:
+    with pytest.raises(CommandError, match=re.escape(f"without a shell, which {sign} is for; write sh -c ")):
+        check_command(command, "mapper")

@@ -331,3 +331,10 @@ def test_a_forbidden_folder_says_what_to_do(tmp_path: Path) -> None:
             start_output(str(tmp_path / "output"))
     finally:
         os.seteuid(user)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc")
+@pytest.mark.parametrize("folder", ["/proc/mpirdd-output", "/proc/mpirdd/output"])
+def test_a_file_system_that_makes_no_folders_is_named_as_such(folder: str) -> None:
+    with pytest.raises(UsageError, match=f"cannot make the output folder {folder} on .*choose one elsewhere"):
+        start_output(folder)
