@@ -68,6 +68,7 @@ def main(
     as_json: bool = False,
 ) -> int:
     """Print the findings. Returns 1 if something keeps runs from working."""
+    launch.refuse_several(os.environ)
     facts = _look(os.environ, ranks)
     _probe(facts, mpirun, mpi_words)
     problems = problems_in(facts, os.environ)
