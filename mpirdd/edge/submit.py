@@ -312,8 +312,11 @@ def _gently(job: str) -> str:
 
 def _log_of(record: Mapping[str, str]) -> str:
     """Where a job's log is; with %a of an array that has not started, and %N before there is a node."""
-    host, path = record.get("BatchHost", ""), record.get("StdOut", "")
-    return path.replace("%N", host.split(".")[0]) if host else path  # scontrol leaves this one to the reader
+    node, path = record.get("BatchHost", ""), record.get("StdOut", "")
+    if "%N" not in path or not node:
+        return path
+    host = fields(_ask("scontrol", "show", "node", "-o", node)).get("NodeHostName", node)  # a node's name may be another
+    return path.replace("%N", host.split(".")[0])  # scontrol leaves this one to the reader
 
 
 def follow(job: str) -> int:

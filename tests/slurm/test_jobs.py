@@ -275,16 +275,16 @@ def test_logs_of_arrays_blanks_and_folders_are_where_they_are_said_to_be(user: U
     assert all((user.folder / f"job-{job}_{i}.log").exists() for i in (1, 2, 3))
     done = user.submit(SAYS, "-N1", "-n1", "-t1", "-J", "my job", "-o", "logs/%x-%N.log", "--wait")
     assert "task none" in done.stdout.splitlines(), done.stdout + done.stderr
-    assert (user.folder / "logs" / "my job-n1.log").exists()
+    assert [path.suffix for path in (user.folder / "logs").glob("my job-*")].count(".log") == 1
     assert "made the folder logs" in done.stderr
     done = user.submit(SAYS, "-N1", "-n1", "-t1", "--test-only")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(240)
 def test_the_script_for_resuming_is_queued_again_until_the_program_is_through(user: User) -> None:
-    """Of a minute's walltime nothing is left beside the 120 s that it keeps for saving: each start gets a few steps far."""
-    job = user.sbatch("resume.sh", STEPS, "--nodes=1", "--ntasks-per-node=2", "--mem=0", "--time=1", args=("c", "8", "1"))
-    assert user.ended(job, within_s=150)["JobState"] == "COMPLETED", user.log(job)
+    """A minute is less than the 120 s that it keeps for saving, so it is told as soon as Slurm looks."""
+    job = user.sbatch("resume.sh", STEPS, "--nodes=1", "--ntasks-per-node=2", "--mem=0", "--time=1", args=("c", "45", "1"))
+    assert user.ended(job, within_s=180)["JobState"] == "COMPLETED", user.log(job)
     assert "is queued again" in user.log(job)
-    assert expected_total(8) in user.log(job).splitlines()
+    assert expected_total(45) in user.log(job).splitlines()
