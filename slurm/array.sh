@@ -19,8 +19,8 @@
 # in a millisecond, jobs in seconds.
 
 # EDIT: your environment. Without these lines the job has that of the shell that submits it.
-#   module load openmpi/5.0
-#   source ~/venvs/mpirdd/bin/activate
+#   module load openmpi/5.0 || exit
+#   source ~/venvs/mpirdd/bin/activate || exit
 
 # EDIT: what distinguishes the jobs:  input=$(sed -n "${SLURM_ARRAY_TASK_ID}p" inputs.txt)
 input=$SLURM_ARRAY_TASK_ID

@@ -20,8 +20,8 @@
 #   export TMPDIR=/local/$USER
 
 # EDIT: your environment. Without these lines the job has that of the shell that submits it.
-#   module load openmpi/5.0
-#   source ~/venvs/mpirdd/bin/activate
+#   module load openmpi/5.0 || exit
+#   source ~/venvs/mpirdd/bin/activate || exit
 
 for round in 1 2 3; do
   for mode in memory mapreduce; do

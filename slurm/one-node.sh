@@ -17,16 +17,21 @@
 #
 # In essence what `mpirdd submit --nodes 1 --ntasks 8 job.py args` submits.
 
-# Before the walltime ends Slurm sends USR2, but up to a minute too early; when the job is cancelled, TERM. Both are
-# passed on to the run, which saves what it has; one that goes on all the same is ended in time.
-lead=120 run='' ending=''
+# Before the walltime ends Slurm sends USR2, but up to a minute too early. It is passed on to the run, which saves what it
+# has; one that goes on all the same is ended in time. By hand, at any time:
+#     scancel --batch --signal=USR2 JOBID    save now (sc.resumable: and leave)
+#     scancel --batch --signal=TERM JOBID    save and end. A plain scancel ends mpirun and the ranks at once.
+lead=120 run='' ending='' told_at_start=''
 walltime() {
-  ending=walltime
-  local now end
+  local now end early
   now=$(date +%s)
   end=$(date +%s -d "$(squeue -h -j "$SLURM_JOB_ID" -o %e || echo unknown)") || end=$((now + lead))
+  early=$((end - lead - now))
+  if [ "$ending" = walltime ] || [ "$early" -gt 90 ]; then kill -USR2 "$run" 2>/dev/null; return; fi  # sent by hand
+  [ "$run" ] || { told_at_start=yes; return; }
+  ending=walltime
   {
-    sleep $((end - lead > now ? end - lead - now : 0)); kill -USR2 "$run"
+    sleep $((early > 3 ? early : 3)); kill -USR2 "$run"  # 3: a run that just starts would not understand it
     sleep $((lead / 2)); kill -TERM "$run"
   } 2>/dev/null &
 }
@@ -35,12 +40,12 @@ trap 'ending=cancelled; kill -TERM "$run" 2>/dev/null' TERM
 export MPIRDD_GRACE_S=20  # seconds that the program may take to save after TERM
 
 # EDIT: your environment. Without these lines the job has that of the shell that submits it.
-#   module load openmpi/5.0
-#   source ~/venvs/mpirdd/bin/activate
+#   module load openmpi/5.0 || exit
+#   source ~/venvs/mpirdd/bin/activate || exit
 
 python -m mpirdd run "$@" &
 run=$!
-if [ "$ending" = walltime ]; then walltime; fi  # it came before there was a run
+if [ "$told_at_start" ]; then walltime; fi
 wait "$run"
 while kill -0 "$run" 2>/dev/null; do wait "$run"; done  # a signal ends `wait` early
 wait "$run"; code=$?

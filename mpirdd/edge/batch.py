@@ -16,27 +16,34 @@ _SAVING_S = 20
 """A program that is told to stop may save for this long, at most. Slurm kills it after its KillWait, mostly 30 s."""
 
 _WATCH = """\
-# Before the walltime ends Slurm sends USR2, but up to a minute too early; when the job is cancelled, TERM. Both are
-# passed on to the run, which saves what it has; one that goes on all the same is ended in time.
-lead={lead} run='' ending=''
+# Before the walltime ends Slurm sends USR2, but up to a minute too early. It is passed on to the run, which saves what it
+# has; one that goes on all the same is ended in time. By hand, at any time:
+#     scancel --batch --signal=USR2 JOBID    save now (sc.resumable: and leave)
+#     scancel --batch --signal=TERM JOBID    save and end. A plain scancel ends mpirun and the ranks at once.
+lead={lead} run='' ending='' told_at_start=''
 walltime() {{
-  ending=walltime
-  local now end
+  local now end early
   now=$(date +%s)
   end=$(date +%s -d "$(squeue -h -j "$SLURM_JOB_ID" -o %e || echo unknown)") || end=$((now + lead))
+  early=$((end - lead - now))
+  if [ "$ending" = walltime ] || [ "$early" -gt 90 ]; then kill -USR2 "$run" 2>/dev/null; return; fi  # sent by hand
+  [ "$run" ] || {{ told_at_start=yes; return; }}
+  ending=walltime
   {{
-    sleep $((end - lead > now ? end - lead - now : 0)); kill -USR2 "$run"
+    sleep $((early > 3 ? early : 3)); kill -USR2 "$run"  # 3: a run that just starts would not understand it
     sleep $((lead / 2)); kill -TERM "$run"
   }} 2>/dev/null &
 }}
-trap walltime USR2
+trap walltime {notice}
 trap 'ending=cancelled; kill -TERM "$run" 2>/dev/null' TERM
 export MPIRDD_GRACE_S={saving}  # seconds that the program may take to save after TERM
 """
 
+_CHECK = 'code=$?; if [ "$code" != 0 ]; then echo {told} >&2; exit "$code"; fi'
+
 _WAIT = """\
 run=$!
-if [ "$ending" = walltime ]; then walltime; fi  # it came before there was a run
+if [ "$told_at_start" ]; then walltime; fi
 wait "$run"
 while kill -0 "$run" 2>/dev/null; do wait "$run"; done  # a signal ends `wait` early
 wait "$run"; code=$?
@@ -73,16 +80,21 @@ class Batch:
     """Start the ranks with ``srun --mpi=<this>`` instead of mpirun; empty for the site's default."""
     requeue: bool = False
     lead_s: int = LEAD_S
+    notice: str = "USR2"
+    """The signal by which Slurm announces the end of the walltime."""
     most_restarts: int = 20
 
     def text(self) -> str:
         """The script."""
         saving_s = max(2, min(_SAVING_S, self.lead_s // 4))
         lines = ["#!/bin/bash", *(f"#SBATCH {option}" for option in self.options), ""]
-        lines.append(_WATCH.format(lead=self.lead_s, saving=saving_s).rstrip())
+        lines.append(_WATCH.format(lead=self.lead_s, saving=saving_s, notice=self.notice).rstrip())
         if self.requeue:
             lines.append(f"most_restarts={self.most_restarts}")
-        lines += ["", *self.setup, *(f"export {name}={shlex.quote(value)}" for name, value in self.exports)]
+        lines.append("")
+        for line in self.setup:
+            lines += [line, _CHECK.format(told=shlex.quote(f"mpirdd: this failed, so the job ends: {line}"))]
+        lines += [*(f"export {name}={shlex.quote(value)}" for name, value in self.exports)]
         lines += [f"{self._command()} &", _WAIT.rstrip()]
         if self.requeue:
             lines.append(_REQUEUE.rstrip())
@@ -93,5 +105,6 @@ class Batch:
         if self.srun is None:
             return " ".join(filter(None, [python, "-m mpirdd run", shlex.join(self.run_words), program]))
         mpi = f"--mpi={shlex.quote(self.srun)}" if self.srun else ""
+        everything = "--export=ALL"  # after `sbatch --export=NONE` it would bring nothing along
         cores = '--cpus-per-task="${SLURM_CPUS_PER_TASK:-1}"'  # since Slurm 22.05 srun does not inherit it
-        return " ".join(filter(None, ["srun", mpi, cores, python, "-m mpirdd", program]))
+        return " ".join(filter(None, ["srun", mpi, everything, cores, python, "-m mpirdd", program]))

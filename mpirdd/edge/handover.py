@@ -25,9 +25,11 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from shutil import rmtree
 from signal import Signals
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from threading import Thread
 from types import TracebackType
+
+from mpirdd.storage.scratch import ScratchFolder
 
 STATUS_VARIABLE = "MPIRDD_STATUS_FILE"
 STREAMS_VARIABLE = "MPIRDD_STREAMS"
@@ -38,16 +40,21 @@ _RANK_FILE = "rank-"
 
 
 class Handover:
-    """The launcher's end. A context manager: the folder is gone afterwards.
+    """The launcher's end. A context manager: the folder is gone afterwards; after a kill -9, at the next start on this host.
 
     Args:
         near: rank 0 will be a process of this host. Otherwise the folder is made in the current one, which
-            all hosts presumably share, as they must see the program.
+            all hosts presumably share, as they must see the program; it is not swept after a kill -9, as locks may not be
+            seen from host to host.
+
+    Raises:
+        ClusterError: no folder can be made.
     """
 
     def __init__(self, *, near: bool) -> None:
         self.driver_is_far = not near
-        self._folder = mkdtemp(prefix="mpirdd-") if near else mkdtemp(prefix=".mpirdd-", dir=os.getcwd())
+        self._swept = ScratchFolder("run", gettempdir()) if near else None
+        self._folder = self._swept.path if self._swept else mkdtemp(prefix=".mpirdd-", dir=os.getcwd())
         self._server: socket.socket | None = None
         self.driver_pid: int | None = None
         """Known once the driver has taken the streams."""
@@ -64,7 +71,10 @@ class Handover:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        rmtree(self._folder, ignore_errors=True)
+        if self._swept:
+            self._swept.remove()
+        else:
+            rmtree(self._folder, ignore_errors=True)
 
     def environment(self) -> dict[str, str]:
         """What the driver must find in its environment."""

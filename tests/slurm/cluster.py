@@ -207,6 +207,7 @@ if __name__ == "__main__":
     problem = why_not()
     if problem:
         sys.exit(problem)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # or the daemons would stay
     with Cluster() as up:
         print(f"export SLURM_CONF={up.configuration}", file=sys.stderr, flush=True)
         code = subprocess.run(sys.argv[1:] or ["sinfo"], env=up.environment()).returncode

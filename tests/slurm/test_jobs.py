@@ -54,6 +54,21 @@ with Context() as sc:
     print("up", sc.range(5).sum(), flush=True)
     time.sleep(600)
 """
+SAYS = """
+import os
+print("task", os.environ.get("SLURM_ARRAY_TASK_ID", "none"))
+"""
+SAVES_SLOWLY = """
+import time
+from mpirdd import Context
+def save():
+    time.sleep(4)
+    print("saved", sc.range(5).sum(), flush=True)
+with Context() as sc:
+    sc.onTerminate(save)
+    print("up", flush=True)
+    time.sleep(600)
+"""
 
 
 def expected_words() -> str:
@@ -204,3 +219,64 @@ def test_a_walltime_that_hits_is_survived_by_requeueing_and_told_otherwise(user:
     assert user.ended(lost)["ExitCode"] != "0:0"
     assert user.record(lost)["JobState"] in ("FAILED", "TIMEOUT")
     assert "nothing to be saved so far" in user.log(lost)
+
+
+def test_a_job_may_save_for_seconds_if_its_script_alone_is_told_to_end(user: User) -> None:
+    """A plain scancel would end mpirun's daemons, too, and the ranks with them."""
+    done = user.submit(SAVES_SLOWLY, "-N2", "--ntasks-per-node=2", "-t9")
+    job = done.stdout.split()[1]
+    told = f"scancel --batch --signal=TERM {job}"
+    assert f"to let it save: {told})" in done.stdout
+    user.wait_for(job, "up")
+    user.cluster.command(*f"scancel --batch --signal=USR2 {job}".split())  # save now: the job goes on
+    user.wait_for(job, "saved 10")
+    assert user.record(job)["JobState"] == "RUNNING"
+    user.cluster.command(*told.split())
+    assert user.ended(job)["ExitCode"] == "143:0"
+    assert user.log(job).count("saved 10") == 2
+
+
+def test_doctor_and_run_work_inside_of_a_step_that_holds_the_cores(user: User) -> None:
+    """mpirun's own srun would wait for them for ever."""
+    (user.folder / "job.py").write_text(WHERE)
+    (user.folder / "steps.sh").write_text(
+        "#!/bin/bash\n#SBATCH -N2 --ntasks-per-node=2 -t2 -o out-%j.log\n"
+        f"srun -N1 -n1 {sys.executable} -m mpirdd doctor\n"
+        f"srun -N2 -n2 --ntasks-per-node=1 {sys.executable} -m mpirdd run -n 2 job.py\n")
+    done = subprocess.run(
+        ["sbatch", "--parsable", "steps.sh"], cwd=user.folder, env=user.environment(), capture_output=True, text=True)
+    job = done.stdout.strip()
+    user.ended(job)
+    assert "ranks in one world" in user.log(job)
+    assert user.log(job).count("srun has started this command 2 times") == 2
+    assert "sum" not in user.log(job)
+
+
+def test_a_job_with_a_clean_environment_runs_on_all_its_nodes(user: User) -> None:
+    done = user.submit(WHERE, "-N2", "--ntasks-per-node=2", "-t2", "--export=NONE", "--wait",
+                       "--setup", f"export PYTHONPATH={ROOT}")
+    assert "sum 4950 executors 3 nodes ['n1', 'n2']" in done.stdout, done.stdout + done.stderr
+
+
+def test_logs_of_arrays_blanks_and_folders_are_where_they_are_said_to_be(user: User) -> None:
+    done = user.submit(SAYS, "-N1", "-n1", "-t1", "--array", "1-3%2", "--wait")
+    lines = done.stdout.splitlines()
+    job = lines[0].split()[1]
+    assert lines[1].split()[1] == str(user.folder / f"job-{job}_%a.log")
+    assert {f"[{i}] task {i}" for i in (1, 2, 3)} <= set(lines), done.stdout + done.stderr
+    assert all((user.folder / f"job-{job}_{i}.log").exists() for i in (1, 2, 3))
+    done = user.submit(SAYS, "-N1", "-n1", "-t1", "-J", "my job", "-o", "logs/%x-%N.log", "--wait")
+    assert "task none" in done.stdout.splitlines(), done.stdout + done.stderr
+    assert [path.suffix for path in (user.folder / "logs").glob("my job-*")].count(".log") == 1
+    assert "made the folder logs" in done.stderr
+    done = user.submit(SAYS, "-N1", "-n1", "-t1", "--test-only")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+@pytest.mark.timeout(240)
+def test_the_script_for_resuming_is_queued_again_until_the_program_is_through(user: User) -> None:
+    """A minute is less than the 120 s that it keeps for saving, so it is told as soon as Slurm looks."""
+    job = user.sbatch("resume.sh", STEPS, "--nodes=1", "--ntasks-per-node=2", "--mem=0", "--time=1", args=("c", "45", "1"))
+    assert user.ended(job, within_s=180)["JobState"] == "COMPLETED", user.log(job)
+    assert "is queued again" in user.log(job)
+    assert expected_total(45) in user.log(job).splitlines()

