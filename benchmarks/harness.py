@@ -110,8 +110,8 @@ def mpirun() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Ours, and what lets programs find the package, root run them, and BLAS stay on its core."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    """Ours, and what lets programs find the package and what jobs import, root run them, and BLAS stay on its core."""
+    path = os.pathsep.join(filter(None, [str(ROOT), str(ROOT / "jobs"), os.environ.get("PYTHONPATH")]))
     flags = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
     return {**flags, **os.environ, "PYTHONPATH": path}
 
