@@ -19,6 +19,7 @@ MINUTES = {
     "wordcount": 5,
     "terasort": 6,
     "lr": 6,
+    "lr_points": 2,
     "kmeans": 6,
     "pagerank": 10,
     "fractions": 25,

@@ -10,7 +10,7 @@ import functools
 import io
 import time
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,15 +45,17 @@ class Blocks:
 
 
 def run_on_blocks(
-    world: MPI.Intracomm, arguments: Namespace, name: str, fit: Callable[[Blocks, Namespace, Any], None]
+    world: MPI.Intracomm, arguments: Namespace, name: str, fit: Callable[[Blocks, Namespace, Any], None],
+    parse: Callable[[Any, Iterator[str]], Iterable[Any]] = lambda job, lines: job.parse_blocks(lines),
 ) -> None:
-    """Parse the data and ``fit(blocks, arguments, the job's functions)``; report what that prints. Collective."""
+    """``parse(the job's functions, lines)`` and ``fit(blocks, arguments, the job's functions)``; report what that prints.
+    Collective."""
     comm = workers_of(world)
     if comm is not None:
         job, output = functions_of(name), io.StringIO()
         comm.Barrier()
         started = time.monotonic()
-        own = list(job.parse_blocks(lines_in_folder(arguments.path, comm.rank, comm.size)))
+        own = list(parse(job, lines_in_folder(arguments.path, comm.rank, comm.size)))
         with contextlib.redirect_stdout(output):
             fit(Blocks(comm, own, started), arguments, job)
         if comm.rank == 0:
