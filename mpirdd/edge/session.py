@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,7 +36,7 @@ from mpirdd.user import context
 from mpirdd.user.conf import Conf
 from mpirdd.user.profiling import BasicProfiler, Profiler
 from mpirdd.words import messages
-from mpirdd.words.errors import InvalidValue, UsageError
+from mpirdd.words.errors import ClusterError, InvalidValue, UsageError
 from mpirdd.words.settings import Settings, strangers
 from mpirdd.words.transport import Transport
 
@@ -52,6 +53,9 @@ _LAUNCHERS = (
 
 _os_exit = os._exit
 _MOST_RESULT_BYTES, _LEAST_RESULT_BYTES = 1 << 30, 64 << 20
+_FOR_THE_LAUNCHER_S = 3.0
+"""When an executor finds that another is lost, mpirun is about to end all ranks, and to say which was lost first. An executor
+that ends the run by itself takes the blame, so it leaves mpirun this time."""
 
 
 class Context(context.Context):
@@ -208,7 +212,9 @@ class _Process:
                     waiting.pause(busy=executor.busy())
         except DriverLost:
             _leave_lost_run()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, ClusterError) and not self.transport.recovers:
+                time.sleep(_FOR_THE_LAUNCHER_S)
             # Not a user's function, those are caught: the others must not wait for this rank.
             end = "this rank" if self.transport.recovers else "all ranks"
             sys.stderr.write(f"mpirdd: the executor on rank {self.transport.rank} ({self.transport.host}) failed:\n"

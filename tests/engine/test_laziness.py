@@ -346,6 +346,9 @@ def test_a_failed_job_does_not_spoil_the_cache(sc: Context, calls: Calls) -> Non
     rdd = sc.parallelize(range(20), 5).map(calls).cache()
     with pytest.raises(Exception, match="division"):
         rdd.map(lambda x: 1 / (x - 19)).collect()
+    executors = len(sc._driver.executors)
+    everywhere = sc.parallelize(range(executors), executors).barrier()
+    assert everywhere.mapPartitions(list).count() == executors  # so no task of the failed job is under way
     calls.seen()
     assert rdd.collect() == list(range(20))
     assert rdd.sum() == 190
