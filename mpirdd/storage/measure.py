@@ -119,9 +119,20 @@ def _open(item: Any) -> tuple[int, tuple[Iterable[Any], ...]]:
     return own, (referents,)
 
 
+class _Probe:
+    def __init__(self) -> None:
+        self.attribute = None
+
+
+_HEADERS_BYTES = 32
+"""Before an instance: for the garbage collector, and for its dictionary and weak references."""
+_TELLS_INLINE = sys.version_info >= (3, 13) and sys.getsizeof(_Probe()) > _Probe.__basicsize__ + _HEADERS_BYTES
+"""Whether ``getsizeof`` counts the values of an instance without a dictionary: not before Python 3.13, nor in 3.13.0."""
+
+
 def _inline_bytes(attributes: int) -> int:
-    """What Python from 3.11 on takes for the values of an instance without a dictionary, beside ``getsizeof``."""
-    return _rounded(8 * attributes + 16) if sys.version_info < (3, 13) else 0
+    """What Python from 3.11 on takes for these values, beside ``getsizeof``."""
+    return 0 if _TELLS_INLINE else _rounded(8 * attributes + (16 if sys.version_info < (3, 13) else 24))
 
 
 def _open_array(item: Any, at: int, stack: _Stack, budget: int) -> None:
