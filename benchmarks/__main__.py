@@ -1,8 +1,7 @@
-"""``python -m benchmarks [--quick] [--output FILE] [names...]``: run the set, or some of it by name.
-``python -m benchmarks report [FILES...] [--output PAGE]``: draw what was found.
-
-One JSON line a benchmark goes to stdout, or is appended to FILE, as soon as the benchmark is done. Options
-that are not known here (``--ranks=5``) go to every benchmark, so name those that take them.
+"""``python -m benchmarks [--quick] [--output FILE] [names...]``: run the set, or some of it by
+name. ``python -m benchmarks report [FILES...] [--output PAGE]``: draw the results. Each benchmark
+prints one JSON line on stdout, or appends it to FILE, as soon as it is done. Options unknown here
+(``--ranks=5``) go to every benchmark, so name those that take them.
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def listing() -> str:
-    """What each measures and how long it takes: how its module begins, and the minutes."""
+    """Each benchmark's first paragraph, and its minutes."""
     lines = [f"  {name:11} {about(name)}\n{'':14}about {minutes} min" for name, minutes in MINUTES.items()]
-    head = "benchmarks, in the order in which they run (--quick: a quarter of a minute to two minutes each):"
+    head = "benchmarks, in the order in which they run (--quick: a quarter of a minute to two minutes each, hadoop five):"
     return "\n".join([head, *lines, "",
                       "  report      draw what they found: python -m benchmarks report --help"])
 
@@ -55,7 +54,7 @@ def about(name: str) -> str:
 
 
 def run(name: str, arguments: Sequence[str], output: str | None) -> int:
-    """Run one benchmark and put its line where it belongs; its exit code."""
+    """Run one benchmark and print or append its line; return its exit code."""
     line = io.StringIO()
     with contextlib.redirect_stdout(line):
         code: int = importlib.import_module(f"benchmarks.{name}").main(list(arguments))

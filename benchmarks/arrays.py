@@ -1,4 +1,4 @@
-"""Numpy arrays whose content tells where they come from, and a fingerprint of many of them."""
+"""Numpy arrays whose content names their origin, and a fingerprint of many of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Broadcast of one large numpy array to all ranks of a host: how soon all have read it, and how often it is in memory.
+"""Broadcast of one large numpy array to all ranks of a host: the time until all have read it, and
+its copies in memory.
 
 Three programs do the same: they make the array on rank 0, hand it to the others, each of which sums it, and let go of
 whatever they need not hold to read it again. ``seconds`` runs from the array on rank 0 to the last sum on rank 0;
@@ -39,7 +40,7 @@ def measure(options: Namespace) -> harness.Record:
 
 
 def right(report: harness.Record, sums: list[float], workers: int) -> bool:
-    """All workers have read every array."""
+    """True if all workers have read every array."""
     expected: Any = [[total] * workers for total in sums]
     return bool(report["sums"] == expected)
 

@@ -1,7 +1,7 @@
 """``collect`` of cached numpy arrays against a raw Send of the same arrays from the same number of ranks.
 
-The target is held against receiving into reused memory, the harder of the two; ``ratio_fresh`` is against
-receiving into new memory, which ``collect`` cannot avoid.
+The target compares with receiving into reused memory, the harder of the two; ``ratio_fresh``
+compares with receiving into new memory, which ``collect`` cannot avoid.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The same work on a Dask bag: ``python -m benchmarks.daskbag NAME WORKERS ARGUMENTS... --report FILE``, as ``benchmarks.plain``.
 
-Run by the Python that MPIRDD_DASK_PYTHON names, which needs ``dask[bag]``, ``distributed`` and numpy. Workers are processes
-of one thread each, started before the clock; what is cached is cached with ``persist``. Words are counted by ``frequencies``,
-the bag's own and fastest way, where the engine calls the user's lambdas.
+Runs under the Python of MPIRDD_DASK_PYTHON, which needs ``dask[bag]``, ``distributed`` and numpy.
+Workers are processes of one thread each, started before the clock; ``persist`` caches.
+``frequencies``, the bag's own and fastest way, counts words, where the engine calls the user's
+lambdas.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ BLOCKS_A_WORKER = 4
 
 
 class Mapped:
-    """A bag, with what the loop of a job calls on an RDD."""
+    """A bag, with the RDD methods that a job's loop calls."""
 
     def __init__(self, bag: Any) -> None:
         self.bag = bag

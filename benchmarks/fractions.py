@@ -1,7 +1,8 @@
 """Logistic regression with 0, 25, 50, 75 and 100 % of its data cacheable: time of an iteration (the RDD paper's figure 12).
 
-The data is cached once with memory enough, which tells its size there; then the budget of a rank is set to a share of that.
-What does not fit is read and parsed anew in each iteration. ``kept`` is the share of partitions that was really in memory.
+A first run with enough memory measures the size of the cached data; the others get a share of it as
+a rank's budget. Each iteration reads and parses the rest anew. ``kept`` is the share of partitions
+really in memory.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from benchmarks import harness, peers
 MIB = 1 << 20
 ENOUGH = 64 << 30
 LEAST = MIB
-"""The smallest budget that can be set."""
+"""The smallest possible budget."""
 ROOM = 1.1
-"""The budget also holds what the running task works with: a tenth more than the data's size keeps all of it."""
+"""The budget also holds the running task's data: a tenth more than the data's size keeps all of
+it."""
 
 
 def measure(options: Namespace) -> harness.Record:
@@ -49,7 +51,7 @@ def measure(options: Namespace) -> harness.Record:
 
 
 def command(path: str, budget_bytes: int, options: Namespace) -> list[str]:
-    job = str(harness.ROOT / "benchmarks" / "engine" / "fractions.py")
+    job = str(harness.ROOT / "benchmarks" / "engine" / "part_in_memory.py")
     return [sys.executable, "-m", "mpirdd", "run", "-n", str(options.ranks), "--memory", f"{budget_bytes / MIB:.3f}m",
             job, path, str(options.iterations), str(options.partitions)]
 

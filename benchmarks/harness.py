@@ -38,10 +38,10 @@ LOG_LINES = 40
 """Lines of a failed program's output that the error shows."""
 
 STOP_S = 5
-"""What a launcher that was told to stop gets for taking its ranks along."""
+"""The time for a stopped launcher to take its ranks along."""
 
 Record = dict[str, Any]
-Size = int | float
+Size = int | float | str
 
 
 class ProgramFailed(Exception):
@@ -53,7 +53,7 @@ class Run:
     """One launch of one program."""
 
     report: Record
-    """What the program wrote."""
+    """The program's report."""
     started: float
     """``time.monotonic()`` before the launch; one clock for all processes of a Linux host."""
     wall_s: float
@@ -61,12 +61,12 @@ class Run:
     cpu_s: float
     """User and system time of the launcher and all its ranks."""
     left_behind: int
-    """Processes of the launch that were still there when its command had ended; they were killed."""
+    """Processes of the launch that outlived its command; the harness killed them."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A figure that was promised and what was reached."""
+    """A promised figure, and the measured one."""
 
     what: str
     limit: float
@@ -83,10 +83,11 @@ class Target:
 # Launching
 
 
-def on_engine(job: str, ranks: int, *arguments: object, mode: str | None = None) -> list[str]:
+def on_engine(job: str, ranks: int, *arguments: object, mode: str | None = None, exchange: str | None = None) -> list[str]:
     """The command that runs ``benchmarks/engine/<job>.py`` on the engine, in memory if no mode is named."""
     path = str(ROOT / "benchmarks" / "engine" / f"{job}.py")
     options = [] if mode is None else ["--mode", mode]
+    options += [] if exchange is None else ["--exchange", exchange]
     return [sys.executable, "-m", "mpirdd", "run", "-n", str(ranks), *options, path, *map(str, arguments)]
 
 
@@ -110,7 +111,8 @@ def mpirun() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Ours, and what lets programs find the package and what jobs import, root run them, and BLAS stay on its core."""
+    """Our environment, and variables for programs to find the package and the jobs' imports, for
+    root to run them, and for BLAS to stay on its core."""
     path = os.pathsep.join(filter(None, [str(ROOT), str(ROOT / "jobs"), os.environ.get("PYTHONPATH")]))
     flags = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
     return {**flags, **os.environ, "PYTHONPATH": path}
@@ -169,7 +171,7 @@ class Pair:
     runs: dict[str, list[Run]]
 
     def reports(self, side: str | None = None) -> list[Record]:
-        """What the programs wrote: of the engine, of the hand-written program, or of both."""
+        """The programs' reports: of the engine, of the hand-written program, or of both."""
         return [run.report for name, runs in self.runs.items() if side in (None, name) for run in runs]
 
     def sides(self, *keys: str) -> dict[str, Record]:
@@ -191,8 +193,8 @@ def pair(program: str, options: argparse.Namespace, *arguments: object) -> Pair:
 
 def alternate(repeats: int, timeout_s: float, commands: Mapping[str, Sequence[str]], *,
               cold: bool = False) -> dict[str, list[Run]]:
-    """Launch the named commands in turn, ``repeats`` times each, so that all see the same machine. ``cold``: the page cache is
-    dropped before each launch, where that is permitted."""
+    """Launch the named commands in turn, ``repeats`` times each, so that all see the same machine.
+    ``cold``: drop the page cache before each launch, where the system permits it."""
     runs: dict[str, list[Run]] = {name: [] for name in commands}
     for repeat in range(repeats):
         for name, command in commands.items():
@@ -267,7 +269,7 @@ def main(name: str, measure: Measure, *, full: Mapping[str, Size], quick: Mappin
 
 
 def _command_line(name: str, options: argparse.Namespace) -> str:
-    """What to type to measure this once more, all sizes named."""
+    """The command line for the same measurement, with all sizes."""
     given = (f"--{key.replace('_', '-') if key == 'page_cache' else key} {shlex.quote(str(value))}"
              for key, value in vars(options).items() if key != "quick")
     return " ".join([f"python -m benchmarks.{name}", *given])
@@ -296,12 +298,12 @@ def parse(name: str, full: Mapping[str, Size], quick: Mapping[str, Size],
 
 
 def circumstances() -> Record:
-    """Versions, host, flags and revision: what another person needs to repeat a measurement."""
+    """Versions, host, flags and revision: the facts for repeating a measurement."""
     return {"when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "versions": _versions(), "host": _host(), "git": _git(),
             "flags": {key: value for key, value in sorted(environment().items())
                       if key.startswith(("OMPI_", "PRTE_", "MPICH_", "UCX_", "MPIRDD_", "OMP_", "MALLOC_"))
-                      and not key.endswith("_PYTHON")}}  # where a peer is, is nobody's business
+                      and not key.endswith("_PYTHON")}}  # the place of a peer's Python is nobody's business
 
 
 def _versions() -> Record:

@@ -1,4 +1,4 @@
-"""What an executor with nothing to do takes of a core, beside ranks that wait in a blocking receive."""
+"""The share of a core that an idle executor takes, beside ranks that wait in a blocking receive."""
 
 from __future__ import annotations
 

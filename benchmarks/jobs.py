@@ -1,4 +1,5 @@
-"""The jobs of jobs/ as programs to be measured: run unchanged on an engine, or imported for their functions.
+"""The jobs of jobs/ as programs to measure: run unchanged on an engine, or imported for their
+functions.
 
 A job prints its own times: a line for each iteration, and one for what comes before, each with its seconds at the end.
 """
@@ -21,7 +22,7 @@ _SECONDS = re.compile(r"([0-9.]+) s$")
 
 
 def run(job: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """Run ``jobs/JOB.py`` as ``__main__``; what its output says, as a report."""
+    """Run ``jobs/JOB.py`` as ``__main__``, and make a report of its output."""
     sys.path.insert(0, str(FOLDER))
     sys.argv = [str(FOLDER / f"{job}.py"), *arguments]
     output = io.StringIO()
@@ -77,7 +78,7 @@ class NothingSaved:
 
 
 def stand_in(context: Callable[[str], Any] | None) -> None:
-    """Let what a job imports from ``mpirdd`` be something else."""
+    """Replace the names that a job imports from ``mpirdd``."""
     module = ModuleType("mpirdd")
     vars(module).update(Context=context, RDD=object)
     sys.modules["mpirdd"] = module

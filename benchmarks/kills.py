@@ -1,7 +1,9 @@
-"""Random kills of executors while jobs of all kinds run, each held against plain Python: what was wrong, what hung.
+"""Random kills of executors while jobs of all kinds run, each compared with plain Python: wrong
+answers and hangs.
 
-Each launch loses executors one after the other, sometimes two at once, until one is left; then the next launch begins. The
-seed fixes the jobs, who is killed and the pauses between; not what the machine is just doing then.
+Each launch loses executors one after the other, sometimes two at once, until one is left; then the
+next launch begins. The seed fixes the jobs, the victims and the pauses; not the state of the
+machine.
 """
 
 from __future__ import annotations

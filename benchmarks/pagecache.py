@@ -1,4 +1,5 @@
-"""The page cache of the host: dropped between runs where that is permitted, else said.
+"""The page cache of the host: dropped between runs where the system permits it; otherwise the
+record says so.
 
 Dropping it takes root and a writable ``/proc/sys``, so in most containers and on clusters it cannot be done, and files are
 read from memory. It slows down whatever else runs on the host: ``--page-cache warm`` leaves it alone.

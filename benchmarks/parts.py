@@ -1,4 +1,4 @@
-"""The parts that the time of an iteration is split into, and how they come from what the engine counts.
+"""The parts of an iteration's time, computed from the engine's counts.
 
 Executors count seconds without overlap (``Context.costs``), so of an interval on the wall clock each spends so much on
 reading, on computing, and so on; a part is the mean over the executors. What is left of the interval is ``launch``: handing
@@ -13,7 +13,7 @@ from typing import Any
 
 LAUNCH = "launch and wait"
 PARTS = (LAUNCH, "read", "parse", "deserialise", "compute", "serialise", "exchange", "write")
-"""In the order in which they are drawn."""
+"""In drawing order."""
 
 
 def of_interval(seconds: float, executors: int, costs: Mapping[str, float], parse_s: float) -> dict[str, float]:

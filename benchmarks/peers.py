@@ -1,8 +1,9 @@
-"""A job of jobs/ beside a hand-written MPI program, beside itself on PySpark, and beside a Dask bag and plain Python.
+"""Run a job of jobs/ beside a hand-written MPI program, on PySpark, and beside a Dask bag and plain Python.
 
-The two of MPI run in turn. The others, which take many times as long, run after them: the job in mode mapreduce ``disk`` times
-where a benchmark has that option, PySpark ``spark`` times where MPIRDD_PYSPARK_PYTHON names a Python that has it, Dask ``dask``
-times where MPIRDD_DASK_PYTHON does. They are left out, with a line that says so, where not.
+The job on the engine and the hand-written program run in turn. The others take many times as long, and run after
+them, as often as the benchmark's option says: the job in mode mapreduce (``disk``), PySpark (``spark``) where
+MPIRDD_PYSPARK_PYTHON names a Python that has it, Dask (``dask``) where MPIRDD_DASK_PYTHON names one. A benchmark
+without the option leaves that peer out; where the Python is missing, a line says so.
 """
 
 from __future__ import annotations
@@ -29,14 +30,18 @@ JOB = str(harness.ROOT / "benchmarks" / "engine" / "job.py")
 
 
 def compare(
-    job: str, options: Namespace, path: str, arguments: list[str], *by_hand: object,
+    job: str, program: str, options: Namespace, path: str, arguments: list[str], *by_hand: object,
     variants: Mapping[str, list[str]] | None = None,
 ) -> harness.Pair:
-    """``arguments`` are the job's behind its path, ``by_hand`` those of the hand-written program. ``variants`` are further
-    runs of the job, by name, each with more arguments."""
-    name = {"logistic_regression": "lr"}.get(job, job)
+    """Runs ``jobs/JOB.py`` and ``handwritten/PROGRAM.py`` on the input, and the job on the peers.
+
+    Args:
+        arguments: the job's, after its path.
+        by_hand: the hand-written program's, after its path.
+        variants: further runs of the job by name, each with more arguments.
+    """
     commands = {"engine": harness.on_engine("job", options.ranks, job, path, *arguments),
-                "handwritten": harness.by_hand(name, options.ranks, path, *by_hand)}
+                "handwritten": harness.by_hand(program, options.ranks, path, *by_hand)}
     for variant, more in (variants or {}).items():
         commands[variant] = harness.on_engine("job", options.ranks, job, path, *arguments, *more)
     runs = harness.alternate(options.repeats, options.timeout, commands, cold=options.page_cache == "drop")
@@ -44,13 +49,15 @@ def compare(
     if getattr(options, "disk", 0):
         others["mapreduce"] = harness.on_engine("job", options.ranks, job, path, *arguments, mode="mapreduce")
     others |= installed(options, job, path, *arguments)
-    if job == "logistic_regression":
+    if job == "logistic_regression":  # the only iterative job that is written for them
         others |= without_engine(options, job, path, options.iterations)
     return with_others(harness.Pair(commands, runs), options, others)
 
 
 def installed(options: Namespace, job: str, *arguments: object) -> dict[str, list[str]]:
     """The command of a job on PySpark, if it is there and asked for."""
+    if "spark" not in options:
+        return {}
     python = os.environ.get("MPIRDD_PYSPARK_PYTHON")
     if not python:
         harness.say("  pyspark: left out, as MPIRDD_PYSPARK_PYTHON names no Python that has it")
@@ -61,6 +68,8 @@ def installed(options: Namespace, job: str, *arguments: object) -> dict[str, lis
 
 def without_engine(options: Namespace, job: str, *arguments: object) -> dict[str, list[str]]:
     """The commands of the same work on a Dask bag, if it is there, and in one plain process."""
+    if "dask" not in options:
+        return {}
     words = [*map(str, arguments)]
     commands = {"plain": [sys.executable, "-m", "benchmarks.plain", job, *words]}
     python = os.environ.get("MPIRDD_DASK_PYTHON")
@@ -72,8 +81,9 @@ def without_engine(options: Namespace, job: str, *arguments: object) -> dict[str
 
 
 def with_others(pair: harness.Pair, options: Namespace, commands: Mapping[str, list[str]]) -> harness.Pair:
-    """The pair, and the runs of others, which take longer, after it: one of each in turn, as often as their option says."""
-    repeats = {"mapreduce": getattr(options, "disk", 0), "pyspark": options.spark, "dask": options.dask, "plain": 1}
+    """The pair, extended by the runs of others: each command as often as its option says, one after the other."""
+    counts = vars(options)
+    repeats = {"mapreduce": counts.get("disk", 0), "pyspark": counts.get("spark", 0), "dask": counts.get("dask", 0), "plain": 1}
     runs = dict(pair.runs)
     for name, command in commands.items():
         runs |= harness.alternate(repeats[name], options.timeout, {name: command}, cold=options.page_cache == "drop")
@@ -81,7 +91,7 @@ def with_others(pair: harness.Pair, options: Namespace, commands: Mapping[str, l
 
 
 def over_engine(pair: harness.Pair, key: str, peer: str = "pyspark") -> harness.Record | None:
-    """How many times the engine's median a peer takes; None where it did not run."""
+    """The peer's times over the engine's median; None where the peer did not run."""
     if peer not in pair.runs:
         return None
     engine = harness.spread(harness.inner(pair.runs["engine"], key))["median"]
@@ -89,7 +99,7 @@ def over_engine(pair: harness.Pair, key: str, peer: str = "pyspark") -> harness.
 
 
 def agree(pair: harness.Pair, tolerance: float = 1e-6) -> bool:
-    """Whether all programs came to the same number."""
+    """All programs came to the same number."""
     results = [report["result"] for report in pair.reports()]
     return max(results) - min(results) <= tolerance * max(map(abs, results))
 
@@ -114,7 +124,7 @@ def bytes_of(folder: str) -> int:
 
 
 def iterations_record(pair: harness.Pair, size_bytes: int) -> harness.Record:
-    """What the benchmarks of iterative jobs have in common: ratios of later iterations, times of all."""
+    """What the records of iterative jobs have in common: ratios of later iterations, times of all."""
     return {"bytes": size_bytes, "valid": agree(pair), **pair.sides("load", "first", "later"),
             "ratio": pair.ratio("later"), "ratio_load": pair.ratio("load"), "ratio_first": pair.ratio("first"),
             "pyspark_over_engine": over_engine(pair, "later")}
@@ -137,8 +147,8 @@ def disk_record(pair: harness.Pair, options: Namespace) -> harness.Record:
 
 
 def _split(pair: harness.Pair, options: Namespace) -> harness.Record:
-    """What the first iteration and a later one cost, by part, for each way in which the job ran on the engine: by
-    ``engine/split.py`` in runs of their own."""
+    """The costs of the first iteration and a later one, by part, for each mode of the job on the
+    engine: by ``engine/split.py`` in runs of their own."""
     commands = {name: _splitting(command) for name, command in pair.commands.items() if JOB in command}
     runs = harness.alternate(1, options.timeout, commands, cold=options.page_cache == "drop")
     return {name: parts.first_and_later(run.report["intervals"]) for name, (run,) in runs.items()}
@@ -163,6 +173,7 @@ def _curve(runs: Sequence[harness.Run]) -> list[float]:
 
 
 def _median_step(seconds: Sequence[float]) -> float | None:
-    """By how much an iteration takes longer than the one before: a job that is run again from its input at each."""
+    """The growth of an iteration over the one before: a job that starts again from its input at
+    each."""
     steps = [after - before for before, after in itertools.pairwise(seconds)]
     return statistics.median(steps) if steps else None

@@ -1,7 +1,7 @@
 """The same work in one plain Python process, with numpy where the job has numpy: no MPI, no engine.
 
-``python -m benchmarks.plain logistic_regression PATH ITERATIONS`` or ``wordcount PATH``, and ``--report FILE``. What a user would
-write first; the functions are the jobs' own.
+``python -m benchmarks.plain logistic_regression PATH ITERATIONS`` or ``wordcount PATH``, and
+``--report FILE``. The first program that a user would write; the functions are the jobs' own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.text import digest
 
 
 class Blocks:
-    """A list, with what the loop of a job calls on an RDD."""
+    """A list, with the RDD methods that a job's loop calls."""
 
     def __init__(self, own: Sequence[Any], function: Callable[[Any], Any] | None = None) -> None:
         self.own, self.function = own, function

@@ -1,4 +1,5 @@
-"""What the kernel says about processes of this host: the CPU and memory they use, and which a launch left behind."""
+"""The kernel's account of this host's processes: their CPU and memory, and those that a launch left
+behind."""
 
 from __future__ import annotations
 

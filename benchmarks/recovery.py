@@ -1,8 +1,8 @@
 """The paper's figure 11: k-means for 10 iterations on 4 executors, one of which is killed at the start of the 6th.
 
-Each repeat runs the same job twice, with and without the kill; centres must be the same to the last bit, and those of plain
-numpy but for rounding. Besides, the price of being able to recover when nobody dies: word count and a sort with ``--no-ft``
-and without, in turn.
+Each repeat runs the same job twice, with and without the kill; centres must be the same to the last
+bit, and those of plain numpy but for rounding. Also the price of recovery when nobody dies: word
+count and a sort with ``--no-ft`` and without, in turn.
 """
 
 from __future__ import annotations

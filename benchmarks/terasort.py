@@ -10,7 +10,7 @@ from benchmarks import harness, peers
 def measure(options: Namespace) -> harness.Record:
     path = peers.generated("records", str(options.records), options)
     size = peers.bytes_of(path)
-    pair = peers.compare("terasort", options, path, [])
+    pair = peers.compare("terasort", "terasort", options, path, [])
     ratio, spark = pair.ratio("seconds"), peers.over_engine(pair, "seconds")
     targets = [] if spark is None else [harness.Target("PySpark / engine", 4, spark["median"], at_least=True).record()]
     valid = (all(report["lines"][-1].startswith("valid") for report in pair.reports())

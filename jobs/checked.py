@@ -1,4 +1,4 @@
-"""What the jobs check before they compute: options, for argparse's ``type``, and tables of numbers."""
+"""The jobs' checks before they compute: options, for argparse's ``type``, and tables of numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 SHOWN = 200
-"""Characters of a wrong line."""
+"""Characters of a wrong line in messages."""
 
 
 def whole(least: int) -> Callable[[str], int]:
@@ -35,7 +35,7 @@ def real(least: float, most: float = inf) -> Callable[[str], float]:
 
 
 def new_folder(text: str) -> str:
-    """Refuses one that exists before the work, and not after it."""
+    """A new folder; refuses an existing one before the work, and not after it."""
     if Path(text).exists():
         raise ArgumentTypeError(f"{text} exists already; choose another, or remove it if nobody needs it")
     return text
@@ -73,7 +73,7 @@ def table_of(lines: list[str]) -> np.ndarray:
 
 
 def _wrong_in(lines: list[str]) -> str:
-    """The line itself, to search the files for: nobody counts the lines before a partition's."""
+    """The line itself, for a search in the files: nobody counts the lines before a partition's."""
     number = 0
     for line in lines:
         text = line.partition("#")[0].strip()  # the rest is a comment, for loadtxt

@@ -1,4 +1,4 @@
-"""Input for the jobs, of any size, from a seed: the same bytes whatever the number of ranks.
+"""Input for the jobs, of any size, from a seed: the same bytes on any number of ranks.
 
     mpirdd run -n 4 jobs/generate.py points 200MB FOLDER [--seed 1]
 
@@ -38,7 +38,7 @@ Random = np.random.Generator
 
 @dataclass(frozen=True)
 class Chunk:
-    """Which rows to make."""
+    """The rows of one chunk."""
 
     seed: int
     first: int
@@ -50,7 +50,7 @@ class Chunk:
         return np.random.default_rng([self.seed, self.first])
 
     def shared_random(self) -> Random:
-        """For what all chunks have in common, as the centres of clusters."""
+        """The seed of what all chunks share, such as the centres of clusters."""
         return np.random.default_rng(self.seed)
 
 
@@ -122,7 +122,7 @@ KINDS: dict[str, tuple[Callable[[Chunk], bytes], int]] = {
     "points": (points, 172), "clusters": (clusters, 94), "graph": (graph, 11), "logs": (logs, 52),
     "pages": (pages, 420), "customers": (customers, 18), "orders": (orders, 18), "records": (records, 100),
 }
-"""What makes a chunk, and about how many bytes a row has (of 1 million)."""
+"""The function that makes a chunk, and the approximate bytes of a row (of 1 million)."""
 
 
 def write(sc: Context, kind: str, size: str, seed: int, folder: str) -> None:
@@ -159,8 +159,8 @@ def add_generate(parser: argparse.ArgumentParser, what: str, default: str | None
 
 
 def source(sc: Context, kind: str, size: str, seed: int) -> str:
-    """The folder of generated data, made unless it is there from an earlier run. All ranks must see the folder
-    for temporary files (set TMPDIR where hosts do not share it)."""
+    """The folder of generated data; generates it unless an earlier run did. All ranks must see the
+    folder for temporary files (set TMPDIR where hosts do not share it)."""
     scratch = Path(tempfile.gettempdir(), f"mpirdd-jobs-{os.getuid()}")
     scratch.mkdir(mode=0o700, exist_ok=True)
     if scratch.stat().st_uid != os.getuid():
@@ -180,7 +180,7 @@ def _lines(rows: Iterable[str]) -> bytes:
 
 
 def _word(rank: int) -> str:
-    """A word that can be spoken, short for common ones."""
+    """A pronounceable word, short for common ones."""
     word = ""
     while rank:
         rank, syllable = divmod(rank, 70)

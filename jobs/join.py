@@ -2,9 +2,9 @@
 
     mpirdd run -n 4 jobs/join.py [ORDERS CUSTOMERS | --generate 20MB] [--output FOLDER]
 
-ORDERS has lines ``order,customer,cents``, CUSTOMERS ``customer,name,region``. Both sides move to the partition of their
-customer's number and meet there (a hash join after repartitioning). Orders of unknown customers are dropped, as SQL's
-inner join does, and counted.
+ORDERS has lines ``order,customer,cents``, CUSTOMERS ``customer,name,region``. Both sides move to
+the partition of their customer's number and meet there (a hash join after repartitioning). The job
+drops orders of unknown customers, as SQL's inner join does, and counts them.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""K-means: centres such that the squared distances of the points to their nearest centre are small in sum.
+"""K-means: centres with a small sum of squared distances from the points to their nearest centre.
 
     mpirdd run -n 4 jobs/kmeans.py [PATH | --generate 20MB] [--clusters 10] [--iterations 20] [--resume DIR]
 
-Each line holds the same number of numbers, by commas. Lloyd's algorithm (1982), started by k-means++ (Arthur and
-Vassilvitskii 2007) on the first 10,000 points, so that the start depends on the seed alone and not on partitions. Points
-are parsed once, to numpy blocks, and cached; an iteration is one pass over them. A centre without points stays.
+Each line holds the same number of numbers, by commas. Lloyd's algorithm (1982), started by
+k-means++ (Arthur and Vassilvitskii 2007) on the first 10,000 points, so the start depends on the
+seed alone and not on partitions. The job parses points once, to numpy blocks, and caches them; an
+iteration is one pass over them. A centre without points stays.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def block_sums(centres: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def first_centres(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """k-means++: each further centre is a point drawn with a chance in proportion to its squared distance."""
+    """k-means++: draws each further centre from the points, with a probability in proportion to the
+    squared distance."""
     random = np.random.default_rng(seed)
     centres = points[random.integers(len(points), size=1)]
     while len(centres) < clusters:
@@ -68,7 +70,7 @@ def first_centres(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
 def fit(
     blocks: Any, centres: np.ndarray, options: argparse.Namespace, state: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The centres, and how many points each has; one pass over the blocks an iteration."""
+    """The centres, and the number of points of each; one pass over the blocks an iteration."""
     centres, counts, change = state.get("clusters", (centres, np.zeros((len(centres), 1)), np.inf))
     for iteration in range(state.iteration + 1, options.iterations + 1):
         if change < options.tolerance:

@@ -3,11 +3,12 @@
     mpirdd run -n 4 jobs/latency.py                 memory, disk, and what the engine does
     mpirun -n 4 python jobs/latency.py              messages between ranks by mpi4py, too
 
-After the table that Peter Norvig and Jeff Dean made known, with their human scale: 1 ns is 1 s. A figure is the
-median of many measurements, or of a few long ones divided by their number. A memory reference is the time of one step of a
-random walk through 128 MB less that of one through 4 kB, so Python's own time is taken out, and the level 1 cache too.
-Disk: --folder says where. The page cache is dropped for a file only where the system does as it is asked
-(posix_fadvise), and a virtual machine's host may cache as well.
+After the table by Peter Norvig and Jeff Dean, with their human scale: 1 ns is 1 s. A figure is the
+median of many measurements, or of a few long ones divided by their number. A memory reference is
+the time of one step of a random walk through 128 MB less that of one through 4 kB, without Python's
+own time and the level 1 cache. Disk: --folder names the place. The job asks the system to drop a
+file's page cache (posix_fadvise), which some systems ignore, and a virtual machine's host may cache
+as well.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from mpirdd import Context
 
 MB = 1_000_000
 Row = tuple[str, float]
-"""What, and how many seconds."""
+"""A name, and its seconds."""
 
 
 def median(step: Callable[[], Any], times: int) -> float:
@@ -44,7 +45,7 @@ def median(step: Callable[[], Any], times: int) -> float:
 
 
 def walk_s(size: int, steps: int = 500_000) -> float:
-    """Seconds of a step of a walk that comes by all of ``size`` numbers in random order."""
+    """Seconds of a step of a walk through all of ``size`` numbers in random order."""
     order = np.random.default_rng(1).permutation(size)
     following = np.empty(size, np.int64)
     following[order] = np.roll(order, -1)
@@ -134,7 +135,7 @@ def engine(sc: Context) -> Iterator[Row]:
 
 
 def human(seconds: float) -> str:
-    """On the scale on which 1 ns is 1 s."""
+    """On the human scale: 1 ns is 1 s."""
     scaled = seconds * 1e9
     for unit, size in (("years", 31_557_600.0), ("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
         if scaled >= 2 * size:
@@ -152,7 +153,8 @@ def main() -> None:
     parser.add_argument("--folder", help="where to measure the disk (the folder for temporary files)")
     parser.add_argument("--size", type=whole(1), default=100, metavar="MB", help="what to write there (100)")
     options = parser.parse_args()
-    # Under mpirdd run MPI has been started before this program, and the other ranks serve the engine already.
+    # Under mpirdd run MPI has started before this program, and the other ranks already serve the
+    # engine.
     between = [] if "mpi4py.MPI" in sys.modules else list(between_ranks())
     with Context("latency") as sc:
         print(f"{'on ' + os.uname().nodename:52} {'time':>16}     {'if 1 ns were 1 s':>16}")

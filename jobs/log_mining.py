@@ -2,8 +2,9 @@
 
     mpirdd run -n 4 jobs/log_mining.py [PATH | --generate 20MB] [--month 2026-03]
 
-The first example of the RDD paper (Zaharia et al., NSDI 2012, section 2.2.1): only the errors are kept in memory, and
-the first query is the only one that reads the files. Lines are ``2026-03-14 15:09:26 ERROR service: text``.
+The first example of the RDD paper (Zaharia et al., NSDI 2012, section 2.2.1): the job keeps only
+the errors in memory, and only the first query reads the files. Lines are
+``2026-03-14 15:09:26 ERROR service: text``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mpirdd import RDD, Context
 
 
 def is_error(month: str, line: str) -> bool:
-    """Of that month; by its level, whatever its text says."""
+    """True for an error of that month; by its level, whatever its text says."""
     fields = line.split(" ", 3)
     return line.startswith(month) and len(fields) == 4 and fields[2] == "ERROR"
 

@@ -2,15 +2,17 @@
 
     mpirdd run -n 4 jobs/logistic_regression.py [PATH | --generate 200MB] [--iterations 30] [--points] [--resume DIR]
 
-Each line holds numbers by commas, the last one the label, 0 or 1; lines with another number of fields (a header) are
-skipped. By default PATH is the Breast Cancer Wisconsin data. The partitions are parsed once, to numpy blocks, and cached;
-an iteration is one pass over them. With --points a record is one row in plain Python, as in the paper (Zaharia et al.,
-NSDI 2012, section 3.2.1): the same result, more slowly.
+Each line holds numbers by commas, the last one the label, 0 or 1; the job skips lines with another
+number of fields (a header). By default PATH is the Breast Cancer Wisconsin data. The job parses the
+partitions once, to numpy blocks, and caches them; an iteration is one pass over them. With --points
+a record is one row in plain Python, as in the paper (Zaharia et al., NSDI 2012, section 3.2.1): the
+same result, more slowly.
 
-Minimised is the sum of the log losses + penalty / 2 * |w|^2 (without the intercept) over standardised features: what
-scikit-learn does with C = 1 / penalty. The method is Nesterov's accelerated gradient descent, restarted when it goes
-uphill (O'Donoghue and Candes 2015, "Adaptive restart for accelerated gradient schemes"), with the step 1 / L, where
-L comes from the data's Gram matrix. The model is linear, so it is the weights that are standardised, and not the data.
+The job minimises the sum of the log losses + penalty / 2 * |w|^2 (without the intercept) over
+standardised features, as scikit-learn does with C = 1 / penalty. The method is Nesterov's
+accelerated gradient descent, restarted when it goes uphill (O'Donoghue and Candes 2015, "Adaptive
+restart for accelerated gradient schemes"), with the step 1 / L, where L comes from the data's Gram
+matrix. The model is linear, so the job standardises the weights, and not the data.
 """
 
 from __future__ import annotations
@@ -96,7 +98,7 @@ def point_gram(point: Point) -> np.ndarray:
 
 
 def standardising(gram: np.ndarray) -> np.ndarray:
-    """The matrix that turns weights of standardised features into weights of the features as they are."""
+    """The matrix from weights of standardised features to weights of the original features."""
     rows = gram[-1, -1]
     means = gram[-1, :-1] / rows
     scales = np.sqrt(np.maximum(np.diag(gram)[:-1] / rows - means**2, 0))
@@ -154,7 +156,7 @@ def main() -> None:
             path = source(sc, "points", options.generate, options.seed)
         lines = sc.textFile(path, options.partitions or sc.defaultParallelism)
         head = lines.take(2) or sys.exit(f"{path}: no rows")
-        commas = head[-1].count(",")  # of the second line, as the first may be a header
+        commas = head[-1].count(",")  # of the second line, since the first may be a header
         rows = lines.filter(lambda line: line.count(",") == commas)
         data = (rows.map(parse_point) if options.points else rows.mapPartitions(parse_blocks)).cache()
         gram = data.map(point_gram if options.points else block_gram).reduce(add)

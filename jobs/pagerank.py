@@ -1,12 +1,13 @@
-"""PageRank: how likely one is on a page after following links, or jumping anywhere with a chance of 15 %, for long.
+"""PageRank: the probability of each page on a long walk along links, with 15 % random jumps.
 
     mpirdd run -n 4 jobs/pagerank.py [PATH | --generate 1M] [--iterations 10] [--uncontrolled] [--resume DIR]
 
-Each line names a page and one that it links to; lines with # are comments. By default PATH is the graph of the
-Internet's autonomous systems. The power method (Page, Brin, Motwani and Winograd 1999); what a page without links has is
-spread over all pages, so that the ranks add up to 1. Links and ranks are hash-partitioned alike, so that an iteration
-moves contributions only: the controlled partitioning of the RDD paper (Zaharia et al., NSDI 2012, section 3.2.2). With
---uncontrolled, links move in each iteration too.
+Each line names a page and one that it links to; lines with # are comments. By default PATH is the
+graph of the Internet's autonomous systems. The power method (Page, Brin, Motwani and Winograd
+1999); all pages share the rank of pages without links, so the ranks add up to 1. Links and ranks
+are hash-partitioned alike, so an iteration moves contributions only: the controlled partitioning of
+the RDD paper (Zaharia et al., NSDI 2012, section 3.2.2). With --uncontrolled, links move in each
+iteration too.
 """
 
 from __future__ import annotations
@@ -26,19 +27,20 @@ from resuming import add_resume, resumed
 
 INTERNET = Path(__file__).parent / "data" / "as20graph.txt"
 Links = tuple[str, ...]
-"""A tuple, as Python's garbage collector soon leaves tuples of text alone, and never lists."""
+"""A tuple: Python's garbage collector soon leaves tuples of text alone, but never lists."""
 State = tuple[Links, float, float]
-"""Of a page: its links, its rank, and how much that has changed last."""
+"""A page's links, its rank, and the rank's last change."""
 
 
 def both_ends(line: str) -> list[tuple[str, str | None]]:
-    """The link, and that its target is a page as well."""
+    """The link, and its target as a page without links."""
     page, target, *_ = line.split()
     return [(page, target), (target, None)]
 
 
 def distinct_links(targets: Iterable[str | None]) -> Links:
-    """Interned, as many pages link to one: an iteration then looks at fewer objects, and takes a sixth less."""
+    """Interned, since many pages link to one: an iteration then looks at fewer objects, and takes a
+    sixth less."""
     return tuple(sorted({sys.intern(target) for target in targets if target is not None}))
 
 
@@ -47,7 +49,7 @@ def first_state(rank: float, links: Links) -> State:
 
 
 def contributions(page: tuple[str, State]) -> list[tuple[str, float]]:
-    """What a page gives to each that it links to."""
+    """A page's contribution to each page that it links to."""
     links, rank, _ = page[1]
     if not links:
         return []
@@ -56,7 +58,7 @@ def contributions(page: tuple[str, State]) -> list[tuple[str, float]]:
 
 
 def update(damping: float, jump: float, old: tuple[State, float | None]) -> State:
-    """A page's new state, from the old one and what it was given."""
+    """A page's new state, from the old one and its contributions."""
     (links, before, _), given = old
     rank = jump + damping * (given or 0.0)
     return links, rank, abs(rank - before)
@@ -68,7 +70,7 @@ def part_totals(pages: Iterator[tuple[str, State]]) -> list[tuple[float, float]]
 
 
 def totals(pages: RDD) -> tuple[float, float]:
-    """The rank of all pages without links, and how much ranks have changed. A job."""
+    """The rank of all pages without links, and the sum of changes. A job."""
     dangling, change = zip(*pages.mapPartitions(part_totals).collect(), strict=True)
     return sum(dangling), sum(change)
 
@@ -111,7 +113,7 @@ def main() -> None:
             before = pages
             pages = met.mapValues(new)
             if options.uncontrolled:
-                pages = pages.map(tuple)  # as map() might change the keys, it forgets how they are partitioned
+                pages = pages.map(tuple)  # map() might change the keys, so it forgets their partitioner
             pages.cache()
             dangling, change = totals(pages)
             before.unpersist()

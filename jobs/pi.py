@@ -2,8 +2,9 @@
 
     mpirdd run -n 4 jobs/pi.py [--darts 10000000] [--seed 1]
 
-The Monte Carlo method, with its standard error. Darts are thrown in batches, each with a random generator of its own, so
-the result depends on the seed alone, and not on the number of ranks or partitions.
+The Monte Carlo method, with its standard error. The job throws darts in batches, each with a random
+generator of its own, so the result depends on the seed alone, and not on the number of ranks or
+partitions.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ BATCH = 100_000
 
 
 def hits(seed: int, darts: int, batch: int) -> int:
-    """How many darts of a batch hit the circle."""
+    """The darts of a batch that hit the circle."""
     x, y = np.random.default_rng([seed, batch]).random((2, min(BATCH, darts - batch * BATCH)))
     return int(np.count_nonzero(x * x + y * y <= 1))
 

@@ -1,7 +1,8 @@
-"""``--resume DIR`` for the iterative jobs: save each finished iteration there, and go on from the last one.
+"""``--resume DIR`` for the iterative jobs: saves each finished iteration there, and resumes from
+the last one.
 
-State is of the same input only: of files of the same name, sizes and times of change. So a file that was written anew is
-refused, even with the same content; what is in it is not compared.
+The state belongs to one input: files of the same names, sizes and modification times. So a job
+refuses files that were written anew, even with the same content, which it does not compare.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING
 from mpirdd import Context
 
 if TYPE_CHECKING:
-    from mpirdd.user.resumable import Resumable
+    from mpirdd.api.resumable import Resumable
 
 HOW_FAR = ("iterations", "tolerance", "resume", "top")
-"""Options that a resumed run may change: they make it no other computation."""
+"""Options that a resumed run may change, since the computation stays the same."""
 
 
 def add_resume(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,7 @@ def add_resume(parser: argparse.ArgumentParser) -> None:
 
 
 def resumed(sc: Context, options: argparse.Namespace) -> Resumable:
-    """The state in ``--resume``; without that, one that keeps nothing."""
+    """The state in ``--resume``; without the option, one that keeps nothing."""
     about = {name: value for name, value in vars(options).items() if name not in HOW_FAR}
     if options.resume and options.path:
         about["path"], about["data"] = described(options.path)
@@ -34,7 +35,7 @@ def resumed(sc: Context, options: argparse.Namespace) -> Resumable:
 
 
 def described(path: str) -> tuple[str, str]:
-    """An input's path however it is spelled, and what changes with its data."""
+    """An input's real path, and facts that change with its data."""
     places = [Path(place).resolve() for part in path.split(",") for place in sorted(glob(part)) or [part]]
     files = [file for place in places for file in (place.iterdir() if place.is_dir() else [place]) if file.is_file()]
     states = [file.stat() for file in files]

@@ -2,9 +2,10 @@
 
     mpirdd run -n 4 jobs/search.py [WORD...] [--pages PATH | --generate 20MB] [--top 5]
 
-The pages are a folder of texts (by default the State of the Union addresses), or with --lines a file with a title, a tab
-and a text on each line. They are read once and cached, so that each further word is looked up in memory: the
-interactive use that the RDD paper describes (Zaharia et al., NSDI 2012, section 6.6: pages of Wikipedia).
+The pages are a folder of texts (by default the State of the Union addresses), or with --lines a
+file with a title, a tab and a text on each line. The job reads them once and caches them, so it
+looks up each further word in memory: the interactive use of the RDD paper (Zaharia et al., NSDI
+2012, section 6.6: pages of Wikipedia).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def titled(line: str) -> Page:
 
 
 def mentions(pattern: re.Pattern[str], page: Page) -> tuple[int, str, str]:
-    """(how often, title, the words around the first mention)"""
+    """(number of mentions, title, the words around the first)"""
     title, text = page
     found = list(pattern.finditer(text))
     start = max(0, found[0].start() - 30) if found else 0

@@ -1,12 +1,13 @@
-"""TeraSort: sort records of 100 bytes by their first 10, write them, and validate what was written.
+"""TeraSort: sort records of 100 bytes by their first 10, write them, and validate the output.
 
     mpirdd run -n 4 jobs/terasort.py [PATH | --generate 20MB] [--output FOLDER] [--partitions N]
 
-The sort benchmark of Jim Gray (sortbenchmark.org, "GraySort, Indy"), with records as ``gensort -a`` makes them. The keys
-are sampled, their range is cut into pieces of about equal size, each record moves to its piece and is sorted there. The
-part files, one after the other, are the result. Validation reads them again: each key at least as great as the one before,
-also from file to file, and as many records with the same checksum (the sum of their CRC-32, as in ``valsort``) as the input.
-Without --output the result is thrown away after validation.
+The sort benchmark of Jim Gray (sortbenchmark.org, "GraySort, Indy"), with records as ``gensort -a``
+makes them. The job samples the keys, cuts their range into pieces of about equal size, moves each
+record to its piece and sorts it there. The part files, one after the other, are the result.
+Validation reads them again: each key at least as great as the one before, also from file to file,
+and as many records with the same checksum (the sum of their CRC-32, as in ``valsort``) as the
+input. Without --output the job deletes the result after validation.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ RECORD_BYTES, KEY_BYTES = 100, 10
 
 
 Summary = tuple[bytes, bytes, int, int, int]
-"""Of a partition: its first and last key, its records, how many are smaller than the one before, the checksum."""
+"""A partition's first and last key, number of records, number of records smaller than the one
+before, and checksum."""
 
 
 def key_of(record: bytes) -> bytes:
@@ -53,12 +55,14 @@ def sort(sc: Context, path: str, output: str, partitions: int | None) -> None:
 
 
 def in_order(output: str) -> str:
-    """The paths of the part files in the order of their names, which PySpark would not read a folder in."""
+    """The paths of the part files in the order of their names; PySpark reads a folder in another
+    order."""
     return ",".join(sorted(map(str, Path(output).glob("part-*")))) or output
 
 
 def wrong_with(before: list[Summary], after: list[Summary]) -> list[str]:
-    """What is wrong with an output, going by the partitions of the input and its own; nothing, if it is right."""
+    """The faults of an output, from the partitions of the input and its own; none if it is
+    right."""
     wrong = []
     out_of_order = sum(part[3] for part in after) + sum(a[1] > b[0] for a, b in pairwise(after))
     if out_of_order:

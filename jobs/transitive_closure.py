@@ -1,10 +1,10 @@
-"""Transitive closure: all pairs of nodes of a directed graph with a way from the first to the second.
+"""Transitive closure of a directed graph: all pairs with a path from the first to the second.
 
     mpirdd run -n 4 jobs/transitive_closure.py [PATH] [--nodes 100 --edges 200 --seed 1] [--output FOLDER]
 
-Semi-naive iteration (Bancilhon and Ramakrishnan 1986): only the ways found last are made one edge longer, until there
-are no new ones. The edges are partitioned once and cached; only the new ways move. PATH holds an edge on each line, two
-names; without it, the graph is a random one.
+Semi-naive iteration (Bancilhon and Ramakrishnan 1986): each step makes only the newest paths one
+edge longer, until there are no new ones. The job partitions and caches the edges once; only the new
+paths move. PATH holds an edge on each line, two names; without it, the graph is a random one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mpirdd import Context
 
 
 def random_edges(nodes: int, edges: int, seed: int) -> list[tuple[str, str]]:
-    """``edges`` of them or fewer, as the same one may be drawn twice; none from a node to itself."""
+    """``edges`` random edges or fewer, since two draws may be equal; none from a node to itself."""
     draw = random.Random(seed)
     return sorted({(str(a), str(b)) for a, b in (draw.sample(range(nodes), 2) for _ in range(edges))})
 

@@ -9,43 +9,51 @@
 
 from __future__ import annotations
 
+import os as _os
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+if _os.environ.keys() & {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_ID", "MPIRDD_RANK"}:  # a rank, or started by one
+    from mpirdd.launch.start import begin as _begin
+
+    _begin()
+
 _HOMES = {
-    "mpirdd.edge.session": ("Context",),
-    "mpirdd.edge.threads": ("InheritableThread", "inheritable_thread_target"),
-    "mpirdd.user.accumulators": ("Accumulator", "AccumulatorParam"),
-    "mpirdd.user.broadcast": ("Broadcast",),
-    "mpirdd.user.files": ("SparkFiles",),
-    "mpirdd.user.rdd": ("RDD",),
-    "mpirdd.user.storagelevel": ("StorageLevel",),
-    "mpirdd.user.taskcontext": ("BarrierTaskContext", "TaskContext"),
-    "mpirdd.words.errors": (
+    "mpirdd.launch.session": ("Context",),
+    "mpirdd.api.threads": ("InheritableThread", "inheritable_thread_target"),
+    "mpirdd.api.accumulators": ("Accumulator", "AccumulatorParam"),
+    "mpirdd.api.broadcast": ("Broadcast",),
+    "mpirdd.api.conf": ("Conf",),
+    "mpirdd.api.files": ("SparkFiles",),
+    "mpirdd.api.rdd": ("RDD",),
+    "mpirdd.api.storagelevel": ("StorageLevel",),
+    "mpirdd.api.taskcontext": ("BarrierTaskContext", "TaskContext"),
+    "mpirdd.protocol.errors": (
         "ClusterError", "CommandError", "CorruptSpill", "InputError", "InternalError", "InvalidType", "InvalidValue",
         "JobCancelled", "MpirddError", "NotSupported", "RecordError", "ResultTooLarge", "ScratchError", "ScratchFull",
         "TaskError", "UsageError",
     ),
+    "mpirdd.protocol.version": ("__version__",),
 }
 __all__ = [
-    "RDD", "Accumulator", "AccumulatorParam", "BarrierTaskContext", "Broadcast", "ClusterError", "CommandError", "Context",
-    "CorruptSpill", "InheritableThread",
+    "RDD", "Accumulator", "AccumulatorParam", "BarrierTaskContext", "Broadcast", "ClusterError", "CommandError", "Conf",
+    "Context", "CorruptSpill", "InheritableThread",
     "InputError", "InternalError", "InvalidType", "InvalidValue", "JobCancelled", "MpirddError", "NotSupported", "RecordError",
     "ResultTooLarge", "ScratchError", "ScratchFull", "SparkFiles", "StorageLevel", "TaskContext", "TaskError", "UsageError",
     "__version__", "inheritable_thread_target", "mapreduce",
 ]
 
 if TYPE_CHECKING:
-    from mpirdd.edge import mapreduce
-    from mpirdd.edge.session import Context
-    from mpirdd.edge.threads import InheritableThread, inheritable_thread_target
-    from mpirdd.user.accumulators import Accumulator, AccumulatorParam
-    from mpirdd.user.broadcast import Broadcast
-    from mpirdd.user.files import SparkFiles
-    from mpirdd.user.rdd import RDD
-    from mpirdd.user.storagelevel import StorageLevel
-    from mpirdd.user.taskcontext import BarrierTaskContext, TaskContext
-    from mpirdd.words.errors import (
+    from mpirdd.api.accumulators import Accumulator, AccumulatorParam
+    from mpirdd.api.broadcast import Broadcast
+    from mpirdd.api.conf import Conf
+    from mpirdd.api.files import SparkFiles
+    from mpirdd.api.rdd import RDD
+    from mpirdd.api.storagelevel import StorageLevel
+    from mpirdd.api.taskcontext import BarrierTaskContext, TaskContext
+    from mpirdd.api.threads import InheritableThread, inheritable_thread_target
+    from mpirdd.launch import mapreduce
+    from mpirdd.launch.session import Context
+    from mpirdd.protocol.errors import (
         ClusterError,
         CommandError,
         CorruptSpill,
@@ -63,6 +71,7 @@ if TYPE_CHECKING:
         TaskError,
         UsageError,
     )
+    from mpirdd.protocol.version import __version__
 
 
 def __getattr__(name: str) -> Any:
@@ -70,7 +79,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name == "mapreduce":
-        return import_module("mpirdd.edge.mapreduce")
+        return import_module("mpirdd.launch.mapreduce")
     for module, names in _HOMES.items():
         if name in names:
             return getattr(import_module(module), name)

@@ -11,7 +11,7 @@ import sys
 
 def _main(words: list[str]) -> int:
     if words[:1] == ["--pyspark"]:
-        from mpirdd.edge.pyspark import VARIABLE
+        from mpirdd.api.pyspark import VARIABLE
 
         os.environ[VARIABLE] = "1"
         words = words[1:]
@@ -19,10 +19,10 @@ def _main(words: list[str]) -> int:
         if words[0] == "-m" and len(words) == 1:
             print("mpirdd: -m needs the name of a module", file=sys.stderr)
             return 2
-        from mpirdd.edge.program import main
+        from mpirdd.launch.program import main
 
         return main(words)
-    from mpirdd.edge import cli
+    from mpirdd.launch import cli
 
     return cli.main(words)
 

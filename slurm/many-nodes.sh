@@ -1,7 +1,7 @@
 #!/bin/bash
 #SBATCH --job-name=mpirdd
 #SBATCH --output=%x-%j.log       # stdout and stderr, in the folder you submit from
-#SBATCH --open-mode=append
+#SBATCH --open-mode=append       # a requeued job goes on with its log
 #SBATCH --signal=B:USR2@120      # told 120 s before the walltime ends
 #SBATCH --no-requeue
 # EDIT: what you need. Ranks = nodes x ntasks-per-node; rank 0 is the driver.
@@ -20,8 +20,8 @@
 # mpirun for that, as srun ends the job with its first lost rank. The program and its data must be on a file system
 # that all nodes see. In essence what `mpirdd submit --nodes 4 --ntasks-per-node 32 job.py args` submits.
 
-# Before the walltime ends Slurm sends USR2, but up to a minute too early. It is passed on to the run, which saves what it
-# has; one that goes on all the same is ended in time. By hand, at any time:
+# Before the walltime ends Slurm sends USR2, but up to a minute too early. The script passes it on to the run, which saves
+# its state, and ends in time a run that goes on all the same. By hand, at any time:
 #     scancel --batch --signal=USR2 JOBID    save now (sc.resumable: and leave)
 #     scancel --batch --signal=TERM JOBID    save and end. A plain scancel ends mpirun and the ranks at once.
 lead=120 run='' ending='' told_at_start=''
@@ -34,7 +34,7 @@ walltime() {
   [ "$run" ] || { told_at_start=yes; return; }
   ending=walltime
   {
-    sleep $((early > 3 ? early : 3)); kill -USR2 "$run"  # 3: a run that just starts would not understand it
+    sleep $((early > 3 ? early : 3)); kill -USR2 "$run"  # 3: a run that just starts would die of it
     sleep $((lead / 2)); kill -TERM "$run"
   } 2>/dev/null &
 }

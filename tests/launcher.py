@@ -1,11 +1,11 @@
-"""The mpirun beside this Python, which suites that start ranks themselves want."""
+"""The mpirun beside this Python, for suites that start ranks themselves."""
 
 from __future__ import annotations
 
 import pytest
 
-from mpirdd.edge.launch import find_launcher
-from mpirdd.words.errors import ClusterError
+from mpirdd.launch.mpirun import find_launcher
+from mpirdd.protocol.errors import ClusterError
 
 try:
     KIND = find_launcher().kind

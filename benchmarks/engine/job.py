@@ -1,6 +1,6 @@
 """A job of jobs/, unchanged, on the engine: ``job.py NAME ARGUMENTS... --report FILE``.
 
-The report also has ``costs``: what the executors spent on files, on bytes, and on tasks as a whole.
+The report also has ``costs``: the executors' time for files, for bytes, and for tasks as a whole.
 """
 
 from __future__ import annotations

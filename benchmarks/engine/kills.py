@@ -1,4 +1,5 @@
-"""Small jobs of all kinds in a random order, each against plain Python, until the benchmark says that it is enough."""
+"""Small jobs of all kinds in a random order, each against plain Python, until the benchmark ends
+them."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ def iterations(sc: Context, random: Random) -> bool:
 
 
 def ranks(sc: Context, random: Random) -> bool:
-    """Joins of what stays with what is shuffled anew each time."""
+    """Joins of data that stays with data shuffled anew each time."""
     edges = [(x, (x * 7 + i) % 300) for x in range(300) for i in range(random.randint(1, 5))]
     links = sc.parallelize(edges, 8).groupByKey(6).cache()
     got = links.mapValues(lambda _: 1)

@@ -45,16 +45,16 @@ def main() -> None:
             started = time.monotonic()
             if iteration == arguments.kill:
                 victim = driver.executors[-1]
-                held = driver._scheduler.have.indexes("rdd", points._node.id)
+                held = driver._loop.scheduler._state.locations.indexes("rdd", points._node.id)
                 lost_share = sum(victim in ranks for ranks in held.values()) / arguments.parts
-                lose = driver._lose
+                losses = driver._loop.losses
 
-                def timed(rank: int, lose: Any = lose, killed: float = started) -> None:
+                def timed(rank: int, lose: Any = losses.lose, killed: float = started) -> None:
                     nonlocal noticed_s
                     lose(rank)
                     noticed_s = time.monotonic() - killed
 
-                driver._lose = timed  # type: ignore[method-assign]
+                losses.lose = timed  # type: ignore[method-assign]
                 os.kill(driver.pids[victim], signal.SIGKILL)
             parts = points.map(lambda points, centres=centres: assign(points, centres)).collect()
             sums, counts = sum(part[0] for part in parts), sum(part[1] for part in parts)

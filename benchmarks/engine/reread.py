@@ -15,7 +15,7 @@ from benchmarks.program import program_arguments, write_report
 from mpirdd import Context
 
 SPREAD_S = 0.2
-"""Source tasks go to whoever is free: a task that takes a while gets an executor to itself."""
+"""Source tasks go to any free executor: a task that takes a while gets an executor to itself."""
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """A shuffle of numpy arrays on the engine: cached (destination, array) pairs through ``partitionBy``.
 
-One array for each pair of source and destination, so that the time goes into bytes and not into records. The
-pairs are cached, one partition an executor, before the clock starts; the action that makes the shuffle run
-counts bytes. Each job shuffles anew, for a shuffle that is done would not run again.
+One array for each pair of source and destination, so the time goes into bytes and not into records.
+The pairs are cached, one partition an executor, before the clock starts; the action that makes the
+shuffle run counts bytes. Each job shuffles anew, since a finished shuffle would not run again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.program import program_arguments, write_report
 from mpirdd import Context
 
 SPREAD_S = 0.2
-"""Source tasks go to whoever is free: a task that takes a while gets an executor to itself."""
+"""Source tasks go to any free executor: a task that takes a while gets an executor to itself."""
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Sort and groupByKey of 100-byte records on the engine; arguments: operation, records.
 
-The sort's keys are a permutation of ``0 .. records - 1``, so its output is right if and only if it is that range in order.
-Of the groups one in ten values belongs to one giant key. Payloads are cut from random bytes: compression gains nothing.
+The sort's keys are a permutation of ``0 .. records - 1``, so its output is right if and only if it
+is that range in order. In groups one in ten values belongs to one skewed key. Payloads are random
+bytes: compression gains nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mpirdd import Context
 
 GIANT_EVERY = 10
 VALUES = 200
-"""In each group but the giant."""
+"""Values of each group but the skewed one."""
 _PARTS = 8
 """Map partitions of an executor."""
 _BLOCK = 1 << 20
@@ -112,10 +113,10 @@ def check_groups(part: Iterable[tuple[str, Any]]) -> Iterator[tuple[bool, int, i
 
 
 def spilled_bytes() -> int:
-    from mpirdd.roles.current import current_task
+    from mpirdd.ops.current_task import current_task
 
     task = current_task()
-    return 0 if task is None else task.workspace.spilled_bytes
+    return 0 if task is None else task.memory.spilled_bytes
 
 
 if __name__ == "__main__":

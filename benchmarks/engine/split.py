@@ -1,8 +1,10 @@
-"""A job of jobs/ whose iterations are split into what they cost: ``split.py NAME ARGUMENTS... --report FILE``.
+"""A job of jobs/ with the costs of its iterations by part:
+``split.py NAME ARGUMENTS... --report FILE``.
 
-A run of its own, as the job's parser is timed here: block by block where it makes blocks of lines, one call in 16 where it is
-called for each line. All else the engine counts anyway. An interval ends where the job prints the line of an iteration;
-the first one begins when the Context is there, so it holds loading too.
+A run of its own, since it times the job's parser: block by block for blocks of lines, one call in
+16 for calls with a line. The engine counts everything else anyway. An interval ends where the job
+prints the line of an iteration; the first one begins when the Context is there, so it holds loading
+too.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from benchmarks import jobs, parts
 from benchmarks.program import write_report
 
 SAMPLED = 16
-"""Of so many calls one is timed."""
+"""Times one of so many calls."""
 
 
 def timed_blocks(parse: Callable[[Any], Iterator[Any]], seconds: Any) -> Callable[[Any], Iterator[Any]]:
@@ -64,7 +66,7 @@ PARSERS = {
 
 
 class Watched(io.StringIO):
-    """What a job prints; ``ended`` is called before each line about an iteration."""
+    """The job's output; calls ``ended`` before each line about an iteration."""
 
     def __init__(self, ended: Callable[[], None]) -> None:
         super().__init__()

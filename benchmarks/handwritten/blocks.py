@@ -1,6 +1,7 @@
 """Map and reduce over a worker's own blocks by hand: one Allreduce.
 
-The functions on blocks, and the loop around them, are the job's own: what that calls on an RDD, it can call on this.
+The functions on blocks, and the loop around them, are the job's own: this class has the RDD methods
+that the loop calls.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from benchmarks.program import write_report
 
 
 class Blocks:
-    """Blocks of all workers, and a function to be applied to each."""
+    """Blocks of all workers, and a function for each."""
 
     def __init__(self, comm: MPI.Intracomm, own: Sequence[Any], started: float,
                  function: Callable[[Any], Any] | None = None) -> None:

@@ -1,7 +1,7 @@
 """Arrays to rank 0 by hand: each worker Sends its arrays as raw bytes.
 
-Measured twice: into the same memory every time (``seconds``, the fastest there is), and into new memory every
-time (``fresh_seconds``, what anything that gives the arrays to its caller must do).
+Measured twice: into the same memory every time (``seconds``, the fastest possible), and into new
+memory every time (``fresh_seconds``, as any call that returns the arrays must).
 """
 
 from __future__ import annotations

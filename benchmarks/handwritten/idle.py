@@ -1,4 +1,4 @@
-"""Waiting by hand, as most programs wait: in a blocking receive. It shows what there is to save."""
+"""Waiting by hand, as most programs wait: in a blocking receive. It shows the possible saving."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
-"""PageRank by hand: pages lie with the worker that a hash of their name says; contributions move, added up by target.
-
-The functions that look at a page are the job's own.
+"""PageRank by hand: a hash of a page's name chooses its worker; contributions move, added up by
+target. The functions on a page are the job's own.
 """
 
 from __future__ import annotations

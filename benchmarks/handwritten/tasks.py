@@ -1,4 +1,5 @@
-"""Empty tasks by hand: rank 0 hands out numbers, one at a time to whoever is free, and adds up answers."""
+"""Empty tasks by hand: rank 0 hands out numbers, one at a time to a free worker, and adds up
+answers."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def combine(pairs: Pairs, add: Callable[[int, int], int]) -> dict[str, int]:
 
 
 def buckets(counts: dict[str, int], parts: int) -> list[list[tuple[str, int]]]:
-    """The pairs by owner; ``hash`` differs between processes, so crc32 it is."""
+    """The pairs by owner; by crc32, since ``hash`` differs between processes."""
     result: list[list[tuple[str, int]]] = [[] for _ in range(parts)]
     for item in counts.items():
         result[crc32(item[0].encode()) % parts].append(item)

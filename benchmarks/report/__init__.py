@@ -1,4 +1,4 @@
-"""``python -m benchmarks report``: what the benchmarks found, as one HTML page that needs nothing else.
+"""``python -m benchmarks report``: the results as one self-contained HTML page.
 
 The code reads in this order: ``records.py`` (which lines of JSON count), ``drawing.py`` (axes, bars and lines with their
 spreads), ``figures.py`` and ``iterations.py`` (a figure for each question, its title a claim computed from the data),

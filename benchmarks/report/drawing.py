@@ -25,6 +25,9 @@ LABELS = {
     "plain": "plain Python/numpy,\none process",
     "dask": "Dask bag",
     "pyspark": "PySpark",
+    "hadoop": "Hadoop MapReduce",
+    "binary": "Hadoop, SequenceFiles",
+    "streaming": "Hadoop Streaming",
 }
 COLOURS = {
     "engine": "#0b6e4f",
@@ -34,6 +37,9 @@ COLOURS = {
     "plain": "#98a4b3",
     "dask": "#d9822b",
     "pyspark": "#7b4fa3",
+    "hadoop": "#2b6cb0",
+    "binary": "#6ea3d8",
+    "streaming": "#1b3f6b",
     "paper": "#8a8a8a",
 }
 STYLE = {
@@ -59,7 +65,7 @@ WIDTH = 9.2
 
 @dataclass(frozen=True)
 class Figure:
-    """What the page shows: a claim, the drawing that shows it, and what to know about it."""
+    """An entry of the page: a claim, its drawing, and notes."""
 
     key: str
     title: str
@@ -71,7 +77,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Missing:
-    """A figure for which there is no data, and how to make it."""
+    """A figure without data, and the command that measures it."""
 
     what: str
     command: str
@@ -91,6 +97,9 @@ def as_svg(drawn: Canvas, key: str) -> str:
     svg = text.getvalue()
     svg = re.sub(r'<g id="[^"]*"', "<g", svg[svg.index("<svg") :])  # which nothing refers to, and all figures have
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # Ids hash numbers of the layout, whose last bits are not the same in each run.
+    names = {name: f"{key}-{place}" for place, name in enumerate(dict.fromkeys(re.findall(r' id="([^"]+)"', svg)))}
+    svg = re.sub(r'( id="|#)([\w-]+)', lambda found: found[1] + names.get(found[2], found[2]), svg)
     return re.sub(r'width="[^"]*pt" height="[^"]*pt"', 'role="img"', svg, count=1)  # as wide as the page lets it be
 
 
@@ -111,7 +120,7 @@ def bars(axis: Any, spreads: Mapping[str, Record], unit: str, title: str) -> Non
 
 
 def label(axis: Any, x: float, y: float, text: str, *, above: bool = False) -> None:
-    """Words beside a point: to its right, or above it as well."""
+    """Words beside a point: to its right, or above it."""
     axis.annotate(
         text,
         (x, y),
@@ -173,7 +182,7 @@ def narrow(axis: Any) -> bool:
 
 
 def shown(value: float) -> str:
-    """A number with three digits that matter."""
+    """A number with three significant digits."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

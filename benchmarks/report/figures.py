@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from benchmarks.report import drawing, iterations
+from benchmarks.report import drawing, hadoop, iterations
 from benchmarks.report.drawing import COLOURS, Figure, Missing, shown
+from benchmarks.report.operations import operations
 from benchmarks.report.records import Record, Results, sides, spread
+from benchmarks.report.scale import at_scale, simulation
 
 PAPER_FRACTIONS = {0: 68.8, 25: 58.1, 50: 40.7, 75: 29.7, 100: 11.5}
 PAPER_RECOVERY = {"before": 58, "with the loss": 81, "after": 57}
@@ -16,6 +18,7 @@ PAPER_RECOVERY = {"before": 58, "with the loss": 81, "after": 57}
 def all_figures(results: Results) -> list[Figure | Missing]:
     """In the order of the page: the claim first, then what it costs, then the rest."""
     found = iterations.figures(results)
+    found += hadoop.figures(results)
     for name, what, draw in DRAWN:
         record = results.get(name)
         found.append(draw(record) if record else Missing(what, f"python -m benchmarks {name}"))
@@ -26,7 +29,7 @@ def all_figures(results: Results) -> list[Figure | Missing]:
 
 
 def seconds_bars(record: Record, what: str, note: str) -> Figure:
-    """Programs that did the same, by seconds."""
+    """Programs with the same work, by seconds."""
     found = {name: side["seconds"] for name, side in sides(record, "seconds").items()}
     drawn, (axis,) = drawing.canvas(1, height=0.9 + 0.36 * len(found))
     drawing.bars(axis, found, "s", f"{record['bytes'] / 1e6:,.0f} MB, {record['options']['ranks'] - 1} executors")
@@ -170,48 +173,6 @@ def scaling(record: Record) -> Figure:
     )
 
 
-def simulation(record: Record) -> Figure:
-    drawn, (rate, memory) = drawing.canvas(2, height=2.8)
-    for job, colour in (("map", COLOURS["engine"]), ("shuffle", COLOURS["dask"])):
-        points = [point for point in record["points"] if point["job"] == job]
-        label = {"map": "tasks that may run anywhere", "shuffle": "the same, and a shuffle behind"}[job]
-        drawing.line(
-            rate,
-            [point["executors"] for point in points],
-            [point["decisions_per_s"] for point in points],
-            job,
-            label,
-            color=colour,
-        )
-        grown = [point for point in points if point["memory_bytes"] >= 1e6]  # less is noise of the allocator
-        memory.plot(
-            [point["tasks"] for point in grown],
-            [point["memory_bytes"] / 1e6 for point in grown],
-            marker="o",
-            markersize=3.5,
-            color=colour,
-            label=label,
-        )
-    drawing.axes_of(rate, "executors", "decisions a second", "100 tasks an executor")
-    drawing.axes_of(memory, "tasks", "MB of memory", "the scheduler and the job's lineage", zero=False)
-    rate.set_xscale("log")
-    memory.set_xscale("log")
-    memory.set_yscale("log")
-    for axis in (rate.xaxis, rate.yaxis, memory.xaxis, memory.yaxis):
-        drawing.plain_numbers(axis)
-    rate.legend(loc="lower left")
-    slowest = min(point["decisions_per_s"]["median"] for point in record["points"])
-    largest = max(record["points"], key=lambda point: point["tasks"])
-    return Figure(
-        "simulation",
-        f"The scheduler alone decides at least {slowest:,.0f} times a second, to {largest['executors']:,} executors "
-        f"and {largest['tasks']:,} tasks, in {largest['memory_bytes'] / 1e6:,.0f} MB",
-        drawing.as_svg(drawn, "simulation"),
-        "Without MPI: executors are simulated and answer at once. A decision is one event (a task done, an exchange done) that "
-        "the scheduler has handled. Memory is the growth of the process's peak.",
-    )
-
-
 def reread(record: Record) -> Figure:
     found = {name: side["gb_per_s_a_rank"] for name, side in sides(record, "gb_per_s_a_rank").items()}
     drawn, (axis,) = drawing.canvas(1, height=1.6)
@@ -253,10 +214,12 @@ DRAWN: tuple[tuple[str, str, Callable[[Record], Figure]], ...] = (
     ("recovery", "Recovery: time of each iteration with an executor killed", recovery),
     ("terasort", "Sort of 100-byte records", sort),
     ("wordcount", "Word count", words),
+    ("operators", "Every operation beside its plain loop", operations),
     ("spill", "Sort and group beyond memory", spill),
     ("reread", "Cached numpy blocks read again", reread),
     ("scaling", "Scaling with executors", scaling),
     ("simulation", "The scheduler alone, to 10,000 executors", simulation),
+    ("at_scale", "What the driver sends, gets, keeps and takes, to 1,000 executors", at_scale),
 )
 
 PEERS = ("handwritten", "plain", "dask", "pyspark")
@@ -278,7 +241,7 @@ PEER_TITLES = {
 
 
 def peers(results: Results) -> Figure | None:
-    """Everything that was measured beside others, as ratios."""
+    """All comparisons with others, as ratios."""
     rows = []
     for name, title in PEER_TITLES.items():
         record = results.get(name)

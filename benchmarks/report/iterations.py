@@ -14,7 +14,7 @@ from benchmarks.report.records import Record, Results, is_spread, sides, totals,
 MARKS = (1, 5, 10, 20, 30)
 SHOWN = ("engine", "uncontrolled", "mapreduce", "handwritten", "plain", "dask", "pyspark")
 MODES = ("engine", "uncontrolled", "mapreduce")
-MODE_LABELS = {"engine": "in memory", "uncontrolled": "in memory, uncontrolled", "mapreduce": "disk mode"}
+MODE_LABELS = {"engine": "in memory", "uncontrolled": "in memory, uncontrolled", "mapreduce": "disk mode", "hadoop": "Hadoop"}
 OLD_PARTS = ("read", "parse", "compute and job")
 
 
@@ -64,7 +64,7 @@ def figures(results: Results) -> list[Figure | Missing]:
     measured = [(job, record) for job in JOBS if (record := results.get(job.benchmark))]
     for job, record in measured[:1]:
         if job.benchmark == "lr":
-            found.append(famous(job, record))
+            found.append(famous(job, record, results.get("hadoop")))
     if others := [(job, record) for job, record in measured if job.benchmark != "lr"]:
         found.append(other_jobs(others))
     for job in JOBS:
@@ -92,25 +92,33 @@ def curves_of(record: Record) -> dict[str, list[Record]]:
     return {name: whole_runs(side) for name, side in programs(record, "later").items() if name in MODES}
 
 
-def famous(job: Job, record: Record) -> Figure:
-    """One line in memory, one on disk."""
-    curves = curves_of(record)
-    drawn, (measured, paper) = drawing.canvas(2, height=3.5, gridspec_kw={"width_ratios": [2.1, 1]})
-    draw_curves(measured, curves, f"{job.title}, measured here: {megabytes(record)}", numbers=True)
+def famous(job: Job, record: Record, hadoop: Record | None) -> Figure:
+    """One line in memory, one on disk; before them, where it was measured, both beside a real Hadoop."""
+    curves, claim = curves_of(record), ""
+    ratios = [2.1, 1] if hadoop is None else [1.1, 1.9, 1]
+    drawn, (*beside, measured, paper) = drawing.canvas(len(ratios), height=3.5, gridspec_kw={"width_ratios": ratios})
+    if hadoop is not None:
+        three = {name: whole_runs(hadoop["lr"][name]) for name in ("engine", "mapreduce", "hadoop")}
+        draw_curves(beside[0], three, f"beside Hadoop:\n{shown(hadoop['lr']['bytes'] / 1e6)} MB of text in HDFS")
+        claim = (f"; an iteration of Hadoop MapReduce takes {shown(hadoop['hadoop_over_memory'])} times as long as in memory, "
+                 f"{shown(hadoop['hadoop_over_disk'])} times as long as on disk")
+    draw_curves(measured, curves, f"{job.title}, measured here:\n{megabytes(record)}", numbers=True)
     if "mapreduce" in curves:
         memory, disk = (curves[name][-1]["median"] for name in ("engine", "mapreduce"))
-        at = 1.26 * len(curves["engine"])
+        at = (1.26 if hadoop is None else 1.38) * len(curves["engine"])
+        measured.set_xlim(right=max(measured.get_xlim()[1], 1.1 * at))  # clear of the names of the lines
         measured.annotate("", (at, memory), xytext=(at, disk), arrowprops={"arrowstyle": "<->", "color": "#1c2430"})
         measured.text(at, (memory + disk) / 2, f"{shown(disk / memory)} times\nas long", ha="center", va="center", fontsize=10,
                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 2})
     draw_paper(paper, job, max(map(len, curves.values())))
     return Figure(
         job.benchmark,
-        claim_of_curves(job, record, curves),
+        claim_of_curves(job, record, curves) + claim,
         drawing.as_svg(drawn, job.benchmark),
         "The same job file, run in two modes. Time is that of the whole command, from launch to end: start-up, loading and all "
         "iterations. Each run made all iterations, and the line is what it had taken until each was done; bands run from the "
-        "fastest run to the slowest. The paper's lines are drawn from its figures for the first and a later iteration.",
+        "fastest run to the slowest. The paper's lines are drawn from its figures for the first and a later iteration."
+        + (" Beside Hadoop: a MapReduce job an iteration on YARN, and both modes, on the same text in one run." if claim else ""),
     )
 
 
@@ -169,7 +177,7 @@ def draw_paper(axis: Any, job: Job, most: int) -> None:
         axis.plot(places, seconds, color=PAPER_COLOURS[name], linewidth=1.6, linestyle="--")
         axis.annotate(f"{name}\n{seconds[-1]:,.0f} s", (most, seconds[-1]), xytext=(4, 0), textcoords="offset points",
                       fontsize=8.5, color=PAPER_COLOURS[name], va="center")
-    drawing.axes_of(axis, "iterations", "seconds", f"the paper's: {job.setting}")
+    drawing.axes_of(axis, "iterations", "seconds", f"the paper's:\n{job.setting}")
     axis.set_xticks([mark for mark in MARKS if mark <= most])
     axis.set_xlim(0, 1.5 * most)
 

@@ -21,6 +21,7 @@ IN_README = {
     "iterations": "iterations",
     "lr-split": "split",
     "peers": "peers",
+    "operators": "operators",
     "fractions": "fractions",
     "recovery": "recovery",
 }
@@ -77,7 +78,7 @@ shapes and ratios, not seconds.</li>
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """``python -m benchmarks report``: 0 when a page was written, 2 when there is nothing to draw or to draw with."""
+    """``python -m benchmarks report``: 0 when it wrote a page, 2 without results or matplotlib."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks report", description="Draw what the benchmarks found, as one HTML page."
     )

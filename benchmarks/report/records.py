@@ -20,6 +20,8 @@ class Results:
     read: int = 0
     failed: list[Record] = field(default_factory=list)
     """Newer than the chosen one, and not valid: said on the page."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Why benchmarks measured nothing, by name, unless another run of theirs did."""
     unreadable: list[str] = field(default_factory=list)
     """Where lines are that are no record: ``file:line``."""
 
@@ -41,9 +43,13 @@ def load(paths: Iterable[Path]) -> Results:
     for _, name, record in sorted(records, key=lambda item: item[:2]):
         if not record.get("valid"):
             results.failed.append(record)
+        elif "left_out" in record:
+            results.left_out[name] = record["left_out"]
         elif name not in results.chosen or not is_quick(record) or is_quick(results.chosen[name]):
             results.chosen[name] = record
             results.failed = [other for other in results.failed if other["benchmark"] != name]
+    for name in results.chosen:
+        results.left_out.pop(name, None)
     return results
 
 

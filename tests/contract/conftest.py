@@ -1,7 +1,8 @@
 """The networks that the contract checks run on.
 
     python -m pytest tests/contract                     the in-process network
-    mpirun -n 3 python -m pytest tests/contract         MPI; all ranks run all tests in lockstep
+    mpirun -n 3 python -m pytest tests/contract         MPI; all ranks run all tests in lockstep, those of the group twice:
+                                                        pairwise, and with MPI's own collectives
 
 Under mpirun with one rank both run.
 """
@@ -25,6 +26,7 @@ SIZE = _from_launcher("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """None without a launcher."""
 
 NETWORKS = [pytest.param("mpi", marks=pytest.mark.mpi)]
+COLLECTIVE = [pytest.param("mpi collective", marks=pytest.mark.mpi)]
 if (SIZE or 1) == 1:
     NETWORKS += [pytest.param(size, id=f"{size} in process") for size in (1, 2, 3, 4, 6)]
 
@@ -46,10 +48,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def mpi() -> Any:
-    """This rank's transport and the world beside it; after a failure also what failed, as nothing can follow."""
+    """This rank's transport, the world beside it, and after a failure its text, since no check can
+    follow."""
     from mpi4py import MPI
 
-    from mpirdd.edge.mpi import MpiTransport
+    from mpirdd.comm.mpi import MpiTransport
 
     class World:
         transport = MpiTransport()
@@ -59,17 +62,24 @@ def mpi() -> Any:
     return World
 
 
-@pytest.fixture(params=NETWORKS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "everywhere" in metafunc.fixturenames:
+        of_messages = metafunc.module.__name__ == "test_messages"
+        metafunc.parametrize("everywhere", NETWORKS if of_messages else NETWORKS + COLLECTIVE, indirect=True)
+
+
+@pytest.fixture
 def everywhere(request: pytest.FixtureRequest) -> Callable[[Check], None]:
     """Runs a check on all ends of a network."""
-    if request.param != "mpi":
+    if request.param not in ("mpi", "mpi collective"):
         return lambda check: run_in_process(check, request.param)
     world = request.getfixturevalue("mpi")
     if world.broken:
         pytest.skip(f"{world.broken} has failed and may have left messages behind")
 
     def run(check: Check) -> None:
-        problems = run_over_mpi(check, world.transport, world.communicator)
+        problems = run_over_mpi(
+            check, world.transport, world.communicator, collective=request.param == "mpi collective")
         if problems:
             world.broken = request.node.name
             pytest.fail("\n".join(problems), pytrace=False)

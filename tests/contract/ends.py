@@ -1,8 +1,8 @@
 """Contract checks as programs for every end of a network, and the two ways to run them.
 
-A check is a generator function that each rank runs with its own ``End``; it yields whenever it waits. In one process
-the ends take turns; under mpirun each rank runs its own, and the verdicts are gathered, so that a check
-fails on all ranks together.
+A check is a generator function that each rank runs with its own ``End``; it yields whenever it
+waits. In one process the ends take turns. Under mpirun each rank runs its own and gathers the
+verdicts of all, so a check fails on all ranks together.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from mpirdd.together.inprocess import Network
-from mpirdd.words.transport import Group, Pending, Transport
+from mpirdd.comm.inprocess import Network
+from mpirdd.comm.transport import Group, PendingCollective, Transport
 
 Steps = Generator[None, None, None]
 Message = tuple[int, list[bytes]]
@@ -29,15 +29,21 @@ _LIMIT_S = 60.0
 
 @dataclass(frozen=True)
 class End:
-    """What a check sees: one rank's transport, and a meeting point beside the network."""
+    """A check's view: one rank's transport, and a meeting point beside the network."""
 
     transport: Transport
+    collective: bool
+    """Use the collectives of MPI."""
     arrive: Callable[[], Callable[[], bool]]
     """Say that this rank is here; the returned function tells whether all are."""
 
     @property
     def rank(self) -> int:
         return self.transport.rank
+
+    @property
+    def group(self) -> Group | None:
+        return self.transport.group(collective=self.collective)
 
     @property
     def others(self) -> list[int]:
@@ -65,23 +71,23 @@ Check = Callable[[End], Steps]
 
 
 def member(check: Callable[[Group], Steps]) -> Check:
-    """A check for the executors' group; the driver's end has none and does nothing."""
+    """A check for the executors' group; the driver's end does nothing."""
 
     def check_end(end: End) -> Steps:
-        group = end.transport.group()
+        group = end.group
         if group is not None:
             yield from check(group)
 
     return check_end
 
 
-def finish(pending: Pending) -> Steps:
+def finish(pending: PendingCollective) -> Steps:
     while not pending.test():
         yield
 
 
 def run_in_process(check: Check, size: int) -> None:
-    """All ends by turns, until each has finished."""
+    """Run all ends in turns, until each has finished."""
     network, arrived = Network(size), [0] * size
 
     def arrive(rank: int) -> Callable[[], bool]:
@@ -89,7 +95,7 @@ def run_in_process(check: Check, size: int) -> None:
         meeting = arrived[rank]
         return lambda: min(arrived) >= meeting
 
-    ends = [End(network.end(rank), lambda rank=rank: arrive(rank)) for rank in range(size)]  # type: ignore[misc]
+    ends = [End(network.end(rank), False, lambda rank=rank: arrive(rank)) for rank in range(size)]  # type: ignore[misc]
     running = [check(end) for end in ends]
     for _ in range(_MOST_TURNS):
         if not running:
@@ -98,9 +104,9 @@ def run_in_process(check: Check, size: int) -> None:
     pytest.fail(f"{len(running)} of {size} ends still wait after {_MOST_TURNS} turns")
 
 
-def run_over_mpi(check: Check, transport: Transport, world: Any) -> list[str]:
-    """This rank's end, then what went wrong on each rank; the same list everywhere."""
-    end = End(transport, lambda: world.Ibarrier().Test)
+def run_over_mpi(check: Check, transport: Transport, world: Any, *, collective: bool) -> list[str]:
+    """Run this rank's end; return what went wrong on each rank, the same list everywhere."""
+    end = End(transport, collective, lambda: world.Ibarrier().Test)
     problem, deadline = "", monotonic() + _LIMIT_S
     try:
         for _ in check(end):

@@ -8,14 +8,14 @@ from random import Random
 import pytest
 from ends import Check, End, Steps, finish, member
 
-from mpirdd.words.transport import Group
+from mpirdd.comm.transport import Group
 
 Everywhere = Callable[[Check], None]
 
 
 def test_the_group_is_all_ranks_but_the_driver(everywhere: Everywhere) -> None:
     def check(end: End) -> Steps:
-        group = end.transport.group()
+        group = end.group
         if end.rank == 0:
             assert group is None
         else:
@@ -34,6 +34,17 @@ def test_alltoall_gives_one_integer_to_each_member(everywhere: Everywhere, base:
         received = [-1] * count
         yield from finish(group.alltoall([base + 10 * group.index + to for to in range(count)], received))
         assert received == [base + 10 * sender + group.index for sender in range(count)]
+
+    everywhere(member(check))
+
+
+def test_alltoall_gives_several_integers_to_each_member(everywhere: Everywhere) -> None:
+    def check(group: Group) -> Steps:
+        count = len(group.members)
+        received = [-1] * (3 * count)
+        sent = [100 * group.index + 10 * to + place - 5 for to in range(count) for place in range(3)]
+        yield from finish(group.alltoall(sent, received))
+        assert received == [100 * sender + 10 * group.index + place - 5 for sender in range(count) for place in range(3)]
 
     everywhere(member(check))
 
@@ -109,10 +120,10 @@ def test_a_finished_collective_stays_finished(everywhere: Everywhere) -> None:
 
 
 def test_a_collective_goes_on_beside_messages(everywhere: Everywhere) -> None:
-    """An executor in an exchange still hears the driver, and what it tells the driver leaves."""
+    """An executor in an exchange still hears the driver, and its messages to the driver leave."""
 
     def check(end: End) -> Steps:
-        group = end.transport.group()
+        group = end.group
         if group is None:
             for other in end.others:
                 end.transport.send(other, [b"during", bytes(100_000)])

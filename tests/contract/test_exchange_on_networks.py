@@ -1,4 +1,5 @@
-"""``exchange`` over the group of each network: whatever is given arrives once, whole and in order."""
+"""``exchange`` over the group of each network: everything given arrives once, whole and in
+order."""
 
 from __future__ import annotations
 
@@ -8,9 +9,11 @@ from random import Random
 import pytest
 from ends import Check, Steps, member
 
-from mpirdd.together.exchange import Parcel, exchange
-from mpirdd.words.ids import BlockId, Rank
-from mpirdd.words.transport import Frames, Group
+from mpirdd.comm.exchange import Parcel, exchange
+from mpirdd.comm.transport import Group
+from mpirdd.protocol.frames import Frames
+from mpirdd.protocol.ids import BlockId, Rank
+from mpirdd.store.fragments import Fragment
 
 Everywhere = Callable[[Check], None]
 Sizes = Callable[[Rank, Rank], list[list[int]]]
@@ -20,7 +23,7 @@ Sizes = Callable[[Rank, Rank], list[list[int]]]
 def parcels(sender: Rank, receiver: Rank, sizes: Sizes) -> list[Parcel]:
     content = Random(f"{sender} to {receiver}")
     return [
-        Parcel(BlockId("in", sender, receiver), place, _frames(content, frame_sizes))
+        Parcel(BlockId("in", sender, receiver), place, Fragment(_frames(content, frame_sizes)))
         for place, frame_sizes in enumerate(sizes(sender, receiver))
     ]
 
@@ -42,7 +45,7 @@ def trade(group: Group, sizes: Sizes, exchange_bytes: int) -> Steps:
 
 
 def _plain(parcel: Parcel) -> tuple[BlockId, int, list[bytes]]:
-    return parcel.block, parcel.source, [bytes(frame) for frame in parcel.frames]
+    return parcel.block, parcel.source, [bytes(frame) for frame in parcel.fragment.read()]
 
 
 @pytest.mark.parametrize("exchange_bytes", [64, 4_096, 1 << 20])
@@ -84,7 +87,7 @@ def test_frames_larger_than_a_rank_s_buffer_arrive(everywhere: Everywhere) -> No
 
 
 def test_an_exchange_is_void_everywhere_when_one_member_cannot_give_its_part(everywhere: Everywhere) -> None:
-    """And the next one works."""
+    """The next one works."""
     everything = [[100], [5_000, 3]]
 
     def check(group: Group) -> Steps:

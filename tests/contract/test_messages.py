@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from ends import Check, End, Steps
 
-from mpirdd.words.transport import Frames
+from mpirdd.protocol.frames import Frames
 
 Everywhere = Callable[[Check], None]
 
@@ -58,7 +58,7 @@ def test_a_frame_of_any_size_arrives_intact(everywhere: Everywhere, size: int) -
 
 
 def test_a_frame_larger_than_one_chunk_arrives_intact(everywhere: Everywhere) -> None:
-    """From the last rank to the first, as results come."""
+    """From the last rank to the first, as results travel."""
     block = noise("large", MIB) * 70
 
     def check(end: End) -> Steps:
@@ -183,7 +183,7 @@ def test_nothing_is_in_flight_once_everything_has_arrived(everywhere: Everywhere
 
 
 def test_what_arrives_belongs_to_the_receiver(everywhere: Everywhere) -> None:
-    """Changing it changes nothing at the sender, nor in another message."""
+    """A change to it changes nothing at the sender or in another message."""
 
     def check(end: End) -> Steps:
         frame = bytearray(b"0123456789" * 5_000)

@@ -1,4 +1,4 @@
-"""What tasks use from a module beside the tests, as a job's own helper module would be."""
+"""Helpers that tasks import from a module beside the tests, as from a job's own helper module."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from mpirdd import RDD, Context
-from mpirdd.edge import session
-from mpirdd.storage.blocks import BlockStore
-from mpirdd.words.ids import BlockId
+from mpirdd.launch import session
+from mpirdd.protocol.ids import BlockId
+from mpirdd.store.blocks import BlockStore
 
 RANKS = session.transport().size
 first, second = itemgetter(0), itemgetter(1)
@@ -25,7 +25,8 @@ about_keeping = pytest.mark.skipif(
 
 
 class Calls:
-    """The identity, which writes down each call: tasks run in other processes; a file is what they share with the test.
+    """The identity, which writes each call to a file: tasks run in other processes and share only
+    files with the test.
 
     A line is one ``write`` to a file opened for appending, so lines of several ranks never mix.
     """
@@ -42,7 +43,7 @@ class Calls:
         return value
 
     def seen(self) -> list[str]:
-        """``repr`` of what it was called with since the last look, in no order."""
+        """``repr`` of each argument since the last look, in no order."""
         if not os.path.exists(self._path):
             return []
         with open(self._path) as file:
@@ -56,7 +57,8 @@ class Calls:
 
 
 class Flag:
-    """True until it is lowered, in all processes: lets a task behave differently when it is run again."""
+    """True until somebody lowers it, in all processes: lets a task behave differently when it runs
+    again."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -113,7 +115,7 @@ def fail_on(bad: Any, value: Any) -> Any:
 
 
 class Demanding(Exception):
-    """Can be pickled, but not loaded again: ``args`` does not hold what ``__init__`` wants."""
+    """Pickles, but does not load again: ``args`` lacks what ``__init__`` wants."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{reason} ({code})")
@@ -125,7 +127,7 @@ class Unpicklable(Exception):
 
 
 def unshipped(source: str) -> ModuleType:
-    """A module that no executor can import, as ``__main__`` and a notebook's cells are."""
+    """A module that no executor can import, like ``__main__`` and a notebook's cells."""
     module = ModuleType("__main__")
     exec(source, module.__dict__)
     return module
@@ -137,7 +139,8 @@ def sizes(rdd: RDD) -> list[int]:
 
 
 def on_every_executor(sc: Context, function: Callable[[], Any]) -> list[Any]:
-    """``function()`` once on each executor: as many tasks as executors are handed out one to each."""
+    """``function()`` once on each executor: the driver hands out as many tasks as executors one to
+    each."""
     count = len(sc._driver.executors)
     made = sc.parallelize(range(count), count).mapPartitions(lambda _: [(os.getpid(), function())]).collect()
     assert len({pid for pid, _ in made}) == count
@@ -151,7 +154,7 @@ def blocks_held(sc: Context) -> list[BlockId]:
 
 
 def _blocks_here() -> list[BlockId]:
-    """Of the store that the task which calls this was given: the process may hold others, of stopped Contexts."""
+    """Blocks in the calling task's own store; the process may hold others, of stopped Contexts."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_name != "run_task":
         frame = frame.f_back

@@ -2,8 +2,8 @@
 
     mpirun -n 4 python -m pytest tests/engine        (also without mpirun: a world of one)
 
-The Context is shared by the tests of a module, as making one is cheap but not what these tests are about; a test that
-stops its Context lives in a module that does not use the shared one.
+The tests of a module share one Context. A test that stops its Context lives in a module that does
+not use the shared one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest  # noqa: E402
 from beside import Calls  # noqa: E402
 
 from mpirdd import Context  # noqa: E402
-from mpirdd.edge import session  # noqa: E402
+from mpirdd.launch import session  # noqa: E402
 
 WORLD = session.transport()
 
@@ -33,10 +33,16 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("engine")
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    if WORLD.rank:
+        config.option.xmlpath = None  # rank 0 writes the report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
     if WORLD.rank:  # its pytest has nothing to say; what goes wrong on stderr does come out
-        terminal = config.pluginmanager.get_plugin("terminalreporter")
+        terminal = session.config.pluginmanager.get_plugin("terminalreporter")
         assert terminal is not None
         terminal._tw._file = open(os.devnull, "w")  # noqa: SIM115  (for as long as the process runs)
 

@@ -13,7 +13,7 @@ import pytest
 from beside import about_keeping
 
 from mpirdd import AccumulatorParam, Context, TaskError
-from mpirdd.user.accumulators import AddingAccumulatorParam
+from mpirdd.api.accumulators import AddingAccumulatorParam
 
 
 class Vector(AccumulatorParam):
@@ -70,7 +70,7 @@ def test_arrays_added_in_place(sc: Context, length: int) -> None:
 
 
 def test_a_zero_that_is_the_same_object_each_time(sc: Context) -> None:
-    """One task's sum, made in place, must not become the next one's zero."""
+    """One task's sum, made in place, must not become the zero of the next."""
     total = sc.accumulator(np.zeros(2), AddingAccumulatorParam(np.zeros(2)))
     sc.parallelize(range(30), 10).foreach(lambda x: total.add(np.array([1, x])))
     assert total.value.tolist() == [30, sum(range(30))]

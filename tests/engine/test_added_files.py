@@ -1,5 +1,5 @@
-"""Files, modules and archives that a program adds for its tasks. Each test has a Context of its own, as files
-go with it."""
+"""Files, modules and archives that a program adds for its tasks. Each test has its own Context,
+since files go with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from beside import on_every_executor
 
 from mpirdd import Context, SparkFiles
-from mpirdd.words.errors import InputError, TaskError, UsageError
+from mpirdd.protocol.errors import InputError, TaskError, UsageError
 
 
 def test_an_added_file_is_on_every_rank_and_gone_with_the_context(tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ def test_folders_are_added_only_when_asked_for(tmp_path: Path) -> None:
 
 def test_what_cannot_be_added_is_refused(tmp_path: Path) -> None:
     with Context() as sc:
-        for path in ("http://host/file", "https://host/file", "hdfs://host/file", "ftp://host/file"):
-            with pytest.raises(InputError, match="cannot reach"):
+        for path in ("http://127.0.0.1:1/file", "hdfs://127.0.0.1:1/file", "ftp://127.0.0.1:1/file"):
+            with pytest.raises(InputError, match=r"cannot read .*does not answer|no NameNode answers"):
                 sc.addFile(path)
         for path in (str(tmp_path / "gone"), ""):
             with pytest.raises(InputError):

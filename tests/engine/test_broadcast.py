@@ -17,7 +17,7 @@ import pytest
 from beside import about_keeping, on_every_executor
 
 from mpirdd import Context, TaskError, UsageError
-from mpirdd.edge import session
+from mpirdd.launch import session
 
 LARGE = 300_000
 """Items of 8 bytes: some pages, and larger than what goes in messages."""
@@ -78,7 +78,8 @@ def test_large_arrays_are_read_only_everywhere(sc: Context) -> None:
 
 
 def mapped(length: int) -> list[str]:
-    """The inodes of shared memory of broadcast variables, of at least so many bytes, that this process maps."""
+    """The inodes of broadcast variables' shared memory that this process maps, of at least so many
+    bytes."""
     found = []
     for line in Path("/proc/self/maps").read_text().splitlines():
         if "memfd:mpirdd" in line:
@@ -175,18 +176,18 @@ def test_a_loop_of_broadcasts_keeps_no_memory_and_no_descriptors(sc: Context) ->
         turn(number)
     after = [held(), *on_every_executor(sc, held)]
     assert all(new <= old + 6 for news, olds in zip(after, before, strict=True) for new, old in zip(news, olds, strict=True))
-    assert len(sc._driver._broadcasts._variables) <= 6
+    assert len(sc._driver._loop.broadcasts._variables) <= 6
 
 
 def test_broadcasts_without_a_job_are_freed_too(sc: Context) -> None:
     for _ in range(30):
         sc.broadcast(np.arange(LARGE))
         gc.collect()
-    assert len(sc._driver._broadcasts._variables) <= 6
+    assert len(sc._driver._loop.broadcasts._variables) <= 6
 
 
 def test_a_function_of_a_living_rdd_keeps_the_variable(sc: Context) -> None:
-    """As in a loop that binds the name anew each time."""
+    """A loop that binds the name anew each time does this."""
     variable = sc.broadcast(np.arange(LARGE))
     first = sc.parallelize(range(4), 2).map(lambda i: int(variable.value[i]))
     assert first.sum() == 6
@@ -267,7 +268,8 @@ with Context() as sc:
 
 
 def test_a_killed_program_leaves_nothing_in_dev_shm(tmp_path: Path) -> None:
-    """With a world of one, as this runs inside mpirun; the memory has no name on more ranks either."""
+    """In a world of one, since this test runs inside mpirun; the memory has no name on more ranks
+    either."""
     (tmp_path / "job.py").write_text(KILLED)
     launchers = ("OMPI_", "PMI", "PRTE_", "HYDRA_", "MPI_", "MPIEXEC", "PMIX", "SLURM")
     environment = {name: text for name, text in os.environ.items() if not name.startswith(launchers)}

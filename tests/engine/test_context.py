@@ -1,4 +1,4 @@
-"""The life of a Context. These tests make their own, so they do not use the shared one."""
+"""The life of a Context. These tests make their own, and do not use the shared one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from beside import RANKS, about_keeping, blocks_held
 
 from mpirdd import RDD, Context, TaskError, UsageError
-from mpirdd.storage.blocks import BlockStore
+from mpirdd.store.blocks import BlockStore
 
 
 def test_one_context_after_the_other(executors: int) -> None:
@@ -129,9 +129,9 @@ def test_what_is_believed_or_ignored_though_it_looks_wrong_is_told_once(
             assert sc.parallelize([1]).count() == 1
     said = [record.getMessage() for record in caplog.records if record.name == "mpirdd"]
     assert len(said) == 2
-    assert "memory=102400.0 GiB" in said[0]
+    assert "memory=100 TiB" in said[0]
     assert "more than the" in said[0]
-    assert f"{misspelt} is no setting of mpirdd, and is ignored: did you mean MPIRDD_PARALLELISM?" in said[1]
+    assert f"environment variable {misspelt}, as it is no setting: did you mean MPIRDD_PARALLELISM?" in said[1]
 
 
 def test_jobs_right_after_a_failure_with_tasks_still_running() -> None:

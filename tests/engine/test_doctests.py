@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the users' API are true, on every number of ranks."""
+"""The examples in the API's docstrings hold on every number of ranks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ import pkgutil
 import pytest
 
 import mpirdd
-import mpirdd.user
-from mpirdd import edge
+import mpirdd.api
 
 MODULES = [
-    *(f"mpirdd.user.{module.name}" for module in pkgutil.iter_modules(mpirdd.user.__path__)),
+    *(f"mpirdd.api.{module.name}" for module in pkgutil.iter_modules(mpirdd.api.__path__)),
     "mpirdd",
-    f"{edge.__name__}.session",
-    f"{edge.__name__}.threads",
+    "mpirdd.launch.session",
 ]
 
 
@@ -25,7 +23,7 @@ def examples() -> list[doctest.DocTest]:
     found = []
     for name in MODULES:
         module = importlib.import_module(name)
-        public = {key: value for key, value in vars(mpirdd.user).items() if not key.startswith("_")}
+        public = {key: value for key, value in vars(mpirdd.api).items() if not key.startswith("_")}
         everything = {**public, **{key: getattr(mpirdd, key) for key in mpirdd.__all__}, **vars(module)}
         found += [test for test in finder.find(module, name, extraglobs=everything) if test.examples]
     return found

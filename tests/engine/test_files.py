@@ -10,7 +10,9 @@ import pytest
 from beside import Cell, sizes
 
 from mpirdd import Context
-from mpirdd.words.errors import InputError, RecordError, TaskError, UsageError
+from mpirdd.api.conf import Conf
+from mpirdd.formats.compression import codec_named
+from mpirdd.protocol.errors import InputError, RecordError, TaskError, UsageError
 
 DEFAULT = "org.apache.hadoop.io.compress.DefaultCodec"
 
@@ -108,7 +110,7 @@ def test_what_cannot_be_a_sequence_file_is_refused_and_leaves_nothing(sc: Contex
         ([(1, 1), (2**40, 2)], None, TaskError, "keyClass"),
         ([(1, 1), ("a", 2)], None, TaskError, "keyClass"),
         ([(1, 1), 5], None, TaskError, "pairs"),
-        ([(1, 1)], "org.apache.hadoop.io.compress.SnappyCodec", UsageError, "SnappyCodec"),
+        ([(1, 1)], "org.apache.hadoop.io.compress.LzoCodec", UsageError, "LzoCodec"),
     ):
         with pytest.raises(error, match=f"(?s){message}"):
             sc.parallelize(data, 2).saveAsSequenceFile(out, codec)
@@ -122,6 +124,20 @@ def test_an_existing_folder_is_refused_by_all_sinks(sc: Context, tmp_path: Path)
     for save in (rdd.saveAsTextFile, rdd.saveAsPickleFile, rdd.saveAsSequenceFile):
         with pytest.raises(UsageError, match="exists already"):
             save(str(tmp_path))
+
+
+def test_all_sinks_take_path_objects_and_refuse_what_is_no_path(
+    sc: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rdd = sc.parallelize([("a", 1)], 1)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for save in (rdd.saveAsTextFile, rdd.saveAsPickleFile, rdd.saveAsSequenceFile):
+        save(tmp_path / save.__name__)
+        save(f"~/home-{save.__name__}")
+        assert (tmp_path / f"home-{save.__name__}" / "_SUCCESS").exists()
+        for wrong, message in ((b"bytes", "is bytes"), (None, "must be str"), ("a\0b", "NUL"), ("", "empty"), (5, "must be str")):
+            with pytest.raises(UsageError, match=message):
+                save(wrong)
 
 
 def test_java_converters_are_refused(sc: Context, tmp_path: Path) -> None:
@@ -143,8 +159,6 @@ def test_a_file_that_is_no_sequence_file_fails_the_job_with_its_name(sc: Context
 def folder(tmp_path: Path) -> Path:
     for name, content in (("a", b"one\ntwo"), ("b", b""), ("c", b"x" * 100), (".hidden", b"no")):
         (tmp_path / name).write_bytes(content)
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "d").write_bytes(b"no")
     return tmp_path
 
 
@@ -180,6 +194,104 @@ def test_records_of_one_length_are_read(sc: Context, tmp_path: Path) -> None:
     for length in (0, -1, 1.5, None, True):
         with pytest.raises(UsageError, match="recordLength"):
             sc.binaryRecords(str(tmp_path), length)
+
+
+def read_by(sc: Context, reader: str, path: Any, **more: Any) -> int:
+    """How many records there are."""
+    arguments = (path, 1) if reader == "binaryRecords" else (path,)
+    count = getattr(sc, reader)(*arguments, **more).count()
+    assert isinstance(count, int)
+    return count
+
+
+@pytest.mark.parametrize(
+    "reader", ["textFile", "wholeTextFiles", "binaryFiles", "binaryRecords", "sequenceFile", "pickleFile"])
+def test_all_readers_take_path_objects_lists_and_folders_of_folders(sc: Context, tmp_path: Path, reader: str) -> None:
+    for name in ("one", "two"):
+        if reader in ("sequenceFile", "pickleFile"):
+            records = sc.parallelize([("x", 1)], 1)
+            (records.saveAsSequenceFile if reader == "sequenceFile" else records.saveAsPickleFile)(tmp_path / name)
+        else:
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "file").write_bytes(b"x")
+    assert read_by(sc, reader, tmp_path / "one") == 1
+    assert read_by(sc, reader, [tmp_path / "one", str(tmp_path / "two")]) == 2
+    with pytest.raises(InputError, match=r"holds the folder .*recursive=True"):
+        read_by(sc, reader, tmp_path)
+    assert read_by(sc, reader, tmp_path, recursive=True) == 2
+    for wrong, message in ((b"bytes", "is bytes"), (None, "must be str or os.PathLike"), ("a\0", "NUL")):
+        with pytest.raises(UsageError, match=message):
+            read_by(sc, reader, wrong)
+
+
+def test_hadoops_keys_for_delimiters_and_folders_count(sc: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "file").write_text("a\n1\n\nb\n\n\nc")
+    conf = Conf().set("spark.hadoop.textinputformat.record.delimiter", "\n\n")
+    monkeypatch.setattr(sc, "_conf", conf)
+    assert sc.textFile(tmp_path / "deep").collect() == ["a\n1", "b", "\nc"]
+    assert sc.textFile(tmp_path / "deep", delimiter="\n").count() == 7
+    with pytest.raises(InputError, match="holds the folder"):
+        sc.textFile(tmp_path)
+    for key in ("mapreduce.input.fileinputformat.input.dir.recursive", "mapred.input.dir.recursive"):
+        monkeypatch.setattr(sc, "_conf", conf.copy().set(f"spark.hadoop.{key}", True))
+        assert sc.textFile(tmp_path, 5).collect() == ["a\n1", "b", "\nc"]
+        assert sc.wholeTextFiles(tmp_path).count() == 1
+        with pytest.raises(InputError, match="holds the folder"):
+            sc.textFile(tmp_path, recursive=False)
+    monkeypatch.setattr(sc, "_conf", conf.copy().set("spark.hadoop.mapred.input.dir.recursive", "yes"))
+    with pytest.raises(UsageError, match="must be true or false, not 'yes'"):
+        sc.textFile(tmp_path)
+
+
+def test_text_in_other_encodings_is_read_in_parts(sc: Context, tmp_path: Path) -> None:
+    lines = [f"ligne {i} é€ Ċ" for i in range(3000)]
+    for encoding in ("utf-16", "utf-16-be", "utf-32"):
+        (tmp_path / encoding).write_text("\r\n".join(lines), encoding, newline="")
+        assert sc.textFile(tmp_path / encoding, 7, encoding=encoding).collect() == lines
+        assert sc.textFile(tmp_path / encoding, 7, encoding=encoding).getNumPartitions() == 7
+        ((_, whole),) = sc.wholeTextFiles(tmp_path / encoding, encoding=encoding).collect()
+        assert whole == "\r\n".join(lines)
+    (tmp_path / "latin").write_bytes("café\nà\n".encode("cp1252"))
+    assert sc.textFile(tmp_path / "latin", 4, encoding="cp1252").collect() == ["café", "à"]
+    for read in (sc.textFile, sc.wholeTextFiles):
+        with pytest.raises(ValueError, match="unknown text encoding 'no-such'"):
+            read(tmp_path, encoding="no-such")
+
+
+@pytest.mark.parametrize("codec", ["gzip", "bzip2", "xz", "zlib", "zstd", "lz4", "snappy"])
+def test_text_is_packed_and_read_again(sc: Context, tmp_path: Path, codec: str) -> None:
+    pytest.importorskip({"zstd": "backports.zstd", "snappy": "cramjam"}.get(codec, "zlib"))
+    lines = [f"line {i}" for i in range(5000)]
+    sc.parallelize(lines, 2).saveAsTextFile(tmp_path / "out", codec)
+    suffix = codec_named(codec).suffix
+    assert sorted(os.listdir(tmp_path / "out")) == ["_SUCCESS", f"part-00000{suffix}", f"part-00001{suffix}"]
+    assert sc.textFile(tmp_path / "out", 8).collect() == lines
+    if codec != "xz":
+        pairs = [(line, len(line)) for line in lines]
+        sc.parallelize(pairs, 1).saveAsSequenceFile(tmp_path / "pairs", codec)
+        assert sc.sequenceFile(tmp_path / "pairs", minSplits=3).collect() == pairs
+
+
+def test_a_codec_that_is_none_is_refused_before_anything_is_written(sc: Context, tmp_path: Path) -> None:
+    pairs = sc.parallelize([(1, 2)])
+    for save in (pairs.saveAsTextFile, pairs.saveAsSequenceFile):
+        with pytest.raises(UsageError, match="unknown compression 'lzo'"):
+            save(tmp_path / "out", "lzo")
+    with pytest.raises(UsageError, match="Hadoop has no codec for xz"):
+        pairs.saveAsSequenceFile(tmp_path / "out", "xz")
+    assert not os.path.exists(tmp_path / "out")
+
+
+def test_keys_that_change_nothing_are_told_once(sc: Context, caplog: pytest.LogCaptureFixture) -> None:
+    conf = Conf().setAll([
+        ("spark.hadoop.mapreduce.input.fileinputformat.split.maxsize", 5), ("spark.app.name", "x"), ("own.key", 1),
+        ("spark.hadoop.textinputformat.record.delimiter", "|"), ("spark.files.ignoreMissingFiles", "true"),
+        ("spark.hadoop.fs.defaultFS", "file:///"),
+    ])
+    conf.settings()
+    assert [record.getMessage().split()[2] for record in caplog.records] == [
+        "spark.hadoop.mapreduce.input.fileinputformat.split.maxsize", "spark.files.ignoreMissingFiles"]
 
 
 def test_a_missing_path_is_reported_by_the_call(sc: Context, tmp_path: Path) -> None:

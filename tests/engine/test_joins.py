@@ -1,5 +1,5 @@
-"""Joins, cogroups, intersection, subtraction: against dicts and sets; partition counts, partitioners, and what
-does not move."""
+"""Joins, cogroups, intersection, subtraction: against dicts and sets; partition counts,
+partitioners, and data that does not move."""
 
 from __future__ import annotations
 
@@ -188,3 +188,40 @@ def test_records_that_are_no_pairs_are_named(sc: Context) -> None:
             getattr(pairs, name)(others).collect()
     with pytest.raises(TaskError, match=r"unhashable|hashed"):
         sc.parallelize([[1]]).subtract(others).collect()
+
+
+# --- keys that are equal and not the same -----------------------------------------------------------------------------
+
+LEFT = [(1, "a"), (True, "b"), (2.0, "c"), (0, "d"), (7, "e")]
+RIGHT = [(1.0, "p"), (2, "q"), (False, "r"), (9, "s")]
+
+
+def shown(pairs: list[Any]) -> list[str]:
+    """``repr`` tells 1, True and 1.0 apart."""
+    return sorted(map(repr, pairs))
+
+
+@pytest.mark.parametrize("twice_on_the_right", [False, True])
+@pytest.mark.parametrize("twice_on_the_left", [False, True])
+@pytest.mark.parametrize(("operation", "all_left", "all_right"), [
+    ("join", False, False), ("leftOuterJoin", True, False), ("rightOuterJoin", False, True), ("fullOuterJoin", True, True)])
+def test_a_result_of_a_join_has_the_key_of_its_left_record(
+    sc: Context, operation: str, all_left: bool, all_right: bool, twice_on_the_left: bool, twice_on_the_right: bool
+) -> None:
+    """On the hash path, and on that of groups, which a key that comes twice takes."""
+    left = LEFT if twice_on_the_left else LEFT[1:]
+    right = [*RIGHT, (True, "t")] if twice_on_the_right else RIGHT
+    expected = [(key, (v, w)) for key, v in left for other, w in right if key == other]
+    if all_left:
+        expected += [(key, (v, None)) for key, v in left if not values_of(right, key)]
+    if all_right:
+        expected += [(key, (None, w)) for key, w in right if not values_of(left, key)]
+    for parts in (1, 3):
+        got = getattr(sc.parallelize(left, parts), operation)(sc.parallelize(right, parts), 2).collect()
+        assert shown(got) == shown(expected)
+
+
+def test_what_subtraction_leaves_has_the_keys_it_had(sc: Context) -> None:
+    left, right = sc.parallelize([(1, "a"), (True, "b"), (2.0, "c")], 2), sc.parallelize([(2, 0)])
+    assert shown(left.subtractByKey(right).collect()) == shown([(1, "a"), (True, "b")])
+    assert shown(sc.parallelize([1, True, 1.0, 2], 2).subtract(sc.parallelize([2.0])).collect()) == shown([1, True, 1.0])

@@ -1,4 +1,4 @@
-"""What runs and what does not: functions under test count their calls."""
+"""Which functions run and which do not: functions under test count their calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lineages longer than anything in Python likes to recurse."""
+"""Lineages longer than Python's recursion limit."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def test_deep_trees_of_unions_and_coalesces(sc: Context) -> None:
 
 @about_keeping
 def test_a_thousand_iterations_with_a_shuffle_in_each_grow_no_memory(sc: Context) -> None:
-    """As an iterative program writes them: each iteration is cached and the one before let go; every so often a checkpoint
-    cuts the lineage."""
+    """An iterative program caches each iteration, lets the one before go, and sometimes checkpoints
+    to cut the lineage."""
     def resident_mb(_: int) -> float:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * 4096 / 1e6

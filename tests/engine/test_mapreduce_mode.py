@@ -1,4 +1,5 @@
-"""What mode mapreduce does with a job: all through files; wide results are read back from theirs, and nothing else is kept."""
+"""Mode mapreduce sends all data through files, reads wide results back from them, and keeps nothing
+else."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import pytest
 from beside import Calls, blocks_held, on_every_executor
 
 from mpirdd import RDD, Context
-from mpirdd.storage.blocks import Pack
+from mpirdd.store.shuffle_blocks import Pack
 
 PAIRS = [(f"key {number % 97}", number) for number in range(5_000)]
 SUMS = {f"key {key}": sum(range(key, 5_000, 97)) for key in range(97)}
@@ -38,7 +39,7 @@ def names_in(sc: Context, scratch: Path) -> set[str]:
 
 
 def held_by_packs(record: Any) -> int:
-    """Run by a task: how many bytes of map output its executor has in memory."""
+    """Bytes of map output that the calling task's executor has in memory."""
     return sum(pack.memory_bytes for pack in gc.get_objects() if isinstance(pack, Pack))
 
 
@@ -105,7 +106,7 @@ def test_what_follows_a_wide_operation_is_computed_again(sc: Context, calls: Cal
 
 
 def test_partitions_that_nobody_asked_for_are_written_when_somebody_does(sc: Context, calls: Calls) -> None:
-    """As in a map-reduce job of which some reduce tasks have not run yet: the map output is there until all have."""
+    """The map output stays until all reduce tasks have run, as in a map-reduce job."""
     pairs = sc.parallelize([(number, number) for number in range(12)], 4).map(calls).partitionBy(3)
     assert pairs.lookup(1) == [1]
     assert calls.count() == 12
@@ -161,15 +162,16 @@ def test_an_earlier_output_stays_as_long_as_something_else_is_made_from_it(sc: C
 def test_iterations_over_a_growing_lineage_cost_the_same_each_and_hold_a_bounded_number_of_files(
     sc: Context, calls: Calls, scratch: Path
 ) -> None:
-    """As PageRank's: what is carried along is joined with what was made from it, where it lies."""
+    """As in PageRank: the program joins the RDD that it carries along with one made from it, in
+    place."""
     ranks = sc.parallelize([(key, 1) for key in range(8)], 2).map(calls).partitionBy(2)
     tasks, files, mapped = [], [], []
     for iteration in range(200):
-        before = sc._driver._attempts
+        before = sc._driver._loop.commands.attempts
         given = ranks.map(lambda pair: ((pair[0] + 1) % 8, pair[1])).map(calls).reduceByKey(add, 2)
         ranks = ranks.join(given, 2).mapValues(lambda pair: pair[1]).cache()
         assert ranks.count() == 8
-        tasks.append(sc._driver._attempts - before)
+        tasks.append(sc._driver._loop.commands.attempts - before)
         mapped.append(calls.count())
         if iteration % 10 == 9:
             files.append(sum(name.startswith("rdd-") for name in names_in(sc, scratch)))
@@ -205,7 +207,8 @@ def test_a_failed_job_leaves_what_it_has_written_to_the_next(sc: Context, calls:
 
 
 def test_every_map_output_goes_through_a_file_however_small(sc: Context) -> None:
-    """Nothing of a shuffle is counted in memory on the map side, and the reduce side reads what the map side wrote."""
+    """The map side holds nothing of a shuffle in memory, and the reduce side reads the map side's
+    files."""
     before = sc.costs()
     assert sc.parallelize([("a", 1)], 1).partitionBy(1).map(held_by_packs).first() == 0
     after = sc.costs()
@@ -215,7 +218,7 @@ def test_every_map_output_goes_through_a_file_however_small(sc: Context) -> None
 
 
 def test_reduce_output_is_read_back_from_committed_files(sc: Context, scratch: Path) -> None:
-    """The names are seen while a later stage reads them, and gone when no handle leads there."""
+    """The files exist while a later stage reads them, and are gone when no handle leads there."""
 
     def names(records: Iterator[Any]) -> Iterator[str]:
         list(records)

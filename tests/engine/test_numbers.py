@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpirdd import RDD, Context, TaskError, UsageError
-from mpirdd.user.taskcontext import TaskContext
-from mpirdd.words.errors import JobCancelled
+from mpirdd.api.taskcontext import TaskContext
+from mpirdd.protocol.errors import JobCancelled
 
 NUMBERS = st.lists(st.integers(-50, 50) | st.floats(-1e3, 1e3), min_size=2, max_size=30)
 PARTITIONS = st.integers(1, 5)
@@ -191,7 +191,7 @@ def slowly(x: int) -> int:
 def test_an_answer_comes_soon_after_the_timeout_with_an_interval_that_holds_the_truth(sc: Context) -> None:
     rdd = sc.range(0, 3000, numSlices=1500).map(slowly).map(lambda x: x % 10)  # 60 s in one rank, 20 s in three
     began = time.perf_counter()
-    count, total, mean = rdd.countApprox(500), rdd.sumApprox(500, 0.999), rdd.meanApprox(500, 0.999)
+    count, total, mean = rdd.countApprox(500), rdd.sumApprox(500, 0.999), rdd.meanApprox(1500, 0.999)
     assert time.perf_counter() - began < 10
     assert count == 3000  # all partitions are alike
     assert total.low <= 13_500 <= total.high

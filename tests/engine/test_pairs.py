@@ -1,4 +1,5 @@
-"""Operations on pairs, against dicts: results, partition counts, partitioners, and what they do not move."""
+"""Operations on pairs, against dicts: results, partition counts, partitioners, and data that they
+do not move."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ def groups(pairs: list[tuple[Any, Any]]) -> dict[Any, list[Any]]:
 
 
 def as_dict(rdd: RDD) -> dict[Any, Any]:
-    """The pairs, of which no two may have one key."""
+    """The pairs as a dict; fails when two have one key."""
     pairs = rdd.collect()
     made = dict(pairs)
     assert len(made) == len(pairs)
@@ -313,3 +314,21 @@ def test_lookup_looks_into_one_partition_if_the_partitioner_is_known(sc: Context
     rdd = sc.parallelize([(x, x) for x in range(12)], 2).partitionBy(4).mapValues(calls)
     assert rdd.lookup(5) == [5]
     assert sorted(calls.seen()) == ["1", "5", "9"]
+
+
+def test_classes_functions_and_single_objects_are_keys(sc: Context) -> None:
+    class OfTheProgram:
+        pass
+
+    records: list[Any] = [1, "a", 2.0, None, ..., NotImplemented, b"x", (1,), 5, "b", OfTheProgram(), OfTheProgram(), True] * 3
+    expected = Counter(map(type, records))
+    kinds = sc.parallelize(records, 5).map(lambda record: record.__class__)
+    assert set(kinds.distinct(4).collect()) == set(expected)
+    assert kinds.countByValue() == expected
+    assert dict(kinds.map(lambda kind: (kind, 1)).reduceByKey(add, 3).collect()) == expected
+    grouped = sc.parallelize(records, 5).groupBy(lambda record: record.__class__, 4).mapValues(len).collect()
+    assert len(grouped) == len(expected)
+    assert dict(grouped) == expected
+    for keys in ([..., NotImplemented, None], [len, max, os.path.join]):
+        pairs = sc.parallelize(keys * 4, 4).map(lambda key: (key, 1)).groupByKey(3).mapValues(sum).collect()
+        assert sorted(pairs, key=repr) == sorted(((key, 4) for key in keys), key=repr)

@@ -17,7 +17,7 @@ Pairs = list[tuple[int, int]]
 
 
 class Operation(NamedTuple):
-    """What an RDD does, and what that means for a list; on pairs of small ints, given a small number."""
+    """An RDD operation and its meaning for a list of pairs of small ints, given a small number."""
 
     on_rdd: Callable[[RDD, int], RDD]
     on_list: Callable[[Pairs, int], Pairs]

@@ -1,4 +1,4 @@
-"""Resumable state: what is saved comes back, and damage never does."""
+"""Resumable state: saved values come back, damaged ones never do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mpirdd import Context
-from mpirdd.words.errors import InputError, UsageError
+from mpirdd.protocol.errors import InputError, InvalidType, UsageError
 
 
 def flip_a_byte(path: Path) -> None:
@@ -113,7 +113,7 @@ def test_the_last_two_states_are_kept(sc: Context, tmp_path: Path) -> None:
 def test_a_second_run_in_the_same_folder_is_refused_and_told_who_has_it(
     sc: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mpirdd.user.resumable._LOCK_PATIENCE_S", 0.1)
+    monkeypatch.setattr("mpirdd.api.resumable._LOCK_PATIENCE_S", 0.1)
     with sc.resumable(str(tmp_path)), pytest.raises(UsageError, match=f"in use by.*process {os.getpid()} on"):
         sc.resumable(str(tmp_path)).__enter__()
     with sc.resumable(str(tmp_path)):
@@ -125,6 +125,8 @@ def test_state_of_another_run_is_refused(sc: Context, tmp_path: Path) -> None:
         state.save(1, x=1)
     with pytest.raises(UsageError, match="k was 3 and is 4"):
         sc.resumable(str(tmp_path), about={"k": 4, "data": "a"}).__enter__()
+    with pytest.raises(InvalidType, match=r"about must be a dict, .* not 'k-means'"):
+        sc.resumable(str(tmp_path), about="k-means")  # type: ignore[arg-type]
     with sc.resumable(str(tmp_path), about={"k": 3, "data": "a"}) as state:
         assert state.iteration == 1
 
@@ -162,7 +164,7 @@ def test_a_callback_is_called_in_the_programs_own_code_at_once(sc: Context) -> N
         assert sc.range(3).sum() == 3
         assert called == [10]
     finally:
-        sc._termination.close()
+        sc._engine.termination.close()
 
 
 def test_a_callback_is_called_inside_a_waiting_job_and_may_run_one(sc: Context) -> None:
@@ -180,7 +182,7 @@ def test_a_callback_is_called_inside_a_waiting_job_and_may_run_one(sc: Context) 
         sc.range(1).sum()
         assert called == [10]
     finally:
-        sc._termination.close()
+        sc._engine.termination.close()
 
 
 def test_sigterm_ends_the_program_after_the_callbacks(sc: Context) -> None:
@@ -193,7 +195,7 @@ def test_sigterm_ends_the_program_after_the_callbacks(sc: Context) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         assert (called, left.value.code) == (["saved"], 143)
     finally:
-        sc._termination.close()
+        sc._engine.termination.close()
         signal.signal(signal.SIGTERM, before)
 
 
@@ -204,7 +206,7 @@ def test_a_failing_callback_does_not_hide_sigterm(sc: Context) -> None:
         with pytest.raises(SystemExit):
             os.kill(os.getpid(), signal.SIGTERM)
     finally:
-        sc._termination.close()
+        sc._engine.termination.close()
         signal.signal(signal.SIGTERM, before)
 
 
@@ -216,3 +218,20 @@ def test_without_a_folder_nothing_is_kept_and_nothing_else_changes(sc: Context) 
 def test_an_empty_path_is_refused(sc: Context) -> None:
     with pytest.raises(UsageError, match="path is empty"):
         sc.resumable("")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_state_is_used_in_its_with_block_only(sc: Context, tmp_path: Path, kept: bool) -> None:
+    """Without the block nothing is loaded, and a program would silently begin anew."""
+    save(sc, tmp_path, 3, number=1)
+    state = sc.resumable(str(tmp_path) if kept else None)
+    for use in (lambda: state.iteration, lambda: state.get("number"), lambda: "number" in state, lambda: state.save(1)):
+        with pytest.raises(UsageError, match=r"write 'with sc\.resumable"):
+            use()
+    with state:
+        assert state.iteration == (3 if kept else 0)
+    assert state.iteration == (3 if kept else 0)
+    with pytest.raises(UsageError, match="has ended"):
+        state.save(4)
+    with pytest.raises(UsageError, match=r"call sc\.resumable again"), state:
+        pass

@@ -1,4 +1,5 @@
-"""Kept partitions in a budget of 1 MiB a rank: the right answer at every level, and what is where."""
+"""Kept partitions in a budget of 1 MiB a rank: right answers at every level, and the place of each
+partition."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ import pytest
 from beside import Calls, about_keeping
 
 from mpirdd import Context, StorageLevel
-from mpirdd.user.storageinfo import StorageInfo
-from mpirdd.words.errors import UsageError
+from mpirdd.api.storageinfo import StorageInfo
+from mpirdd.protocol.errors import UsageError
 
 MIB = 1 << 20
 LEVELS = ["MEMORY_ONLY", "MEMORY_ONLY_SER", "MEMORY_AND_DISK", "MEMORY_AND_DISK_DESER", "DISK_ONLY", "OFF_HEAP"]
@@ -94,7 +95,8 @@ def test_what_fits_is_computed_once(sc: Context, level: str, calls: Calls) -> No
 
 @about_keeping
 def test_in_memory_a_part_of_what_does_not_fit_stays(sc: Context, calls: Calls) -> None:
-    """A loop over more than fits hits what is kept, instead of pushing it out just before it is read."""
+    """A loop over more data than fits hits the kept part, instead of evicting it just before
+    reading it."""
     kept = sc.parallelize(range(24), 24).map(lambda number: (calls(number), np.zeros(20_000))).cache()
     hits = 0
     for _ in range(3):
@@ -132,7 +134,7 @@ def test_another_rdd_pushes_out_what_was_used_least_recently(sc: Context, calls:
 
 
 def test_kept_on_several_executors_and_read_together(sc: Context) -> None:
-    """Blocks are copied to where they are read; copies that do not fit go to disk."""
+    """An exchange copies blocks to their readers; copies that do not fit go to disk."""
     kept = sc.parallelize(range(RECORDS), 12).map(records).persist(StorageLevel.MEMORY_AND_DISK)
     assert kept.count() == RECORDS
     assert kept.coalesce(2).map(lambda pair: pair[0]).sum() == sum(range(RECORDS))

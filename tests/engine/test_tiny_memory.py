@@ -1,7 +1,7 @@
 """Every wide operation with a memory budget of 1 MiB a rank and several MB of data, against plain Python.
 
-Each result is computed where it is made: the tests count and sum over partitions, as collecting the data would only move it.
-Where a task must have spilled, a step behind the operation reports what its workspace has written.
+The tests count and sum within partitions, since collecting the data would only move it. Where a
+task must have spilled, a step behind the operation reports what its memory has written.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from mpirdd import RDD, Context
-from mpirdd.roles.current import current_task
-from mpirdd.user.results import ResultIterable
+from mpirdd.api.results import ResultIterable
+from mpirdd.ops.current_task import current_task
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -24,7 +24,7 @@ PARTS = 6
 RECORDS = 32_000
 KEYS = 8_000
 """With some 100 bytes for each record in memory, a partition of the shuffled data is as large as the budget."""
-GIANT = -1
+SKEWED = -1
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def pair(place: int) -> tuple[int, str]:
 
 def skewed(place: int) -> tuple[int, str]:
     """Half of the records have one key."""
-    return (GIANT if place % 2 else place * 7919 % KEYS), f"value {place:010d}"
+    return (SKEWED if place % 2 else place * 7919 % KEYS), f"value {place:010d}"
 
 
 def records(make: Callable[[int], Any], count: int = RECORDS) -> list[Any]:
@@ -62,7 +62,7 @@ def spilled(rdd: RDD) -> int:
             pass
         task = current_task()
         assert task is not None
-        yield task.workspace.spilled_bytes
+        yield task.memory.spilled_bytes
 
     return int(rdd.mapPartitions(written).sum())
 
@@ -107,16 +107,16 @@ def test_group_by_key_keeps_the_order_of_values(tiny: Context, make: Callable[[i
     assert spilled(groups) > 0
 
 
-def test_a_giant_group_is_collected_whole(tiny: Context) -> None:
-    (group,) = tiny.parallelize(range(RECORDS), PARTS).map(skewed).groupByKey(2).lookup(GIANT)
+def test_a_skewed_group_is_collected_whole(tiny: Context) -> None:
+    (group,) = tiny.parallelize(range(RECORDS), PARTS).map(skewed).groupByKey(2).lookup(SKEWED)
     assert isinstance(group, ResultIterable)
-    assert list(group) == groups_of(records(skewed))[GIANT]
+    assert list(group) == groups_of(records(skewed))[SKEWED]
 
 
-def test_a_giant_group_that_is_cached_can_be_read_by_later_jobs(tiny: Context) -> None:
+def test_a_skewed_group_that_is_cached_can_be_read_by_later_jobs(tiny: Context) -> None:
     groups = tiny.parallelize(range(RECORDS), PARTS).map(skewed).groupByKey(2).cache()
     for _ in range(2):
-        assert groups.mapValues(lambda values: sum(1 for _ in values)).lookup(GIANT) == [RECORDS // 2]
+        assert groups.mapValues(lambda values: sum(1 for _ in values)).lookup(SKEWED) == [RECORDS // 2]
 
 
 def test_grouping_without_a_shuffle_spills_too(tiny: Context) -> None:
@@ -153,11 +153,11 @@ def test_joins(tiny: Context) -> None:
     assert spilled(left.join(right, 2)) > 0
 
 
-def test_a_join_of_two_giant_groups_makes_every_combination(tiny: Context) -> None:
+def test_a_join_of_two_skewed_groups_makes_every_combination(tiny: Context) -> None:
     # Mode mapreduce writes every combination to a file: few large ones, as the other way it would be 19 GB.
     count, digits = (12_000, 60) if tiny.settings.mode == "memory" else (60, 40_000)
-    left = tiny.parallelize(range(count), 3).map(lambda place: ("giant", f"{place:0{digits}d}"))
-    right = tiny.parallelize(range(40), 2).map(lambda place: ("giant", bytes(40_000) + bytes([place])))
+    left = tiny.parallelize(range(count), 3).map(lambda place: ("skewed", f"{place:0{digits}d}"))
+    right = tiny.parallelize(range(40), 2).map(lambda place: ("skewed", bytes(40_000) + bytes([place])))
     joined = left.join(right, 2).values().map(lambda both: int(both[0][-9:]) * 40 + both[1][-1])
     assert (joined.count(), joined.sum()) == (40 * count, sum(range(40 * count)))
     assert spilled(joined) > 0

@@ -1,4 +1,4 @@
-"""Sources and transformations that take records as they come, against plain Python."""
+"""Sources and transformations of records of any kind, against plain Python."""
 
 from __future__ import annotations
 

@@ -3,19 +3,23 @@
     with Hosts(3) as hosts: subprocess.run(["mpirdd", "run", *hosts.words(ranks_each=2), "job.py"])
     python tests/hosts/network.py bash        a shell with $MPIRDD_MPI_ARGS set, so that mpirdd run uses three such hosts
 
-Ranks of different hosts talk TCP over virtual cables to one bridge; a cable can be pulled, and all that runs on a host
-killed. Names are made of this process's id, so several can be up at once. At the end everything is taken away.
+Ranks of different hosts talk TCP over virtual cables to one bridge. A test can pull a cable, or
+kill all processes of a host. Names contain this process's id, so several networks can be up at
+once. The end removes everything.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +35,7 @@ exec ip netns exec "{prefix}$number" unshare --uts bash -c "hostname h$number; $
 
 
 def why_not() -> str | None:
-    """Why no such hosts can be made here; None if they can."""
+    """Why this machine cannot make such hosts; None if it can."""
     missing = [program for program in PROGRAMS if _path_of(program) is None]
     if missing:
         return f"no {', '.join(missing)}: apt-get install iproute2 util-linux"
@@ -66,7 +70,7 @@ class Hosts:
                 _ip(f"netns add {space}")
                 _ip(f"link add {cable} type veth peer name eth0 netns {space}")
                 _ip(f"link set {cable} master {self._bridge} up")
-                _ip(f"-n {space} addr add {self._net}.{10 + number}/24 dev eth0")
+                _ip(f"-n {space} addr add {self.address(number)}/24 dev eth0")
                 _ip(f"-n {space} link set eth0 up")
                 _ip(f"-n {space} link set lo up")
         except BaseException:
@@ -79,9 +83,21 @@ class Hosts:
     ) -> None:
         self._take_away()
 
+    def address(self, number: int) -> str:
+        return f"{self._net}.{10 + number}"
+
+    def inside(self, number: int) -> list[str]:
+        """The words that run a command on host ``number``."""
+        return ["ip", "netns", "exec", f"{self._prefix}{number}"]
+
+    def name_itself(self, number: int) -> None:
+        """From now on the host's connections to 127.0.0.1 come from its address, which others can reach."""
+        space, address = f"{self._prefix}{number}", self.address(number)
+        _ip(f"-n {space} route replace local 127.0.0.1 dev lo table local src {address}")
+
     def mpi_words(self, ranks_each: int = 2) -> list[str]:
-        """Words for Open MPI's mpirun: ranks are dealt out to the hosts in their order, ``ranks_each`` to each."""
-        hosts = ",".join(f"{self._net}.{10 + number}:{ranks_each}" for number in range(1, len(self.names) + 1))
+        """Words for Open MPI's mpirun: each host in turn gets ``ranks_each`` ranks."""
+        hosts = ",".join(f"{self.address(number)}:{ranks_each}" for number in range(1, len(self.names) + 1))
         return shlex.split(
             f"--host {hosts} --mca plm ssh --prtemca plm_ssh_agent {self.folder}/agent "
             f"--prtemca prte_if_include {self._net}.0/24 --mca btl_tcp_if_include {self._net}.0/24 "
@@ -92,22 +108,32 @@ class Hosts:
         return ["-n", str(ranks_each * len(self.names)), f"--mpi-args={shlex.join(self.mpi_words(ranks_each))}"]
 
     def pids(self, number: int) -> list[int]:
-        """What runs on host ``number``: ranks, and the daemon of mpirun."""
+        """The processes of host ``number``: ranks, and the daemon of mpirun."""
         return [int(pid) for pid in _ip(f"netns pids {self._prefix}{number}").split()]
 
     def kill(self, number: int) -> None:
-        """The host loses its power: all that runs on it is killed at once."""
+        """The host loses its power: kill all its processes at once."""
         for pid in self.pids(number):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def pull_cable(self, number: int) -> None:
-        """What runs on the host goes on, and reaches nobody."""
+        """The host's processes go on, and reach nobody."""
         _ip(f"link set {self._cable(number)} down")
 
     def plug_in(self, number: int) -> None:
-        """Undo ``pull_cable``."""
+        """Undo ``pull_cable``, and wait until the host can be reached: the others remember for seconds that it could not."""
         _ip(f"link set {self._cable(number)} up")
+        for other in range(1, len(self.names) + 1):
+            _ip(f"-n {self._prefix}{other} neigh flush all")
+        _ip(f"neigh flush dev {self._bridge}")
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                probe.settimeout(1)
+                if probe.connect_ex((f"{self._net}.{10 + number}", 9)) == errno.ECONNREFUSED:  # nothing listens there
+                    return
+            time.sleep(0.05)
 
     def _cable(self, number: int) -> str:
         return f"mrv{os.getpid()}_{number}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -104,25 +105,33 @@ def test_the_exit_code_comes_back_from_another_host(hosts: Hosts, tmp_path: Path
 SLOW_SUM = """
 import time
 from mpirdd import Context
+def slowly(i):
+    time.sleep(0.1)
+    with open("tasks", "a") as file:
+        file.write(".")
+    return i % 4, i
 with Context() as sc:
-    print("up", flush=True)
-    pairs = sc.parallelize(range(40), 40).map(lambda i: (time.sleep(0.1), (i % 4, i))[1])
+    pairs = sc.parallelize(range(40), 40).map(slowly)
     print(sorted(pairs.reduceByKey(lambda a, b: a + b).collect()))
 """
 RIGHT = f"{[(key, sum(range(key, 40, 4))) for key in range(4)]}\n"
 
 
-def while_it_runs(hosts: Hosts, folder: Path, disaster: Callable[[], None], *options: str) -> tuple[int, str, str]:
-    """Exit code, output and errors of a run that the disaster hits. A run that takes longer than 40 s fails the test."""
-    (folder / "job.py").write_text(SLOW_SUM)
+def while_it_runs(
+    hosts: Hosts, folder: Path, disaster: Callable[[], None], *options: str, job: str = SLOW_SUM
+) -> tuple[int, str, str]:
+    """Exit code, output and errors of a run that the disaster hits when a quarter of its tasks are done. A run that takes
+    longer than 40 s after that fails the test."""
+    (folder / "job.py").write_text(job)
     with subprocess.Popen(
         [sys.executable, "-m", "mpirdd", "run", *options, *hosts.words(), "job.py"], cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         stdin=subprocess.DEVNULL,
     ) as started:
-        assert started.stdout is not None
-        assert started.stdout.readline() == "up\n"
-        time.sleep(0.4)
+        deadline = time.monotonic() + 40
+        while not (folder / "tasks").exists() or (folder / "tasks").stat().st_size < 10:
+            assert started.poll() is None and time.monotonic() < deadline, started.communicate()
+            time.sleep(0.002)
         disaster()
         out, err = started.communicate(timeout=40)
         return started.returncode, out, err
@@ -154,3 +163,91 @@ def test_a_host_lost_with_its_daemon_ends_the_run_and_is_named(hosts: Hosts, tmp
     code, out, err = while_it_runs(hosts, tmp_path, lambda: hosts.kill(3))
     assert code != 0 and out == "", (code, out, err)
     assert "mpirdd: host h3 was lost" in err and "goes on from the last one" in err
+
+
+RESUMED = """
+import time
+from mpirdd import Context
+with Context() as sc, sc.resumable("state") as state:
+    total = state.get("total", 0)
+    for i in range(state.iteration, 12):
+        total = total * 3 % 1000003 + sc.parallelize(range(i, i + 10), 5).sum()
+        time.sleep(0.2)
+        state.save(i + 1, total=total)
+        with open("tasks", "a") as file:
+            file.write("....")
+    print("result", total, "on", sorted(set(sc.parallelize(range(3), 3).barrier().mapPartitions(
+        lambda _: [__import__("socket").gethostname()]).collect())))
+"""
+
+
+def expected_total() -> int:
+    total = 0
+    for i in range(12):
+        total = total * 3 % 1000003 + sum(range(i, i + 10))
+    return total
+
+
+@pytest.mark.parametrize("lost", [2, 1], ids=["an executor's", "the driver's"])
+def test_with_restarts_a_lost_host_ends_in_the_answer_of_an_undisturbed_run(hosts: Hosts, tmp_path: Path, lost: int) -> None:
+    code, out, err = while_it_runs(hosts, tmp_path, lambda: hosts.kill(lost), "--restarts", "2", job=RESUMED)
+    left = [f"h{number}" for number in (1, 2, 3) if number != lost]
+    assert (code, out) == (0, f"result {expected_total()} on {left}\n"), err
+    assert f"host h{lost} was lost" in err and "with 4 ranks (restart 1 of 2)" in err
+    assert "resuming after iteration" in err
+
+
+def test_with_restarts_a_driver_that_is_cut_off_ends_in_the_answer_too(hosts: Hosts, tmp_path: Path) -> None:
+    try:
+        code, out, err = while_it_runs(
+            hosts, tmp_path, lambda: hosts.pull_cable(1), "--restarts", "1", "--executor-timeout", "4", job=RESUMED)
+    finally:
+        hosts.plug_in(1)
+        for pid in hosts.pids(1):  # they never heard that the run is over
+            os.kill(pid, signal.SIGKILL)
+    assert (code, out) == (0, f"result {expected_total()} on ['h2', 'h3']\n"), err
+    assert "host h1 was lost" in err and "(restart 1 of 1)" in err
+
+
+HANGS = """
+import ctypes, os, socket, time
+from mpirdd import Context
+def hangs(x):
+    if socket.gethostname() == "h3":
+        try:
+            os.close(os.open("hangs", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return x
+        mutex = ctypes.create_string_buffer(64)
+        for _ in range(2):  # for ever, and keeps the interpreter's lock
+            ctypes.PyDLL(None).pthread_mutex_lock(mutex)
+    time.sleep(0.2)
+    return x
+with Context() as sc:
+    print(sc.parallelize(range(100), 100).map(hangs).sum())
+"""
+
+
+def test_stacks_of_other_hosts_are_told_to_whoever_asks_and_when_a_rank_is_given_up(hosts: Hosts, tmp_path: Path) -> None:
+    """A rank that hangs in C code, and holds the interpreter, is seen by its neighbour."""
+    (tmp_path / "job.py").write_text(HANGS)
+    command = [sys.executable, "-m", "mpirdd"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    options = ["--events", "run.jsonl", "--executor-timeout", "8", *hosts.words()]
+    with subprocess.Popen([*command, "run", *options, "job.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL) as started:
+        deadline = time.monotonic() + 40
+        while not (tmp_path / "hangs").exists():
+            assert started.poll() is None and time.monotonic() < deadline, started.communicate()
+            time.sleep(0.01)
+        told = subprocess.run([*command, "stack", "run.jsonl"], cwd=tmp_path, env=environment, capture_output=True, text=True,
+                              timeout=40)
+        out, err = started.communicate(timeout=50)
+    heads = re.findall(r"^rank (\d), on (h\d): (.*)$", told.stdout, re.M)
+    assert [head[:2] for head in heads] == [("0", "h1"), ("1", "h1"), ("2", "h2"), ("3", "h2"), ("4", "h3"), ("5", "h3")], told
+    assert any(re.fullmatch(r"in partition \d+ of sum at job\.py:16 for \d+\.\d s", doing) for *_, doing in heads), told.stdout
+    stack = r'File ".*job\.py", line 12, in hangs\n +ctypes\.PyDLL\(None\)\.pthread_mutex_lock\(mutex\)'
+    assert re.search(stack, told.stdout), told.stdout
+    assert (started.returncode, out) == (0, "4950\n"), err
+    assert err.count("(host h3): it did not answer for 8 s") == 1 and re.search(stack, err), err
+    assert sorted(path.name for path in tmp_path.glob("run.jsonl*")) == ["run.jsonl"]

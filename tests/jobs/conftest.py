@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from running import JOBS, LIMIT_S, MODES, Job, run
 
-from mpirdd.edge.launch import find_launcher
-from mpirdd.words.errors import ClusterError
+from mpirdd.launch.mpirun import find_launcher
+from mpirdd.protocol.errors import ClusterError
 
 sys.path.insert(0, str(JOBS))  # what a job starts from (centres, a random graph) is taken from the job itself
 

@@ -1,4 +1,4 @@
-"""The jobs, run as a user runs them: in processes of their own, alone and on three ranks, in each mode."""
+"""Runs the jobs as users do: in their own processes, alone and on three ranks, in each mode."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Job = Callable[..., list[str]]
 
 
 def run(job: str, *arguments: object, ranks: int, mode: str = "memory", scratch: Path) -> list[str]:
-    """The lines of a job's output; fails the test, with all that the job said, unless its exit code is 0."""
+    """The lines of a job's output. Fails the test, with all output, unless the exit code is 0."""
     done = run_raw(job, *arguments, ranks=ranks, mode=mode, scratch=scratch)
     if done.returncode != 0:
         pytest.fail(f"exit code {done.returncode}: {' '.join(done.args)}\n{done.stdout}{done.stderr}")
@@ -34,7 +34,7 @@ def run(job: str, *arguments: object, ranks: int, mode: str = "memory", scratch:
 def run_raw(
     job: str, *arguments: object, ranks: int, mode: str = "memory", scratch: Path
 ) -> subprocess.CompletedProcess[str]:
-    """Plain ``python job.py`` is a world of one, where the mode needs no option."""
+    """Run a job. One rank runs plain ``python job.py``, where memory mode needs no option."""
     program = [str(JOBS / f"{job}.py"), *map(str, arguments)]
     options = MODES[mode]
     launch = [] if ranks == 1 and not options else ["-m", "mpirdd", "run", "-n", str(ranks), *options]
@@ -47,6 +47,6 @@ def run_raw(
 
 
 def lines_of(folder: Path) -> list[str]:
-    """What the part files of an output or of generated data hold."""
+    """The lines in the part files of an output or of generated data."""
     assert (folder / "_SUCCESS").exists()
     return [line for part in sorted(folder.glob("part-*")) for line in part.read_text().splitlines()]

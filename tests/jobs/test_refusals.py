@@ -1,4 +1,4 @@
-"""What the jobs refuse, and that they say why: options before any work, input by showing the line."""
+"""The jobs refuse bad options before any work, and bad input with the line, and say why."""
 
 from __future__ import annotations
 

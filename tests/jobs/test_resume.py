@@ -23,7 +23,7 @@ SEED = int(os.environ.get("MPIRDD_TEST_SEED", random.randrange(1 << 32)))
 
 
 def result(lines: list[str]) -> list[str]:
-    """Without the lines about the way there, which tell times."""
+    """The output without the progress lines, which contain times."""
     return [line for line in lines if not re.match(r"iteration|[\d,]+ (rows|points|pages)", line)]
 
 

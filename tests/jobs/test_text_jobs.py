@@ -21,11 +21,13 @@ def test_every_job_says_how_to_run_it(tmp_path: Path) -> None:
         assert "usage:" in shown
 
 
-def test_wordcount_prints_the_commonest_words(job: Job) -> None:
+def test_wordcount_prints_the_commonest_words_and_writes_all(job: Job, tmp_path: Path) -> None:
     counts = Counter(word for text in SPEECHES.values() for word in text.split())
     expected = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:30]
-    found = [line.split() for line in job("wordcount", "--top", 30)]
+    found = [line.split() for line in job("wordcount", "--top", 30, "--output", tmp_path / "counts")]
     assert [(word, int(count.replace(",", ""))) for count, word in found] == expected
+    lines = [line for part in (tmp_path / "counts").glob("part-*") for line in part.read_text().splitlines()]
+    assert sorted(lines) == sorted(f"{word}\t{count}" for word, count in counts.items())
 
 
 def test_search_finds_the_pages_that_mention_a_word_most(job: Job) -> None:

@@ -1,8 +1,9 @@
-"""Broadcast variables on what the ranks take for several hosts, and what is left of them when everybody is killed.
+"""Broadcast variables on ranks that believe they run on several hosts, and after everybody is
+killed.
 
-A rank takes its host's name from the system, and namespaces of the kernel give processes of one machine different
-ones. That needs root. (Others could do it inside a namespace of users as well, but ranks in several of these may not
-look at each other's memory.)
+A rank takes its host's name from the system; kernel namespaces give processes of one machine
+different names. That needs root. (Other users could do it inside a user namespace, but ranks in
+several of these may not read each other's memory.)
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 import pytest
 from launcher import with_mpirun
 
-from mpirdd.edge.launch import command_for, environment_for, find_launcher
+from mpirdd.launch.mpirun import command_for, environment_for, find_launcher
 
 ROOT = Path(__file__).parents[2]
 ON_HOST = """#!/bin/sh
@@ -32,7 +33,7 @@ import numpy as np
 from mpirdd import Context
 
 def memory():
-    lines = [line for line in open("/proc/self/maps") if "memfd:mpirdd" in line]
+    lines = [line for line in open("/proc/self/maps") if "memfd:mpirdd" in line and "memfd:mpirdd-rank" not in line]
     return os.uname().nodename, sorted(line.split()[4] for line in lines)
 
 with Context() as sc:
@@ -68,7 +69,7 @@ def hosts_can_be_named() -> bool:
         return False
 
 
-pytestmark = [with_mpirun, pytest.mark.timeout(60)]
+pytestmark = [with_mpirun, pytest.mark.timeout(60), pytest.mark.second_lane]
 Start = Callable[..., "subprocess.Popen[str]"]
 
 

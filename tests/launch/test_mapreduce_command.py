@@ -1,4 +1,5 @@
-"""``mpirdd mapreduce`` with real commands, against what ``cat input | mapper | sort | reducer`` gives in a shell."""
+"""``mpirdd mapreduce`` with real commands, against ``cat input | mapper | sort | reducer`` in a
+shell."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ for word, group in groupby(pairs, key=lambda pair: pair[0]):
 '''
 
 
-pytestmark = [with_mpirun, pytest.mark.timeout(60)]
+pytestmark = [with_mpirun, pytest.mark.timeout(60), pytest.mark.second_lane]
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mpirdd.edge.launch import find_launcher
-from mpirdd.words.errors import ClusterError
+from mpirdd.launch.mpirun import find_launcher
+from mpirdd.protocol.errors import ClusterError
 
 ROOT = Path(__file__).parents[2]
 

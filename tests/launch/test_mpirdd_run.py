@@ -1,4 +1,4 @@
-"""``mpirdd run`` on real ranks: what goes in, what comes out, and that nothing is left behind."""
+"""``mpirdd run`` on real ranks: input, output, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from launcher import with_mpirun
 
-from mpirdd.edge.launch import find_launcher
+from mpirdd.launch.mpirun import find_launcher
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,6 +68,14 @@ class Runs:
         while (pids := list(self._marked())) and time.monotonic() < deadline:
             time.sleep(0.02)
         return pids
+
+    def ranks_started(self) -> int:
+        """How many processes MPI has given a rank so far."""
+        found = 0
+        for pid in self._marked():
+            with suppress(OSError):
+                found += any(name in Path(f"/proc/{pid}/environ").read_bytes() for name in (b"COMM_WORLD_RANK=", b"PMI_RANK="))
+        return found
 
     def _marked(self) -> Iterator[int]:
         for entry in os.listdir("/proc"):
@@ -162,6 +171,22 @@ def test_a_module_is_run_by_m(runs: Runs) -> None:
     assert (done.returncode, done.stdout) == (0, "['-n', '7'] job __main__\n")
 
 
+def test_a_program_behind_a_link_finds_the_modules_beside_it(runs: Runs) -> None:
+    command = runs.command("""
+import beside
+from mpirdd import Context
+with Context() as sc:
+    print(sc.range(4).map(beside.following).sum())
+""")
+    (runs.folder / "beside.py").write_text("def following(number):\n    return number + 1\n")
+    links = runs.folder / "links"
+    links.mkdir()
+    (links / "link.py").symlink_to(runs.folder / command[-1])
+    command[-1] = str(links / "link.py")
+    done = runs.run(command)
+    assert (done.returncode, done.stdout) == (0, "10\n"), done.stderr
+
+
 def test_standard_input_reaches_the_driver_whole_and_ends(runs: Runs) -> None:
     text = "".join(f"{i}\n" for i in range(100_000))  # 0.6 MB: Open MPI's own forwarding repeats or hangs
     count = "import sys, hashlib; print(hashlib.md5(sys.stdin.buffer.read()).hexdigest())"
@@ -217,7 +242,9 @@ def test_a_signal_ends_all_ranks_within_5_seconds(
 
 def test_ctrl_c_while_the_ranks_start_ends_them(runs: Runs) -> None:
     child = runs.start(UP_AND_WAIT)
-    time.sleep(0.4)
+    while not runs.ranks_started():
+        assert child.poll() is None
+        time.sleep(0.002)
     child.send_signal(signal.SIGINT)
     assert child.wait(5) == 130
 
@@ -255,7 +282,8 @@ def test_kill_9_of_mpirun_takes_the_ranks_along(runs: Runs) -> None:
 
 
 def on_a_terminal(runs: Runs, command: list[str], typed: list[tuple[str, str]]) -> tuple[int, str]:
-    """Exit code and screen of a command on a terminal, typing each text once the screen shows its word."""
+    """Exit code and screen of a command on a terminal; types each text once the screen shows its
+    word."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(runs.folder)
@@ -317,10 +345,24 @@ def test_threads_are_capped_before_numpy_is_imported(runs: Runs) -> None:
 
 
 def test_a_driver_on_another_host_still_tells_its_exit_code(runs: Runs) -> None:
-    """Hosts are named, so the launcher must not count on a driver beside it: mpirun carries the output."""
+    """With named hosts the launcher must not expect the driver beside it: mpirun carries the
+    output."""
     command = runs.command("print('far'); raise SystemExit(4)")
     hosts = "--host localhost:3" if find_launcher().kind == "Open MPI" else "-hosts localhost"
     command[4:4] = [f"--mpi-args={hosts}"]
     done = runs.run(command)
     assert (done.returncode, done.stdout.strip()) == (4, "far"), done.stderr
     assert [name for name in os.listdir(runs.folder) if name.startswith(".mpirdd-")] == []
+
+
+def test_an_executor_imports_neither_driver_nor_scheduler(runs: Runs) -> None:
+    code, out, err = runs("""
+import sys
+from mpirdd import Context
+with Context() as sc:
+    folders = ("driver", "scheduler", "observe")
+    seen = sc.parallelize(range(2), 2).mapPartitions(lambda _: [[
+        name for name in sys.modules if name.startswith(tuple("mpirdd." + folder for folder in folders))]]).collect()
+    print(*seen)
+""")
+    assert (code, out) == (0, "[] []\n"), err

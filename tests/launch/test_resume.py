@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.second_lane
 ROOT = Path(__file__).parents[2]
 SEED = int(os.environ.get("MPIRDD_TEST_SEED", random.randrange(1 << 32)))
 ITERATIONS = 10
@@ -96,7 +97,7 @@ def test_at_the_end_of_the_walltime_it_saves_says_so_and_leaves_with_140(tmp_pat
 
 
 def test_two_runs_at_once_on_one_folder_are_refused(tmp_path: Path) -> None:
-    run = start(tmp_path, 1.6)
+    run = start(tmp_path, 5)
     assert run.stdout is not None
     assert run.stdout.readline() == "finished 1\n"
     second = start(tmp_path, 0)

@@ -1,4 +1,5 @@
-"""What a program that is told to end (SIGTERM) may still do, and how long; and what is left of a launcher that is killed."""
+"""What a program may still do after SIGTERM, and for how long; and what a killed launcher
+leaves."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ def start(folder: Path, text: str, words: list[str], **variables: str) -> subpro
 
 
 def terminated(folder: Path, callbacks: list[str], words: list[str], **variables: str) -> tuple[int, str, str]:
-    """Exit code and output of a program with these callbacks that is sent SIGTERM once it is up."""
+    """Exit code and output of a program with these callbacks that gets SIGTERM once it is up."""
     lines = "".join(f"    sc.onTerminate({name})\n" for name in callbacks)
     child = start(folder, HEAD + lines + TAIL, words, **variables)
     try:

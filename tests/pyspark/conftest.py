@@ -7,7 +7,7 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-from mpirdd.edge import pyspark
+from mpirdd.api import pyspark
 
 pyspark.enable()
 

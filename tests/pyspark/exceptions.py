@@ -1,4 +1,5 @@
-"""Which of PySpark's own doctests mpirdd does not pass, and why. An entry that is no longer needed fails the test.
+"""Which of PySpark's own doctests mpirdd does not pass, and why. A superfluous entry fails the
+test.
 
 Keys are ``file::docstring``. A value is the reason for the whole docstring, or a reason for each example by a
 part of its source; a part that ends in " ..." stands for that example and all that follow it.

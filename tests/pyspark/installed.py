@@ -1,5 +1,5 @@
-"""Where PySpark is installed, if it is: its source is read and its engine is run for comparison; nothing of it
-is kept here.
+"""Finds an installed PySpark. Tests read its source and run its engine for comparison; we keep
+nothing of it here.
 
 ``MPIRDD_PYSPARK_PYTHON`` names a Python that has it; otherwise the one that runs the tests may.
 """
@@ -30,7 +30,7 @@ def package() -> Path | None:
 
 
 def why_not() -> str:
-    """The reason for skipping what reads PySpark's package; empty if it is there."""
+    """Why tests that read PySpark's package must skip; empty if it is there."""
     return (
         ""
         if package()
@@ -39,14 +39,14 @@ def why_not() -> str:
 
 
 def why_not_run() -> str:
-    """The reason for skipping what runs PySpark; empty if that can be done."""
+    """Why tests that run PySpark must skip; empty if it runs."""
     return why_not() or ("" if shutil.which("java") else "there is no java, which PySpark needs")
 
 
 def run(
     *words: str, parallelism: int | None = None, timeout_s: float = 150
 ) -> subprocess.CompletedProcess[str]:
-    """A program under the real PySpark, on this machine alone."""
+    """Run a program under the real PySpark, on this machine alone."""
     environment = {
         **_environment(),
         "PYSPARK_PYTHON": PYTHON,
@@ -61,7 +61,7 @@ def run(
 
 
 def _environment() -> dict[str, str]:
-    """Ours, but without what this run of tests put in for itself."""
+    """Our environment without the variables of this test run."""
     return {
         name: value
         for name, value in os.environ.items()

@@ -1,9 +1,9 @@
 """Small programs, the same for PySpark and for mpirdd: ``python programs.py OUTPUT MASTER...``.
 
-Each function below that takes ``sc`` is one. It gives plain values, in an order that the API promises (sorted
-where it promises none); an error stands for itself by its kind. Keys are numbers wherever it matters in which
-partition they end up: both engines put a whole number n into partition n modulo the number of partitions, and
-agree on nothing else.
+Each function below that takes ``sc`` is one. It returns plain values in an order that the API
+promises (sorted where it promises none). Only the kind of an error counts. Keys are numbers
+wherever it matters in which partition they end up: both engines put a whole number n into partition
+n modulo the number of partitions, and agree on nothing else.
 """
 
 from __future__ import annotations
@@ -243,6 +243,181 @@ def pipe_with_environment(sc):
 def glom_of_empty_partitions(sc):
     return sc.parallelize([1], 3).glom().collect()
 
+
+# --- unusual arguments --------------------------------------------------------------------------------------------------
+
+
+def no_partitions_stay_none(sc):
+    empty = sc.emptyRDD()
+    pairs = empty.map(lambda x: (x, x))
+    made = [
+        empty.distinct(), pairs.reduceByKey(add), pairs.groupByKey(), pairs.join(pairs), empty.groupBy(str), empty.sortBy(str),
+        empty.distinct().union(sc.parallelize([1], 2)), pairs.join(sc.parallelize([(1, 1)], 2)), pairs.partitionBy(3),
+        empty.subtract(empty), empty.intersection(empty), empty.cartesian(empty), empty.zipWithIndex(),
+    ]
+    return [[rdd.getNumPartitions(), rdd.collect()] for rdd in made]
+
+
+def taking_fewer_than_none(sc):
+    return sc.parallelize([1, 2], 2).take(-1)
+
+
+def taking_text(sc):
+    return sc.parallelize([1, 2], 2).take("a")
+
+
+def a_dict_of_words(sc):
+    return sc.parallelize(["abc"], 2).collectAsMap()
+
+
+def a_level_that_is_text(sc):
+    return sc.parallelize([1]).persist("MEMORY_ONLY")
+
+
+def a_level_after_a_local_checkpoint(sc):
+    results = []
+    for level in (StorageLevel.MEMORY_ONLY, StorageLevel.MEMORY_AND_DISK):
+        rdd = sc.parallelize([1, 2], 2).map(str)
+        rdd.localCheckpoint()
+        rdd.count()
+        results += [rdd.persist(level).collect(), rdd.getStorageLevel().useDisk]
+    return results
+
+
+def partitions_as_a_float(sc):
+    return sc.parallelize([1, 2, 3, 4], 2.0).glom().collect()
+
+
+def names_of_files(sc):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "x").write_text("x")
+        path = os.path.join(folder, "x")
+        return [sc.textFile(path).name() == path, sc.wholeTextFiles(path).name() == path]
+
+
+def a_second_context(sc):
+    return SparkContext()
+
+
+# --- when functions and data are taken ---------------------------------------------------------------------------------
+
+ON_TOP: dict[str, Callable[[Any, Any], Any]] = {
+    "union": lambda rdd, number: rdd.union(rdd),
+    "union of many": lambda rdd, number: rdd.context.union([rdd, rdd, rdd]),
+    "+": lambda rdd, number: rdd + rdd,
+    "zip": lambda rdd, number: rdd.zip(rdd),
+    "cartesian": lambda rdd, number: rdd.cartesian(rdd),
+    "coalesce": lambda rdd, number: rdd.coalesce(1),
+    "repartition": lambda rdd, number: rdd.repartition(3),
+    "partitionBy": lambda rdd, number: rdd.partitionBy(3),
+    "reduceByKey": lambda rdd, number: rdd.reduceByKey(lambda a, b: max(a, b)),
+    "groupByKey": lambda rdd, number: rdd.groupByKey().mapValues(sorted),
+    "combineByKey": lambda rdd, number: rdd.combineByKey(lambda v: v * number[0], max, max),
+    "aggregateByKey": lambda rdd, number: rdd.aggregateByKey(0, lambda a, b: a + b * number[0], add),
+    "foldByKey": lambda rdd, number: rdd.foldByKey(0, add),
+    "groupBy": lambda rdd, number: rdd.groupBy(lambda pair: pair[1] % 3 * number[0]).mapValues(sorted),
+    "distinct": lambda rdd, number: rdd.distinct(),
+    "join": lambda rdd, number: rdd.join(rdd),
+    "leftOuterJoin": lambda rdd, number: rdd.leftOuterJoin(rdd),
+    "cogroup": lambda rdd, number: rdd.cogroup(rdd).mapValues(lambda both: list(map(sorted, both))),
+    "subtract": lambda rdd, number: rdd.subtract(rdd.context.parallelize([(0, 0)])),
+    "subtractByKey": lambda rdd, number: rdd.subtractByKey(rdd.context.parallelize([(0, 0)])),
+    "intersection": lambda rdd, number: rdd.intersection(rdd),
+    "sortBy": lambda rdd, number: rdd.sortBy(lambda pair: pair[1]),
+    "sortByKey": lambda rdd, number: rdd.sortByKey(),
+    "repartitionAndSort": lambda rdd, number: rdd.repartitionAndSortWithinPartitions(2),
+    "cache": lambda rdd, number: rdd.cache(),
+    "cache, then map": lambda rdd, number: rdd.cache().map(lambda pair: pair),
+    "persist": lambda rdd, number: rdd.persist(StorageLevel.DISK_ONLY),
+    "toLocalIterator": lambda rdd, number: rdd.toLocalIterator(),
+}
+CHAINS: dict[str, Callable[[Any], Any]] = {
+    "map": lambda rdd: rdd.map(lambda pair: pair),
+    "filter": lambda rdd: rdd.filter(lambda pair: True),
+    "mapPartitions": lambda rdd: rdd.mapPartitions(lambda part: part),
+    "mapValues": lambda rdd: rdd.mapValues(lambda value: value),
+    "glom": lambda rdd: rdd.glom(),
+    "keyBy": lambda rdd: rdd.keyBy(lambda pair: 0),
+}
+
+
+def _multiplied(context, number):
+    return context.parallelize([(1, 1), (2, 2), (1, 3), (3, 4)], 2).mapValues(lambda value: value * number[0])
+
+
+def functions_are_taken_when_something_is_put_on_top(sc):
+    results = {}
+    for name, put_on_top in ON_TOP.items():
+        number = [1]
+        made = put_on_top(_multiplied(sc, number), number)
+        number[0] = 1000
+        results[name] = sorted(made if name == "toLocalIterator" else made.collect())
+    return results
+
+
+def functions_of_a_chain_are_taken_late(sc):
+    results = {}
+    for name, put_on_top in CHAINS.items():
+        number = [1]
+        made = put_on_top(_multiplied(sc, number))
+        number[0] = 1000
+        results[name] = made.collect()
+    return results
+
+
+def the_key_of_a_sort_is_taken_when_it_is_asked_for(sc):
+    sign = [1]
+    made = sc.parallelize(NUMBERS, 3).sortBy(lambda value: sign[0] * value)
+    sign[0] = -1
+    return made.collect()
+
+
+def functions_are_taken_by_checkpoints(sc):
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        sc.setCheckpointDir(folder)
+        for how in ("checkpoint", "localCheckpoint"):
+            number = [1]
+            rdd = _multiplied(sc, number)
+            getattr(rdd, how)()
+            number[0] = 1000
+            results.append(rdd.collect())
+    return results
+
+
+def a_loop_that_unites_keeps_the_variable_of_each_turn(sc):
+    base, seen = sc.parallelize(range(6), 3), sc.emptyRDD()
+    for k in (1, 2, 3):
+        seen = seen.union(base.filter(lambda v: v == k).map(lambda v: (k, v)))  # noqa: B023
+    return seen.collect()
+
+
+def data_are_taken_by_parallelize(sc):
+    records, inner = [[0], [1], {"a": 2}, ([3],)], [7]
+    made, nested = sc.parallelize(records, 2), sc.parallelize([(1, (2, inner))], 1)
+    records[0][0] = records[2]["a"] = 100
+    records[3][0].append(100)
+    records.append([4])
+    inner[0] = 100
+    return [made.collect(), nested.collect()]
+
+
+def arrays_are_taken_by_parallelize(sc):
+    import numpy
+
+    numbers, row = numpy.arange(6), numpy.arange(2000)
+    made, rows = sc.parallelize(numbers, 2).map(int), sc.parallelize([row, row[10:]], 2).map(lambda part: int(part[0]))
+    numbers[:] = 100
+    row[:] = 100
+    return [made.collect(), rows.collect()]
+
+
+def broadcast_values_are_taken_at_once(sc):
+    table, large = {"a": 1, "b": [2]}, {str(number): number for number in range(20_000)}
+    variables = [sc.broadcast(table), sc.broadcast(large)]
+    table["a"], table["b"][0], large["7"] = 100, 100, 100
+    on_tasks = sc.parallelize([0], 1).map(lambda _: [variables[0].value, variables[1].value["7"]]).collect()
+    return [variables[0].value, variables[1].value["7"], on_tasks]
 
 # --- actions ----------------------------------------------------------------------------------------------------------
 

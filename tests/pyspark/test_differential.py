@@ -1,4 +1,5 @@
-"""The same small programs (``programs.py``) under PySpark and under mpirdd, on as many cores and executors."""
+"""The same small programs (``programs.py``) under PySpark and mpirdd, on as many cores as
+executors."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import exceptions
 import installed
 import pytest
 
-from mpirdd.edge import session
+from mpirdd.launch import session
 
 HERE = Path(__file__).parent
 PROGRAMS = [

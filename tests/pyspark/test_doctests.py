@@ -15,8 +15,8 @@ import exceptions
 import installed
 import pytest
 
-from mpirdd.edge import session
-from mpirdd.words.errors import InvalidType, InvalidValue, MpirddError
+from mpirdd.launch import session
+from mpirdd.protocol.errors import InvalidType, InvalidValue, MpirddError
 
 SOURCES = {
     "core/rdd.py": "core.rdd",
@@ -140,8 +140,8 @@ _ERRORS = [("ValueError", InvalidValue), ("TypeError", InvalidType)]
 
 
 class _Checker(doctest.OutputChecker):
-    """Lets pass what is the same to a program: another order of a set, a class in another module, an error of
-    another family."""
+    """Accepts results that no program can tell apart: another order of a set, a class in another
+    module, an error of another family."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
         if re.match(r"(py4j\.protocol\.)?Py4JJavaError: ", want):  # ours are caught by `except Py4JJavaError`

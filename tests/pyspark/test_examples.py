@@ -1,6 +1,7 @@
 """The example programs inside the pyspark package, unmodified: ``mpirdd run --pyspark`` against the real PySpark.
 
-They are read from where PySpark is installed. Random ones are held against what they must come near.
+The tests read them from the installed PySpark. They compare random results with the value that
+these must come near.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import installed
 import numpy
 import pytest
 
-from mpirdd.edge import session
+from mpirdd.launch import session
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = Path("examples/src/main/python")
@@ -124,7 +125,7 @@ def test_kmeans_finds_the_same_centers(ranks: int) -> None:
 
 @both_sizes
 def test_als_has_the_same_errors(ranks: int) -> None:
-    """Its random numbers come from a seed."""
+    """ALS draws its random numbers from a seed."""
     assert output(ranks, example("als"), "20", "30", "4", "3", "3") == output_of_pyspark(
         example("als"), "20", "30", "4", "3", "3"
     )
@@ -139,7 +140,8 @@ def test_pi_is_roughly_pi(ranks: int) -> None:
 @both_sizes
 @pytest.mark.parametrize("engine", ["mpirdd", "pyspark"])
 def test_logistic_regression_ends_at_the_optimum(ranks: int, engine: str, tmp_path: Path) -> None:
-    """Its start is random, but with points so close to 0, steps of 1 lead from anywhere to the one minimum."""
+    """The start is random, but with points so close to 0 steps of 1 lead from anywhere to the one
+    minimum."""
     if (ranks, engine) == (4, "pyspark"):
         pytest.skip("once is enough")
     generator = numpy.random.default_rng(5)

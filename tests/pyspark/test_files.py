@@ -28,11 +28,18 @@ PAIRS: dict[str, list[Any]] = {
     "double-map": [(1.5, {1: {2: {3: "deep"}}, 2.5: "x"})],
     "many": [(i, f"value {i}") for i in range(30_000)],
 }
-CODECS = {"none": None, "zlib": CODEC + "DefaultCodec", "gzip": CODEC + "GzipCodec", "bzip2": CODEC + "BZip2Codec"}
+CODECS = {
+    "none": None, "zlib": CODEC + "DefaultCodec", "gzip": CODEC + "GzipCodec", "bzip2": CODEC + "BZip2Codec",
+    "lz4": CODEC + "Lz4Codec", "snappy": CODEC + "SnappyCodec",
+}
+"""Without zstd, for which PySpark's Hadoop needs a library of the system's."""
+PACKED = [name for name in CODECS if name != "none"]
+LINES = ["a", "é", "", " c ", *(f"line {i} of many" for i in range(40_000))]
 PICKLED: list[Any] = [1, "two", None, {3: [4.5]}, (5, {6}), b"raw", 2**100, float("-inf")] * 20
 FILES = [(name, codec) for name in PAIRS for codec in (CODECS if name in ("many", "int-map") else ("none", "zlib"))]
 BATCHES = [-1, 0, 1, 10]
 SPLITS = [1, 3, 50]
+DELIMITED = "a||b|||c||||d\n||e\r\nf|"
 
 pytestmark = pytest.mark.timeout(400)  # the first test waits for PySpark, which takes half a minute on two free cores
 
@@ -58,6 +65,10 @@ for name, codec in data["files"]:
 for batch in data["batches"]:
     sc.parallelize(data["pickled"], 2).saveAsPickleFile(there("theirs", "pickled%d" % batch), batch)
     found["pickled", batch] = sc.pickleFile(there("ours", "pickled%d" % batch)).collect()
+for codec in data["packed"]:
+    found["packed", codec] = sc.textFile(there("ours", "packed-" + codec)).collect()
+    sc.parallelize(data["lines"], 1).saveAsTextFile(there("theirs", "packed-" + codec), data["codecs"][codec])
+    sc.parallelize([], 1).saveAsTextFile(there("theirs", "empty-" + codec), data["codecs"][codec])
 found["text"] = sc.textFile(there("ours", "text")).collect(), sc.textFile(there("ours", "text-gz")).collect()
 sc.parallelize(["a", "é", "", " c "], 2).saveAsTextFile(there("theirs", "text"))
 sc.parallelize(["a", "é", "", " c "], 2).saveAsTextFile(there("theirs", "text-gz"), "org.apache.hadoop.io.compress.GzipCodec")
@@ -73,6 +84,10 @@ for least in data["splits"]:
 found["texts"] = sorted(sc.wholeTextFiles(there("input")).collect() + sc.wholeTextFiles(there("packed.gz")).collect())
 found["as bytes"] = sorted(sc.wholeTextFiles(there("input"), use_unicode=False).collect())
 found["contents"] = sorted(sc.binaryFiles(there("packed.gz")).collect())
+sc._jsc.hadoopConfiguration().set("textinputformat.record.delimiter", "||")
+found["delimited"] = sc.textFile(there("delimited"), 1).collect()
+sc._jsc.hadoopConfiguration().set("mapreduce.input.fileinputformat.input.dir.recursive", "true")
+found["below"] = sorted(sc.wholeTextFiles(there("deep")).collect())
 found["records"] = [part for part in sc.binaryRecords(there("fixed"), 7).glom().collect()]
 with open(there("found"), "w") as out:
     out.write(repr(found))
@@ -91,6 +106,12 @@ def folder(sc: Context, tmp_path_factory: pytest.TempPathFactory) -> Path:
         sc.parallelize(PICKLED, 2).saveAsPickleFile(f"{folder}/ours/pickled{batch}", batch)
     sc.parallelize(["a", "é", "", " c "], 2).saveAsTextFile(f"{folder}/ours/text")
     sc.parallelize(["a", "é", "", " c "], 2).saveAsTextFile(f"{folder}/ours/text-gz", CODEC + "GzipCodec")
+    for codec in PACKED:
+        sc.parallelize(LINES, 1).saveAsTextFile(f"{folder}/ours/packed-{codec}", CODECS[codec])
+    (folder / "delimited").write_text(DELIMITED)
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "deep" / "one").write_text("1")
+    (folder / "deep" / "er" / "two").write_text("2")
     (folder / "input").mkdir()
     # Of one size, or none: PySpark takes files in the order that the file system gives them.
     for place in range(7):
@@ -98,9 +119,10 @@ def folder(sc: Context, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "packed.gz").write_bytes(gzip.compress(b"packed"))
     (folder / "fixed").write_bytes(random.Random(1).randbytes(7_000))
     (folder / "data").write_text(repr(
-        {"pairs": PAIRS, "codecs": CODECS, "files": FILES, "pickled": PICKLED, "batches": BATCHES, "splits": SPLITS}))
+        {"pairs": PAIRS, "codecs": CODECS, "files": FILES, "pickled": PICKLED, "batches": BATCHES, "splits": SPLITS,
+         "packed": PACKED, "lines": LINES}))
     (folder / "program.py").write_text(PROGRAM)
-    ran = installed.run(str(folder / "program.py"), str(folder / "data"), str(folder))
+    ran = installed.run(str(folder / "program.py"), str(folder / "data"), str(folder), timeout_s=380)
     assert ran.returncode == 0, ran.stderr[-5000:]
     return folder
 
@@ -175,3 +197,17 @@ def test_whole_files_and_records_are_the_same(sc: Context, folder: Path, found: 
     assert sorted(sc.wholeTextFiles(f"{folder}/input", use_unicode=False).collect()) == found["as bytes"]
     assert sc.binaryFiles(f"{folder}/packed.gz").collect() == found["contents"]
     assert sc.binaryRecords(f"{folder}/fixed", 7).glom().collect() == found["records"]
+
+
+@pytest.mark.parametrize("codec", PACKED)
+def test_packed_text_is_read_on_both_sides(sc: Context, folder: Path, found: dict[Any, Any], codec: str) -> None:
+    assert found["packed", codec] == LINES
+    assert sc.textFile(f"{folder}/theirs/packed-{codec}").collect() == LINES
+    assert sc.textFile(f"{folder}/theirs/empty-{codec}").collect() == []
+    names = [sorted(os.listdir(folder / side / f"packed-{codec}")) for side in ("ours", "theirs")]
+    assert names[0] == [name for name in names[1] if not name.endswith(".crc")]
+
+
+def test_delimiters_and_folders_of_folders_are_read_alike(sc: Context, folder: Path, found: dict[Any, Any]) -> None:
+    assert sc.textFile(f"{folder}/delimited", 1, delimiter="||").collect() == found["delimited"]
+    assert sorted(sc.wholeTextFiles(f"{folder}/deep", recursive=True).collect()) == found["below"]

@@ -1,5 +1,5 @@
-"""All that PySpark's classes have, the stand-in's have too: the same names and arguments, in the same order, as
-many defaults."""
+"""The stand-in's classes have all members of PySpark's: the same names and arguments, in the same
+order, with as many defaults."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _arguments(node: ast.FunctionDef) -> tuple[list[str], int]:
 
 
 def _arguments_of(signature: inspect.Signature) -> tuple[list[str], int]:
-    """Without what is ours and keyword only."""
+    """The arguments without our own keyword-only ones."""
     parameters: list[Any] = [each for each in signature.parameters.values() if each.kind != each.KEYWORD_ONLY]
     names = [("*" if each.kind == each.VAR_POSITIONAL else "") + each.name for each in parameters]
     return names[1:], sum(each.default is not each.empty for each in parameters)

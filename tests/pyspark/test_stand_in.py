@@ -1,4 +1,4 @@
-"""``--pyspark``: the stand-in for the package ``pyspark`` is there when asked for, and says what it does not have."""
+"""``--pyspark`` provides the stand-in for the package ``pyspark``, which names what it lacks."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pyspark import InheritableThread, Row, SparkConf, SparkContext, inheritable
 from pyspark.sql import SparkSession
 
 import mpirdd
-from mpirdd.edge import session
-from mpirdd.words.errors import NotSupported
+from mpirdd.launch import session
+from mpirdd.protocol.errors import NotSupported
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(60)
@@ -215,12 +215,62 @@ def test_threads_inherit_group_tags_and_properties(how: str) -> None:
         "from pyspark.sql import functions as F",
         "from pyspark.sql.functions import col",
         "from pyspark.streaming import StreamingContext",
+        "from pyspark.sql.types import StructType",
+        "from pyspark.sql.types import Row, StructField",
+        "from pyspark.serializers import UTF8Deserializer",
+        "from pyspark.errors import AnalysisException",
+        "from pyspark.util import VersionUtils",
+        "from pyspark.core.rdd import PythonRDD",
     ],
 )
 def test_importing_what_is_not_there_names_mpirdd_and_the_missing_thing(statement: str) -> None:
     package = statement.split()[1].removesuffix(".linalg")
     with pytest.raises(ImportError, match=rf"mpirdd has no {package}"):
         exec(statement)
+
+
+def test_a_star_gives_what_is_there_and_the_rest_names_mpirdd_when_it_is_used() -> None:
+    names: dict[str, Any] = {}
+    exec("from pyspark.sql.types import *", names)
+    assert names["Row"](a=1).a == 1
+    for use in lambda: names["StructType"]([]), lambda: names["StringType"].typeName():
+        with pytest.raises(NotSupported, match=r"mpirdd has no pyspark.sql.types.St"):
+            use()
+
+
+def test_names_that_are_not_there_can_be_asked_for() -> None:
+    import pyspark.sql.types
+    import pyspark.util
+
+    assert not hasattr(pyspark.sql.types, "StructType")
+    assert getattr(pyspark.util, "VersionUtils", None) is None
+    assert pickle.loads(pickle.dumps(Row)) is Row
+
+
+def test_names_of_java_can_be_imported_and_say_that_there_is_none() -> None:
+    from py4j.java_gateway import JavaGateway, JavaObject, java_import
+    from pyspark.rdd import PythonEvalType
+
+    assert PythonEvalType.SQL_BATCHED_UDF == 100
+    assert not isinstance(3, JavaObject)
+    for use in JavaGateway, lambda: java_import(None, "java.util.*"):
+        with pytest.raises(NotSupported, match="no Java"):
+            use()
+
+
+@starts_runs
+def test_programs_may_begin_with_findspark(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import findspark\nfindspark.init()\nimport pyspark\nprint(pyspark.SparkContext().range(4).sum())\n")
+    assert run("run", "-n", "2", "--pyspark", str(program)).stdout == "6\n"
+
+
+def test_modules_that_only_give_names_are_modules_like_others() -> None:
+    module = importlib.import_module("pyspark.core.rdd")
+    assert importlib.import_module("pyspark.rdd") is module
+    assert module.__spec__ is not None and "pyspark._modules" in str(module.__doc__)
+    assert module.RDD is mpirdd.RDD
+    assert pickle.loads(pickle.dumps(module.RDDBarrier)) is module.RDDBarrier
 
 
 def test_programs_can_ask_whether_something_is_there() -> None:
@@ -239,7 +289,7 @@ def test_programs_can_ask_whether_something_is_there() -> None:
         lambda spark: spark.range(3),
         lambda spark: spark.read.csv("x"),
         lambda spark: spark.read.text("x").show(),
-        lambda spark: spark.sparkContext._jsc.hadoopConfiguration(),
+        lambda spark: spark.sparkContext._jsc.sc(),
         lambda spark: spark.sparkContext.newAPIHadoopFile("x", "a", "b", "c"),
         lambda spark: spark.sparkContext.parallelize([(1,)]).toDF(["x"]),
         lambda spark: spark.sparkContext.setSystemProperty("a", "b"),
@@ -248,6 +298,17 @@ def test_programs_can_ask_whether_something_is_there() -> None:
 def test_calling_what_is_not_there_says_so(use: Callable[[SparkSession], object]) -> None:
     with SparkSession.builder.getOrCreate() as spark, pytest.raises(NotSupported, match=r"mpirdd|Java|here"):
         use(spark)
+
+
+def test_hadoop_keys_reach_file_systems_and_formats(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1||2||3")
+    with SparkSession.builder.getOrCreate() as spark:
+        hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+        hadoop.set("textinputformat.record.delimiter", "||")
+        hadoop.set("fs.s3a.access.key", "a key")
+        assert spark.sparkContext.textFile(str(tmp_path / "a")).collect() == ["1", "2", "3"]
+        assert hadoop.get("fs.s3a.access.key") == "a key" and hadoop.get("fs.s3a.secret.key") is None
+        assert spark.sparkContext._storage(None).hadoop == {"fs.s3a.access.key": "a key"}
 
 
 def test_members_that_are_not_there_can_be_asked_for() -> None:

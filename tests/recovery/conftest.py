@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from runs import MATRIX_SAMPLE, MATRIX_SEED, Runs, Took
@@ -12,8 +13,8 @@ TOOK = pytest.StashKey[Took]()
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[Runs]:
-    """Nothing is left behind: no process, no private folder of the launcher; a killed rank's scratch folder goes at the next
-    start, but is empty, as spill files have no names."""
+    """Nothing stays behind: no process, and no private folder of the launcher. A killed rank's
+    scratch folder goes at the next start, but is empty, since spill files have no names."""
     runs = Runs(tmp_path)
     yield runs
     assert runs.clean() == []
@@ -24,6 +25,19 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
 @pytest.fixture(scope="session")
 def took(pytestconfig: pytest.Config) -> Took:
     return pytestconfig.stash.setdefault(TOOK, Took())
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:  # a process of pytest-xdist, which tells the one that prints
+        output["took"] = session.config.stash.get(TOOK, Took()).longest
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    took = node.config.stash.setdefault(TOOK, Took())
+    for kind, (seconds, what) in getattr(node, "workeroutput", {}).get("took", {}).items():
+        took.note(kind, seconds, what)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,7 +1,8 @@
-"""Jobs started as a user starts them, whose ranks die at chosen moments; found again by a mark in their environment.
+"""Starts jobs as users do, kills their ranks at chosen moments, and finds the processes by a mark
+in their environment.
 
-What the jobs share is ``PREAMBLE``: functions with which a rank ends itself in the middle of whatever it does. The package has
-no hooks for that.
+The jobs share ``PREAMBLE``: functions with which a rank ends itself in the middle of its work. The
+package has no hooks for that.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from random import Random
 from threading import Thread
 from typing import IO
 
-from mpirdd.edge.launch import can_recover, find_launcher
-from mpirdd.words.errors import ClusterError
+from mpirdd.launch.mpirun import can_recover, find_launcher
+from mpirdd.protocol.errors import ClusterError
 
 ROOT = Path(__file__).parents[2]
 BOUND_S = 50.0
 """For a run that is to come to a good end; several times what it takes on a busy machine."""
-LOST = re.compile(r"mpirdd: lost the executor on rank (\d+) \(host [^)\s]+\): .*; \d executors? left\.")
+LOST = re.compile(r"mpirdd: lost the executor on rank (\d+) \(host [^)\s]+\): .*; (?:\d executors? left|the spare on rank \d+ "
+                  r"takes its place: \d executors? as before, (?:no spare|\d spares?) left)\.")
 
 PREAMBLE = '''
 import os, signal, sys, threading, time
@@ -63,8 +65,63 @@ def kill(*ranks):
         with suppress(ProcessLookupError):
             os.kill(sc._driver.pids[rank], signal.SIGKILL)
 
-def kill_soon(seconds, *ranks):
-    threading.Timer(seconds, kill, ranks).start()
+def wait_until(condition, most_s=20):
+    """It comes true, or the program ends and says that it did not."""
+    deadline = time.monotonic() + most_s
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit("waited in vain")
+        time.sleep(0.002)
+
+def wait_for_file(name):
+    wait_until(lambda: os.path.exists(name))
+
+def touch(name):
+    open(name, "a").close()
+
+def is_dead(rank):
+    """On the driver: the process of the rank has ended, though its parent may not have noticed."""
+    try:
+        with open(f"/proc/{sc._driver.pids[rank]}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):  # it vanished before, or while it was read
+        return True
+
+def kill_at_file(name, *ranks):
+    """On the driver: in a thread, as soon as the file is there."""
+    threading.Thread(target=lambda: (wait_for_file(name), kill(*ranks)), daemon=True).start()
+
+def my_rank():
+    from mpi4py import MPI
+    return MPI.COMM_WORLD.rank
+
+def before_call(owner, name, number, action):
+    """Here, the call of ``owner.name`` with that number, counted from 1, does ``action`` first."""
+    whole, calls = getattr(owner, name), []
+    def counted(*arguments, **options):
+        calls.append(None)
+        if len(calls) == number:
+            action()
+        return whole(*arguments, **options)
+    setattr(owner, name, counted)
+
+def before_buffer(number, action):
+    """On an executor: ``action`` runs inside an exchange, when that buffer of another rank's data has come."""
+    from mpirdd.comm import exchange
+    before_call(exchange._Assembler, "feed", number, action)
+
+def in_exchange(number, action, *ranks):
+    """On the driver: each of these executors does ``action`` inside an exchange, before that buffer."""
+    sc._driver.on_every_executor(lambda: my_rank() in ranks and before_buffer(number, action))
+
+def die_together(*ranks):
+    """On the driver, an action for one of these executors: it takes the others with it."""
+    pids = [sc._driver.pids[rank] for rank in ranks]
+    def die():
+        for pid in sorted(pids, key=lambda pid: pid == os.getpid()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    return die
 '''
 
 
@@ -77,16 +134,16 @@ class Done:
     err: str
 
     def lost(self) -> list[int]:
-        """Which ranks the run says were lost, and gone on without."""
+        """The ranks that the run reports as lost and goes on without."""
         return [int(match[1]) for match in map(LOST.fullmatch, self.err.splitlines()) if match]
 
     def noise(self) -> list[str]:
-        """What stderr holds besides."""
+        """All other lines of stderr."""
         return [line for line in self.err.splitlines() if not LOST.fullmatch(line)]
 
 
 class Started:
-    """A run that goes on, and what it has printed so far."""
+    """A run under way, and its output so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -104,7 +161,7 @@ class Started:
             into.append(line)
 
     def wait_for(self, text: str, timeout_s: float = 30.0) -> None:
-        """Until the text stands in what was printed."""
+        """Wait until the output contains the text."""
         deadline = time.monotonic() + timeout_s
         while not any(text in line for line in [*self.out, *self.err]):
             assert time.monotonic() < deadline, f"no {text!r} in\n{''.join(self.out + self.err)}"
@@ -112,7 +169,8 @@ class Started:
             time.sleep(0.002)
 
     def wait_for_file(self, path: Path, timeout_s: float) -> float:
-        """When the file was made, as ``time.time`` has it. It may be that the run has ended since."""
+        """Wait for the file; return its time as ``time.time`` counts. The run may have ended
+        since."""
         deadline = time.monotonic() + timeout_s
         while True:
             ended = self.process.poll() is not None
@@ -122,7 +180,7 @@ class Started:
             time.sleep(0.01)
 
     def done(self, timeout_s: float = BOUND_S) -> Done:
-        """Raises TimeoutExpired, with what was printed, when it does not end."""
+        """Wait for the end. Raises TimeoutExpired, with the output, when the run does not end."""
         try:
             code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired as error:
@@ -154,7 +212,7 @@ class Runs:
         return self.start(text, *options, ranks=ranks).done(timeout_s)
 
     def times(self, name: str) -> int:
-        """How often ``times`` or ``die`` was called with the name."""
+        """How often the job called ``times`` or ``die`` with the name."""
         path = self.folder / f"{name}.times"
         return path.stat().st_size if path.exists() else 0
 
@@ -182,7 +240,7 @@ class Runs:
         return pids
 
     def clean(self) -> list[int]:
-        """End what is left; says what that was."""
+        """End the remaining processes and return them."""
         left = self.left()
         for pid in left:
             with suppress(ProcessLookupError):
@@ -201,7 +259,7 @@ class Runs:
 
 @dataclass
 class Took:
-    """The longest that runs of each kind took to end, to be printed."""
+    """The longest time that runs of each kind took to end, for printing."""
 
     longest: dict[str, tuple[float, str]] = field(default_factory=dict)
 
@@ -210,7 +268,7 @@ class Took:
 
 
 def no_mpirun() -> str:
-    """Why no run can be started; empty if it can."""
+    """Why no run can start; empty if one can."""
     try:
         find_launcher()
     except ClusterError as error:
@@ -219,19 +277,20 @@ def no_mpirun() -> str:
 
 
 def no_recovery() -> str:
-    """Why losses cannot be survived here; empty if they can."""
+    """Why runs here cannot survive losses; empty if they can."""
     if reason := no_mpirun():
         return reason
     launcher = find_launcher()
     return "" if can_recover(launcher) else f"{launcher.kind} {launcher.version} has no ULFM: a loss ends the run"
 
 
-MATRIX_SEED = int(os.environ.get("MPIRDD_MATRIX_SEED", time.time() // 86_400))
-MATRIX_SAMPLE = 25
+# In the environment, so that all processes of one run of pytest choose the same cells, at midnight too.
+MATRIX_SEED = int(os.environ.setdefault("MPIRDD_MATRIX_SEED", str(int(time.time()) // 86_400)))
+MATRIX_SAMPLE = 8
 
 
 def matrix_cells(cells: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """Those of the matrix that run today."""
+    """The cells of the matrix that run today."""
     if os.environ.get("MPIRDD_MATRIX") == "all":
         return cells
     return sorted(Random(MATRIX_SEED).sample(cells, MATRIX_SAMPLE))

@@ -1,4 +1,5 @@
-"""What users would notice of a loss, and must not: work done twice, sums counted twice, half or double files."""
+"""Effects of a loss that users must not see: work done twice, sums counted twice, half or double
+files."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from runs import Runs, no_recovery
+from saving import ALL_LOST, LOSSES, saving
 
 pytestmark = [pytest.mark.skipif(bool(no_recovery()), reason=no_recovery()), pytest.mark.timeout(120)]
 
@@ -27,7 +29,7 @@ def counted(name):
 
 def places(rdd):
     '''Which partitions of a node lie where, by the driver's account.'''
-    held = sc._driver._scheduler.have
+    held = sc._driver._loop.scheduler._state.locations
     return held.indexes("rdd", rdd._node.id)
 """
 
@@ -37,7 +39,7 @@ def test_only_lost_cached_partitions_are_computed_again(runs: Runs) -> None:
 with Context() as sc:
     points = sc.parallelize(range(160), 16).mapPartitionsWithIndex(counted("runs")).cache()
     total = points.sum()
-    lost = [partition for partition, ranks in places(points).items() if ranks == [3]]
+    lost = [partition for partition, ranks in places(points).items() if ranks == (3,)]
     kill(3)
     again = [points.map(lambda x: x * turn).sum() for turn in range(1, 4)]
     print(total, again, *lost)
@@ -73,8 +75,8 @@ with Context() as sc:
     pairs = sc.parallelize([(x % 7, x) for x in range(700)], 16).mapPartitionsWithIndex(counted("maps"))
     sums = pairs.reduceByKey(add, 8)
     first = sorted(sums.collect())
-    held = sc._driver._scheduler.have.indexes("map", sums._node.id)
-    lost = [partition for partition, ranks in held.items() if ranks == [1]]
+    held = sc._driver._loop.scheduler._state.locations.indexes("map", sums._node.id)
+    lost = [partition for partition, ranks in held.items() if ranks == (1,)]
     kill(1)
     print(first == sorted(sums.collect()), *lost)
 """)
@@ -103,42 +105,16 @@ with Context() as sc:
 
 def test_take_and_first_give_what_they_always_give(runs: Runs) -> None:
     done = runs("""
-with Context() as sc:
+with Context(most_losses=0) as sc:
     rdd = sc.parallelize(range(400), 40).mapPartitionsWithIndex(die_at(3, "take", 2))
     print(rdd.take(95) == list(range(95)), rdd.first(), rdd.top(2), rdd.takeOrdered(2))
 """)
     assert (done.code, done.out, done.noise()) == (0, "True 0 [399, 398] [0, 1]\n", []), done.err
 
 
-SAVE = """
-import mpirdd.user.sinks as sinks
-def slowly(partition, records):
-    for record in records:
-        time.sleep(0.001)
-        yield record
-with Context() as sc:
-    {before}
-    sc.parallelize(range(800), 8).mapPartitionsWithIndex(slowly).mapPartitionsWithIndex({fate}).saveAsTextFile("out")
-    print(sc.textFile("out").map(int).sum())
-"""
-COMMIT = """
-commit = sinks.outputs.commit_output
-def deadly(*arguments):
-    kill(1, 3)
-    commit(*arguments)
-    kill(2)
-sinks.outputs.commit_output = deadly
-"""
-
-
-@pytest.mark.parametrize(("before", "fate", "lost"), [
-    ("pass", "die_at(5, 'save')", 1),
-    ("pass", "die_at(2, 'save', 3)", 3),
-    ("kill_soon(0.15, 1, 2)", "lambda partition, records: records", 2),
-    ("exec(COMMIT)", "lambda partition, records: records", 3),
-], ids=["in a part", "in each attempt at a part", "two from outside", "during the commit"])
+@pytest.mark.parametrize(("before", "fate", "lost"), LOSSES.values(), ids=LOSSES)
 def test_output_is_whole_whatever_dies_when(runs: Runs, before: str, fate: str, lost: int) -> None:
-    done = runs(f"COMMIT = {COMMIT!r}\n" + SAVE.format(before=before, fate=fate))
+    done = runs(saving(before, fate))
     assert (done.code, done.out, done.noise()) == (0, f"{sum(range(800))}\n", []), done.err
     assert len(done.lost()) == lost
     assert_whole(runs.folder / "out")
@@ -152,6 +128,6 @@ def assert_whole(folder: Path) -> None:
 
 
 def test_when_all_are_lost_no_output_is_left(runs: Runs) -> None:
-    done = runs("COMMIT = ''\n" + SAVE.format(before="pass", fate="die_at(2, 'save', 9)"), ranks=3)
+    done = runs(saving(fate=ALL_LOST), ranks=3)
     assert done.code == 1 and "all executors are lost" in done.err
     assert not (runs.folder / "out").exists()

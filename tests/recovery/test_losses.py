@@ -1,11 +1,10 @@
-"""Executors that are killed at chosen moments: the answer is right, the exit code 0, and stderr says what was lost, no more."""
+"""Executors die at chosen moments: the answer is right, the exit code 0, and stderr names the loss
+and no more."""
 
 from __future__ import annotations
 
 import os
-import signal
-import time
-from random import Random
+from pathlib import Path
 
 import pytest
 from runs import Done, Runs, no_recovery
@@ -39,6 +38,38 @@ with Context() as sc:
     assert_survived(done, "780\n", 1)
 
 
+def test_an_exit_in_a_task_is_told_as_that(runs: Runs) -> None:
+    done = runs("""
+def leave(x):
+    if x == 7 and times("exit") == 0:
+        os._exit(7)
+    return x
+with Context() as sc:
+    print(sc.parallelize(range(40), 8).map(leave).sum())
+""")
+    assert (done.code, done.out) == (0, "780\n")
+    assert "a task called os._exit(7) there" in done.err and "signal" not in done.err
+
+
+@pytest.mark.parametrize("way", ["os._exit(7)", "os.kill(os.getpid(), signal.SIGKILL)"])
+@pytest.mark.parametrize("parts", [8, 200])
+def test_a_task_that_ends_every_executor_fails_its_job_after_two(runs: Runs, way: str, parts: int) -> None:
+    done = runs(f"""
+def leave(x):
+    if x == 3:
+        {way}
+    return x
+with Context() as sc:
+    try:
+        sc.parallelize(range({parts}), {parts}).map(leave).sum()
+    except Exception as error:
+        print(type(error).__name__, "2 executors died while this task ran there" in str(error), "partition 3," in str(error))
+    print(sc.parallelize(range(10), 4).sum())
+""")
+    assert (done.code, done.out) == (0, "TaskError True True\n45\n")
+    assert len(done.lost()) == 2
+
+
 def test_while_writing_map_output(runs: Runs) -> None:
     done = runs("""
 with Context() as sc:
@@ -60,24 +91,19 @@ with Context() as sc:
 EXCHANGE = """
 def block(i):
     return [(key, np.full(160_000, i)) for key in range(20)]        # 25 MB a map task: 100 MB in all
-with Context(exchange_bytes=1 << 14, log_level="DEBUG") as sc:
+with Context(exchange_bytes=1 << 14) as sc:
+    in_exchange({number}, die_together({ranks}), {first})
     sums = sc.parallelize(range(4), 4).flatMap(block).reduceByKey(add, 4).mapValues(lambda a: int(a.min() + a.max()))
     print(sorted(sums.collect()))
 """
 
 
-@pytest.mark.parametrize(("after_s", "ranks"), [(0.0, [2]), (0.05, [4]), (0.1, [1]), (0.02, [1, 3]), (0.1, [2, 4])])
-def test_inside_an_exchange_of_100_mb(runs: Runs, after_s: float, ranks: list[int]) -> None:
-    started = runs.start(EXCHANGE)
-    started.wait_for("exchange 1 among 4 executors")
-    pids = runs.pids()
-    time.sleep(after_s)
-    for rank in ranks:
-        os.kill(pids[rank], signal.SIGKILL)
-    done = started.done()
-    assert (done.code, done.out) == (0, f"{[(key, 12) for key in range(20)]}\n"), done.err
+@pytest.mark.parametrize(("buffer", "ranks"), [(1, [2]), (700, [4]), (3000, [1]), (40, [1, 3]), (2000, [2, 4])])
+def test_inside_an_exchange_of_100_mb(runs: Runs, buffer: int, ranks: list[int]) -> None:
+    """Each executor gets some 5,000 buffers. The first of ``ranks`` ends all of them."""
+    done = runs(EXCHANGE.format(number=buffer, ranks=", ".join(map(str, ranks)), first=ranks[0]))
+    assert_survived(done, f"{[(key, 12) for key in range(20)]}\n", len(ranks))
     assert sorted(done.lost()) == ranks, done.err
-    assert [line for line in done.noise() if "mpirdd: job" not in line and " DEBUG " not in line and " INFO " not in line] == []
 
 
 def test_between_jobs_and_between_stages(runs: Runs) -> None:
@@ -88,7 +114,7 @@ with Context() as sc:
     kill(2)
     again = sorted(pairs.map(lambda kv: (kv[0] % 2, kv[1])).reduceByKey(add).collect())
     kill(1)
-    time.sleep(0.3)
+    wait_until(lambda: is_dead(1))
     print(first == sorted(pairs.collect()), again)
 """)
     odd = sum(x for x in range(700) if x % 7 % 2)
@@ -109,14 +135,20 @@ with Context() as sc:
     assert_survived(done, "8028\n", 1)
 
 
-@pytest.mark.parametrize("after_s", [0.0, 0.02, 0.1])
-def test_while_100_mb_are_broadcast(runs: Runs, after_s: float) -> None:
+@pytest.mark.parametrize("moment", ["attach", "BroadcastReceiver._hold", "BroadcastReceiver.value"])
+def test_while_100_mb_are_broadcast(runs: Runs, moment: str) -> None:
+    """Before the executor opens the shared memory, before it says that it has it, before its first task looks at it."""
+    owner, _, name = f"broadcast.{moment}".rpartition(".")
     done = runs(f"""
+def die_before():
+    from mpirdd.comm import broadcast
+    if my_rank() == 2:
+        before_call({owner}, {name!r}, 1, lambda: os.kill(os.getpid(), signal.SIGKILL))
 with Context() as sc:
     sc.parallelize(range(4), 4).count()
+    sc._driver.on_every_executor(die_before)
     table = sc.broadcast(np.arange(12_500_000))
-    kill_soon({after_s}, 2)
-    print(sc.parallelize(range(8), 8).map(lambda x: int(table.value[x]) + (time.sleep(0.1) or 0)).sum())
+    print(sc.parallelize(range(8), 8).map(lambda x: int(table.value[x])).sum())
 """)
     assert_survived(done, "28\n", 1)
 
@@ -144,13 +176,13 @@ with Context() as sc:
 
 
 def test_during_the_recovery_from_another_loss(runs: Runs) -> None:
-    """Recomputing what the first took along kills the second, and that the third."""
+    """Recomputing what the first took along kills the second, and so on to the third."""
     done = runs("""
 def fragile(partition, records):
     if times(f"made {partition}") > 0:
         die("recovery", 2)
     return records
-with Context() as sc:
+with Context(most_losses=0) as sc:
     pairs = sc.parallelize([(x % 7, x) for x in range(700)], 8).mapPartitionsWithIndex(fragile)
     sums = pairs.reduceByKey(add, 8)
     print(sums.count())
@@ -173,7 +205,7 @@ with Context() as sc:
 
 def test_one_after_the_other_until_one_is_left(runs: Runs) -> None:
     done = runs("""
-with Context() as sc:
+with Context(most_losses=0) as sc:
     pairs = sc.parallelize([(x % 7, x) for x in range(700)], 8).mapPartitionsWithIndex(die_at(2, "one by one", 3))
     print(sorted(pairs.reduceByKey(add, 5).join(pairs.groupByKey().mapValues(len)).collect()))
 """)
@@ -182,7 +214,7 @@ with Context() as sc:
 
 def test_all_of_them_is_a_clear_error(runs: Runs) -> None:
     done = runs("""
-with Context() as sc:
+with Context(most_losses=0) as sc:
     print(sc.parallelize(range(40), 8).mapPartitionsWithIndex(die_at(2, "all", 99)).sum())
 """, ranks=4)
     assert (done.code, done.out) == (1, "")
@@ -225,22 +257,54 @@ with Context() as sc:
     assert (done.code, done.out, done.noise()) == (0, "780\n", [])
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_in_start_up_it_survives_or_says_what_was_lost(runs: Runs, seed: int) -> None:
-    """While MPI itself is starting nobody can survive a loss; once there is a world, the others go on."""
-    random = Random(seed)
-    rank = random.randint(1, 4)
-    started = runs.start("with Context() as sc:\n    print(sc.parallelize(range(40), 8).sum())\n")
-    pid = runs.wait_for_pid(rank)
-    time.sleep(random.uniform(0, 0.9))
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pytest.skip("the run was over by then")
-    done = started.done()
-    if done.code == 0:
-        assert (done.out, done.noise()) == ("780\n", [])
+START_UP = """
+import os, signal, sys
+from importlib.machinery import PathFinder
+
+def die(*arguments, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name != {module!r}:
+            return None
+        if not {method!r}:
+            die()
+        spec = PathFinder.find_spec(name, path)
+        load = spec.loader.exec_module
+        spec.loader.exec_module = lambda module: (load(module), setattr(module.Executor, {method!r}, die))
+        return spec
+
+if os.environ.get("OMPI_COMM_WORLD_RANK") == "{rank}":
+    if not {module!r}:
+        die()
+    sys.meta_path.insert(0, Finder())
+"""
+"""A sitecustomize.py, which Python runs before anything else: one rank ends when it imports the module, or when it calls
+the method of the module's ``Executor``."""
+
+
+@pytest.mark.parametrize(("rank", "module", "method", "survives"), [
+    (1, "", "", False),
+    (4, "mpirdd.launch.process", "", False),
+    (2, "mpi4py.MPI", "", False),
+    (3, "mpirdd.launch.world", "", False),
+    (3, "mpirdd.executor.executor", "", True),  # each rank imports it once there is a world
+    (1, "mpirdd.executor.executor", "__init__", True),
+    (3, "mpirdd.executor.executor", "_start", True),
+])
+def test_in_start_up_it_survives_or_says_what_was_lost(
+    runs: Runs, tmp_path_factory: pytest.TempPathFactory, rank: int, module: str, method: str, survives: bool
+) -> None:
+    """While MPI itself starts nobody survives a loss; once there is a world, the others go on."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "sitecustomize.py").write_text(START_UP.format(module=module, method=method, rank=rank))
+    runs.environment["PYTHONPATH"] = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
+    done = runs("with Context() as sc:\n    print(sc.parallelize(range(40), 8).sum())\n")
+    if survives:
+        assert (done.code, done.out, done.noise()) == (0, "780\n", []), done.err
     else:
+        assert done.code != 0
         assert f"rank {rank}" in done.err, done.err
         assert len(done.noise()) == 1, done.err
 
@@ -262,7 +326,7 @@ with Context() as sc:
 
 
 def test_of_a_kept_barrier_stage_all_runs_again(runs: Runs) -> None:
-    """Alone, the lost tasks would wait for those whose partitions are kept, or talk to nobody."""
+    """Alone, the lost tasks would wait for tasks whose partitions are kept, or talk to nobody."""
     done = runs("""
 from mpirdd import BarrierTaskContext
 def talk(records):
@@ -271,7 +335,7 @@ with Context() as sc:
     kept = sc.parallelize(range(10), 3).barrier().mapPartitions(talk).cache()
     shuffled = kept.map(lambda total: (total, 1)).reduceByKey(add, 3)
     print(kept.collect(), shuffled.collect())
-    kill(*sc._driver._scheduler.have.indexes("rdd", kept._node.id)[1])
+    kill(*sc._driver._loop.scheduler._state.locations.indexes("rdd", kept._node.id)[1])
     print(kept.map(lambda total: total + 1).collect(), shuffled.collect())
 """)
     assert_survived(done, "[45, 45, 45] [(45, 3)]\n[46, 46, 46] [(45, 3)]\n", 1)
@@ -280,11 +344,19 @@ with Context() as sc:
 def test_while_it_sends_a_large_result(runs: Runs) -> None:
     done = runs("""
 with Context() as sc:
+    def die_sending(rank):
+        from mpirdd.executor.reports import Reports
+        report = Reports.send
+        def report_and_die(reports):
+            results = reports.waiting
+            report(reports)
+            if results and my_rank() == rank:       # the sends have begun
+                os.kill(os.getpid(), signal.SIGKILL)
+        Reports.send = report_and_die
     rdd = sc.parallelize(range(8), 8).map(lambda x: np.full(2_500_000, x))     # 160 MB in all
-    kill_soon(0.1, 1)
-    print(sum(int(a[-1]) for a in rdd.collect()))
-    kill_soon(0.05, 2)
-    print(sum(int(a[-1]) for a in rdd.collect()))
+    for rank in (1, 2):
+        sc._driver.on_every_executor(lambda: die_sending(rank))
+        print(sum(int(a[-1]) for a in rdd.collect()))
 """)
     assert (done.code, done.out, done.noise()) == (0, "28\n28\n", []), done.err
     assert set(done.lost()) <= {1, 2}

@@ -1,4 +1,4 @@
-"""Mode mapreduce: the files of an executor that is lost go with it, and lineage makes them again."""
+"""Mode mapreduce: a lost executor takes its files along, and lineage makes them again."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from runs import Runs, no_recovery
 
-from mpirdd.storage.scratch import Scratch
+from mpirdd.store.scratch import Scratch
 
-pytestmark = [pytest.mark.skipif(bool(no_recovery()), reason=no_recovery()), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.skipif(bool(no_recovery()), reason=no_recovery()), pytest.mark.timeout(120), pytest.mark.second_lane]
 
 LOOP = """
 with Context() as sc:
@@ -32,7 +32,8 @@ SUMS = "".join(f"{iteration} {40 * 2 ** (iteration + 1)}\n" for iteration in ran
 
 
 def next_start_clears(folder: Path) -> bool:
-    """A killed rank leaves its files; the next process that makes such a folder takes them away, once they are old."""
+    """A killed rank leaves its files; the next process that makes such a folder removes them, once
+    they are old."""
     left = list(folder.glob("mpirdd-spill-*"))
     for path in left:
         os.utime(path, (0, 0))

@@ -1,5 +1,5 @@
-"""Never hang: what happens to whom, and when, against how the run must end, and how soon. Two tables, ``expected`` and
-``BOUNDS_S``, say it all.
+"""Never hang: for each event, victim and moment, how the run must end and how soon. ``expected``
+and ``BOUNDS_S`` hold both tables.
 
 By default a sample of the cells runs; its seed is printed and changes every day. ``MPIRDD_MATRIX=all`` runs all of them,
 ``MPIRDD_MATRIX_SEED=17`` the sample of that seed.
@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.skipif(bool(no_mpirun()), reason=no_mpirun()), pytest.
 
 EVENTS = ["exception", "sys.exit", "os._exit", "kill -9", "SIGTERM", "SIGINT", "out of memory", "full disk", "full scratch"]
 WHO = ["driver", "executor"]
+BESIDE = "executor beside a spare"
 MOMENTS = ["start-up", "narrow task", "map side", "exchange", "reduce side", "broadcast", "idle", "shutdown"]
 TASKS = ["narrow task", "map side", "reduce side", "broadcast"]
 """Where executors run the user's functions; at other moments, what happens does so in another thread of theirs."""
@@ -101,13 +102,20 @@ def expected(event: str, who: str, moment: str) -> End | None:
 
 
 CELLS = [cell for cell in product(EVENTS, WHO, MOMENTS) if expected(*cell) is not None]
+CELLS += [] if no_recovery() else [(event, BESIDE, moment) for event in ("kill -9", "SIGTERM") for moment in MOMENTS]
 
 JOB = """
 import atexit, resource
 EVENT, WHO, MOMENT = {event!r}, {who!r}, {moment!r}
 
 def happening():
-    open("happened", "a").close()
+    touch("happened")
+
+def reach():
+    '''The moment at which the driver is hit: whoever comes there stays until then.'''
+    if WHO == "driver":
+        touch("reached")
+        wait_for_file("happened")
 
 def happen():
     happening()
@@ -134,23 +142,33 @@ def at(moment):
         for place, record in enumerate(records):
             if partition == 3 and place == 1 and here(moment):
                 happen()
-            if (WHO, MOMENT) == ("driver", moment):
-                time.sleep(0.05)
+            if place == 1 and MOMENT == moment:
+                reach()
             yield record
     return function
 
 def later(partition, records):
     if partition == 3 and here(MOMENT):
-        atexit.register(happen) if MOMENT == "shutdown" else threading.Timer(0.2, happen).start()
+        atexit.register(happen) if MOMENT == "shutdown" else threading.Thread(target=when_idle).start()
     return records
+
+def when_idle():
+    wait_for_file("idle")
+    happen()
+
+def inside_exchange():
+    if here("exchange"):
+        thread = threading.Thread(target=happen)
+        thread.start()
+        thread.join(5)
+    reach()
 
 class Table:
     size = 1
     def __setstate__(self, state):
         if here("broadcast"):
             happen()
-        if WHO == "driver":
-            time.sleep(1)
+        reach()
     def __getstate__(self):
         return [1]
 
@@ -186,28 +204,32 @@ def phase(numbers):
         table = sc.broadcast(Table())
         return numbers.map(lambda x: x * table.value.size).sum()
     if MOMENT == "exchange":
-        sums = numbers.mapPartitionsWithIndex(later).flatMap(block).reduceByKey(add, 4)     # 130 MB
-        # The event comes 0.2 s after the first map task, so the program must not be through by then.
-        return sums.mapValues(lambda a: time.sleep(0.05) or int(a[-1]) // 20).values().sum()
+        sc._driver.on_every_executor(lambda: before_buffer(20, inside_exchange))
+        sums = numbers.flatMap(block).reduceByKey(add, 4)       # 130 MB
+        return sums.mapValues(lambda a: int(a[-1]) // 20).values().sum()
     total = numbers.mapPartitionsWithIndex(later).sum()
     if MOMENT == "idle":
-        time.sleep(1)
+        touch("idle")
+        reach()
+        wait_for_file("happened")
+        time.sleep(0.5)         # the driver is idle while it sinks in
     return total
 
-def arm(seconds):
+def happen_when_reached():
+    wait_for_file("reached")
+    os.kill(os.getpid(), signal.SIGALRM)
+
+def arm():
     signal.signal(signal.SIGALRM, lambda *_: happen())
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    threading.Thread(target=happen_when_reached, daemon=True).start()
 
 if (WHO, MOMENT) == ("driver", "start-up"):
     happen()
 spilling = dict(memory=1 << 20, scratch="full") if EVENT == "full scratch" else {{}}
 with Context(exchange_bytes=1 << 16, **spilling) as sc:
     sc.parallelize(range(4), 4).count()
-    if (WHO, MOMENT) == ("driver", "exchange"):
-        start = sc._driver._start_exchange
-        sc._driver._start_exchange = lambda command: (start(command), arm(0.01))
-    elif WHO == "driver" and MOMENT not in ("start-up", "shutdown"):
-        arm(0.1)
+    if WHO == "driver" and MOMENT not in ("start-up", "shutdown"):
+        arm()
     print(phase(sc.parallelize(range(1, 41), 8)))
     print(sc.parallelize(range(40), 8).sum(), flush=True)
 if (WHO, MOMENT) == ("driver", "shutdown"):
@@ -244,6 +266,8 @@ def test_the_run_ends_as_expected(
     runs: Runs, took: Took, request: pytest.FixtureRequest, event: str, who: str, moment: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
+    options = ["--spares", "1"] if who == BESIDE else []
+    who = who.partition(" ")[0]
     end = expected(event, who, moment)
     assert end is not None
     if event.startswith("full "):
@@ -253,7 +277,7 @@ def test_the_run_ends_as_expected(
         (folder / "sitecustomize.py").write_text(EXECUTOR_START.format(event=event))
         runs.environment["PYTHONPATH"] = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
     bound_s = BOUNDS_S[end.kind]
-    started = runs.start(JOB.format(event=event, who=who, moment=moment))
+    started = runs.start(JOB.format(event=event, who=who, moment=moment), *options)
     happened = started.wait_for_file(runs.folder / "happened", STARTED_S)
     done = started.done(happened + bound_s - time.time())
     took.note(end.kind, time.time() - happened, f"{event}, {who}, {moment}")

@@ -1,5 +1,5 @@
-"""Executors killed in the middle of a spill: half of a segment written, or half of one read back. The answer is right, and
-only what was lost runs again."""
+"""Executors die in the middle of a spill: half of a value written, or half of one read back. The
+answer is right, and only lost partitions run again."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections import Counter
 import pytest
 from runs import Runs, no_recovery
 
-pytestmark = [pytest.mark.skipif(bool(no_recovery()), reason=no_recovery()), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.skipif(bool(no_recovery()), reason=no_recovery()), pytest.mark.timeout(120), pytest.mark.second_lane]
 
 RECORDS, KEYS, MAPS, REDUCES = 40_000, 10_000, 6, 3
 """Some 100 bytes for each record, encoded or not: map output and each reduce partition are larger than the budget of 1 MiB."""
 
 JOB = """
-from mpirdd.roles.current import current_task
-from mpirdd.storage import spill
+from mpirdd.ops.current_task import current_task
+from mpirdd.store import spill
 
 def die_halfway(call, whose):
     '''On an executor: the first of all ranks that writes or reads such a file ends when half of it is done.'''
     whole = getattr(spill.SpillFile, call)
     def half(file, buffers, at, *more):
         task = current_task()
-        user = "exchange" if task is None else "task" if file in task.workspace._files else "store"
+        user = "exchange" if task is None else "task" if file in task.memory._files else "store"
         if user == whose and times("spill") == 0:
             data = b"".join(memoryview(buffer).cast("B") for buffer in buffers)
             if call == "_append":
@@ -80,8 +80,9 @@ VALUE = sum(place * 7919 % KEYS * place for place in range(RECORDS))
     ("_fill", "task", "sort"),
 ])
 def test_a_rank_dies_in_the_middle_of_a_spill(runs: Runs, call: str, whose: str, operation: str) -> None:
-    """The ``store`` writes map output, and reads it again in the ``exchange``, where the other end writes what comes; the reduce
-    task reads that from the store. Runs and files that it sorts or combines in are the ``task``'s own."""
+    """The ``store`` writes map output and reads it again in the ``exchange``; the other end writes
+    what arrives. The reduce task reads that from the store. Its sorted runs and combine files are
+    the ``task``'s own."""
     done = runs(JOB.format(call=call, whose=whose, operation=OPERATIONS[operation], RECORDS=RECORDS, KEYS=KEYS, MAPS=MAPS),
                 ranks=4)
     assert done.code == 0 and done.noise() == [], done.err
@@ -94,6 +95,6 @@ def test_a_rank_dies_in_the_middle_of_a_spill(runs: Runs, call: str, whose: str,
 
 
 def ran(runs: Runs, name: str, lost: int) -> Counter[int]:
-    """How often each partition ran on those that live: once, wherever it may have run before."""
+    """How often each partition ran on the living: once, wherever it ran before."""
     lines = [tuple(map(int, line.split())) for line in (runs.folder / name).read_text().splitlines()]
     return Counter(partition for partition, rank in lines if rank != lost)

@@ -1,5 +1,6 @@
-"""Where losses cannot be survived (another MPI, ``--no-ft``, the driver): the run ends soon, not with 0, and says what was
-lost. MPICH kills all ranks in the moment in which one dies, and reports any of them: which one it was cannot be told."""
+"""Losses that no run survives (another MPI, ``--no-ft``, the driver): the run ends soon, not with
+0, and names the loss. MPICH kills all ranks the moment one dies and reports any of them, so nobody
+can tell which it was."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import time
 import pytest
 from runs import Done, Runs, Started, Took, no_mpirun, no_recovery
 
-from mpirdd.edge.launch import find_launcher
+from mpirdd.launch.mpirun import find_launcher
 
 pytestmark = [pytest.mark.skipif(bool(no_mpirun()), reason=no_mpirun()), pytest.mark.timeout(90)]
 
@@ -21,9 +22,13 @@ BOUND_S = 10.0
 """From the loss to the end of the last rank, as README promises."""
 
 STATES = {
-    "idle": "time.sleep(60)",
-    "in a task": "sc.parallelize(range(4), 4).map(lambda x: time.sleep(60)).count()",
+    "idle": """
+    touch("there")
+    time.sleep(60)""",
+    "in a task": """
+    sc.parallelize(range(4), 4).map(lambda x: touch("there") or time.sleep(60)).count()""",
     "in a loop of shuffles": """
+    in_exchange(30, lambda: touch("there"), 1)
     while True:
         sc.parallelize(range(400), 4).map(lambda x: (x % 20, np.full(100_000, x))).reduceByKey(add, 4).count()""",
 }
@@ -34,16 +39,14 @@ def start(runs: Runs, state: str, *options: str) -> tuple[Started, dict[int, int
     started = runs.start(f"""
 with Context() as sc:
     sc.parallelize(range(4), 4).count()
-    print("up", flush=True)
     {STATES[state]}
 """, *options)
-    started.wait_for("up")
-    time.sleep(0.3)
+    started.wait_for_file(runs.folder / "there", 40)
     return started, runs.pids()
 
 
 def ended(runs: Runs, started: Started, took: Took, what: str, deadline: float) -> Done:
-    """Within the bound ``mpirdd run`` ends, not with 0, and all ranks are gone."""
+    """``mpirdd run`` ends within the bound, not with 0, and all ranks are gone."""
     done = started.done(deadline - time.monotonic())
     while runs.pids():
         assert time.monotonic() < deadline, f"ranks {sorted(runs.pids())} live on:\n{done.err}"
@@ -77,7 +80,8 @@ def test_a_lost_driver_ends_the_run(runs: Runs, took: Took, state: str, options:
 
 
 def test_a_stopped_executor_ends_the_run(runs: Runs, took: Took) -> None:
-    """The bound holds from when it is given up, after the 2 s that are set here and at most a ping."""
+    """The bound counts from the moment the driver gives it up: 2 s, as set here, and at most a
+    ping."""
     started = runs.start("""
 with Context() as sc:
     sc.parallelize(range(4), 4).count()
@@ -88,3 +92,13 @@ with Context() as sc:
     started.wait_for("stopped")
     done = ended(runs, started, took, "an executor stopped, without recovery", time.monotonic() + 3 + BOUND_S)
     assert "rank 2 (host" in done.err and "did not answer for 2 s" in done.err, done.err
+
+
+def test_an_exit_in_a_task_is_told_as_that(runs: Runs) -> None:
+    done = runs("""
+with Context() as sc:
+    sc.parallelize(range(8), 8).map(lambda x: os._exit(7) if x == 3 else x).count()
+""", *NO_FT)
+    assert done.code != 0
+    last = done.err.splitlines()[-1]
+    assert "was lost, and the run with it: a task called os._exit(7) there." in last and "signal" not in last, done.err

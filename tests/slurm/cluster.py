@@ -3,8 +3,8 @@
     with Cluster() as cluster: subprocess.run(["sbatch", ...], env=cluster.environment())
     python tests/slurm/cluster.py bash          a shell in which sbatch, squeue and the like talk to such a cluster
 
-Everything lies in one private folder with ports of its own, so several can run side by side, and beside the machine's
-own Slurm. At the end all jobs are cancelled and all processes ended, by their ids.
+Each cluster has a private folder and ports of its own, so several can run side by side, and beside
+the machine's own Slurm. The end cancels all jobs and ends all processes, by their ids.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from types import TracebackType
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol")
 PACKAGES = "munge slurmctld slurmd slurm-wlm"
 UP_WITHIN_S = 30.0
-CREDENTIALS_LAST_S = 15
-"""A job that is requeued waits until its credentials have run out: 2 minutes, unless told otherwise."""
+CREDENTIALS_LAST_S = 30
+"""A job that is requeued waits until its credentials have run out: 2 minutes, unless told otherwise. A machine that stands
+still for longer than this loses jobs, and Slurm drains their nodes."""
 
 CONFIGURATION = """
 ClusterName=mpirddtest
@@ -52,6 +53,7 @@ MpiDefault=none
 SwitchType=switch/none
 JobRequeue=1
 KillWait=5
+UnkillableStepTimeout=300
 OverTimeLimit=0
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
@@ -71,10 +73,10 @@ def why_not() -> str | None:
 
 
 class Cluster:
-    """A context manager; up inside of its block.
+    """A context manager; the cluster is up inside its block.
 
     Raises:
-        RuntimeError: it does not come up; with the ends of its logs.
+        RuntimeError: the cluster does not come up; with the ends of its logs.
     """
 
     def __init__(self, nodes: int = 3, cpus: int = 4) -> None:
@@ -85,7 +87,8 @@ class Cluster:
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def environment(self) -> dict[str, str]:
-        """This process's, for commands that talk to the cluster. Nothing of a Slurm around it is left."""
+        """This process's environment for commands that talk to the cluster, without variables of a
+        surrounding Slurm."""
         mine = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH"))}
         path = os.pathsep.join([mine.get("PATH", os.defpath), "/usr/sbin"])
         return {**mine, "PATH": path, "SLURM_CONF": str(self.configuration)}
@@ -99,7 +102,7 @@ class Cluster:
             _wait("munged", (self.folder / "munge.socket").exists, self._logs)
             self._start("slurmctld", "-D", "-f", str(self.configuration))
             for node in self.nodes:
-                self._start("slurmd", "-D", "-f", str(self.configuration), "-N", node)
+                self._start_node(node)
             _wait("Slurm", self._all_idle, self._logs)
         except BaseException:
             self._take_down()
@@ -112,12 +115,53 @@ class Cluster:
         self._take_down()
 
     def command(self, *words: str, timeout_s: float = 30) -> str:
-        """What a Slurm command prints; raises with its own words if it fails."""
+        """The output of a Slurm command; raises with its words if it fails."""
         done = subprocess.run(
             words, env=self.environment(), capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL)
         if done.returncode:
             raise RuntimeError(f"{' '.join(words)}: exit code {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
+
+    def cancel_all(self) -> None:
+        """End all jobs, and wait until they are gone."""
+        self.command("scancel", "--user=root", timeout_s=10)
+        _wait("jobs", lambda: not self.command("squeue", "-h", timeout_s=5).strip(), self.state, within_s=15)
+
+    def state(self) -> str:
+        """Of the nodes and of the jobs that are not over, for messages."""
+        with suppress(RuntimeError, subprocess.TimeoutExpired):
+            return self.command("sinfo", "-N", "-o", "%N %T %E", timeout_s=10) + self.command("squeue", "-o", "%i %j %T %r")
+        return "Slurm does not answer"
+
+    def resume(self) -> str:
+        """Take nodes that Slurm has drained into service again. Returns its reasons, "" if there are none."""
+        drained = [line for line in self.command("sinfo", "-h", "-N", "-o", "%N %t %E").splitlines()
+                   if line.split()[1].startswith(("drain", "drng", "down"))]
+        for line in drained:
+            self.command("scontrol", "update", f"nodename={line.split()[0]}", "state=resume")
+        return "\n".join(drained)
+
+    def power_off(self, node: str) -> None:
+        """Kill all processes of a node at once, and tell Slurm that it is down."""
+        for daemon in self._daemons:
+            if isinstance(daemon.args, list) and daemon.args[-2:] == ["-N", node]:
+                self._daemons.remove(daemon)
+                daemon.kill()
+                daemon.wait()
+                break
+        for pid in self._left(f"SLURMD_NODENAME={node}".encode()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.command("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+
+    def power_on(self, node: str) -> None:
+        """Undo ``power_off``."""
+        self._start_node(node)
+        self.command("scontrol", "update", f"nodename={node}", "state=resume")
+        _wait("the node", lambda: "down" not in self.command("sinfo", "-h", "-n", node, "-o", "%t"), self._logs)
+
+    def _start_node(self, node: str) -> None:
+        self._start("slurmd", "-D", "-f", str(self.configuration), "-N", node)
 
     def _configure(self) -> None:
         for name in ["state", *(f"spool-{node}" for node in self.nodes)]:
@@ -156,8 +200,7 @@ class Cluster:
 
     def _take_down(self) -> None:
         with suppress(RuntimeError, subprocess.TimeoutExpired, OSError):
-            self.command("scancel", "--state=PENDING,RUNNING,SUSPENDED", "--user=root", timeout_s=10)
-            _wait("jobs", lambda: not self.command("squeue", "-h", timeout_s=5).strip(), str, within_s=15)
+            self.cancel_all()
         for daemon in reversed(self._daemons):
             daemon.terminate()
         for daemon in reversed(self._daemons):
@@ -171,13 +214,15 @@ class Cluster:
                 os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _left(self) -> Iterator[int]:
-        """Processes of the cluster or its jobs that still live: they have its configuration in their environment."""
+    def _left(self, also: bytes = b"") -> Iterator[int]:
+        """Living processes of the cluster or its jobs: their environment names its configuration, and ``also``."""
         mark = f"SLURM_CONF={self.configuration}".encode()
         for entry in os.listdir("/proc"):
             with suppress(OSError):
-                if entry.isdigit() and int(entry) != os.getpid() and mark in Path("/proc", entry, "environ").read_bytes():
-                    yield int(entry)
+                if entry.isdigit() and int(entry) != os.getpid():
+                    environment = Path("/proc", entry, "environ").read_bytes()
+                    if mark in environment and also in environment:
+                        yield int(entry)
 
 
 def _path_of(program: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Jobs on a real Slurm, as users submit them: what comes out, and how they end."""
+"""Jobs on a real Slurm, as users submit them: their output, and their end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from launcher import with_open_mpi
-from user import MPICH, ROOT, User
+from user import MPICH, ROOT, User, again_after_slurms_fault
 
 pytestmark = [with_open_mpi, pytest.mark.timeout(120)]
 with_mpich = pytest.mark.skipif(not MPICH.exists(), reason=f"no {MPICH} (MPIRDD_MPICH_PYTHON)")
@@ -19,7 +19,7 @@ with_mpich = pytest.mark.skipif(not MPICH.exists(), reason=f"no {MPICH} (MPIRDD_
 WHERE = """
 import os, sys
 from mpirdd import Context
-from mpirdd.edge.allotment import memory_bytes
+from mpirdd.launch.resources import memory_bytes
 with Context() as sc:
     nodes = sc.parallelize(range(40), 8).mapPartitions(lambda part: [os.environ["SLURMD_NODENAME"]]).collect()
     print("sum", sc.range(100).sum(), "executors", sc.defaultParallelism, "nodes", sorted(set(nodes)))
@@ -143,6 +143,8 @@ def test_scripts_for_one_node_and_many(user: User) -> None:
 
 
 @with_mpich
+@pytest.mark.timeout(240)
+@again_after_slurms_fault
 def test_script_for_srun_makes_one_world_of_mpich_and_refuses_many(user: User) -> None:
     job = user.sbatch("many-nodes-srun.sh", WHERE, "--nodes=2", "--ntasks-per-node=2", python=MPICH, MPI_TYPE="pmi2")
     assert user.ended(job)["JobState"] == "COMPLETED", user.log(job)
@@ -153,7 +155,39 @@ def test_script_for_srun_makes_one_world_of_mpich_and_refuses_many(user: User) -
     assert "sum" not in user.log(job)
 
 
+BY_HASH = """
+import subprocess, sys
+from operator import add
+from mpirdd import Context
+CHILD = "import mpirdd\\nwith mpirdd.Context() as sc: print(sc.range(10).sum())"
+def child(_):
+    return subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, timeout=40).stdout.strip()
+words = ["a", "bb", "ccc", "dddd", "eeeee", "ffffff", "ggggggg"]
+with Context() as sc:
+    groups = sc.parallelize([(word, 1) for word in words * 50], 4).reduceByKey(add, 4, hash).collect()
+    print("groups", sorted(groups) == [(word, 50) for word in words], sc.defaultParallelism)
+    print("children", child(0), sc.parallelize(range(2), 2).map(child).collect())
+"""
+
+
 @with_mpich
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("words", ["-m mpirdd job.py", "job.py"], ids=["-m mpirdd", "python"])
+@again_after_slurms_fault
+def test_under_srun_hash_of_text_is_the_same_on_all_ranks_and_children_are_no_ranks(words: str, user: User) -> None:
+    (user.folder / "srun.sh").write_text(
+        f"#!/bin/bash\n#SBATCH --output=%x-%j.log --nodes=2 --ntasks-per-node=2 --time=5\nsrun --mpi=pmi2 {MPICH} {words}\n")
+    (user.folder / "job.py").write_text(BY_HASH)
+    done = subprocess.run(["sbatch", "--parsable", "srun.sh"], cwd=user.folder, env=user.environment(MPICH), capture_output=True,
+                          text=True, timeout=30)
+    job = done.stdout.strip()
+    assert user.ended(job)["JobState"] == "COMPLETED", user.log(job)
+    assert "groups True 3\nchildren 45 ['45', '45']\n" in user.log(job)
+
+
+@with_mpich
+@pytest.mark.timeout(240)
+@again_after_slurms_fault
 def test_submit_with_srun_and_with_mpirun_of_mpich(user: User) -> None:
     for words in (["--srun"], []):
         done = user.submit(WHERE, "-N2", "--ntasks-per-node=2", "-c2", "-t5", "--wait", *words, python=MPICH)
@@ -201,7 +235,8 @@ def ranks_in(folder: Path) -> list[str]:
 
 @pytest.mark.timeout(300)
 def test_a_walltime_that_hits_is_survived_by_requeueing_and_told_otherwise(user: User) -> None:
-    """The one slow test, as Slurm counts walltimes in minutes: of two jobs, one saves and one does not."""
+    """The one slow test, since Slurm counts walltimes in minutes: of two jobs, one saves and one
+    does not."""
     lost = user.submit(SAVES_NOTHING, "-N1", "-n2", "-t1", "-J", "lost").stdout.split()[1]
     (user.folder / "other").mkdir()
     saving = User(user.cluster, user.folder / "other")
@@ -237,7 +272,7 @@ def test_a_job_may_save_for_seconds_if_its_script_alone_is_told_to_end(user: Use
 
 
 def test_doctor_and_run_work_inside_of_a_step_that_holds_the_cores(user: User) -> None:
-    """mpirun's own srun would wait for them for ever."""
+    """mpirun's own srun would wait for the cores for ever."""
     (user.folder / "job.py").write_text(WHERE)
     (user.folder / "steps.sh").write_text(
         "#!/bin/bash\n#SBATCH -N2 --ntasks-per-node=2 -t2 -o out-%j.log\n"
@@ -273,10 +308,24 @@ def test_logs_of_arrays_blanks_and_folders_are_where_they_are_said_to_be(user: U
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(330)
 def test_the_script_for_resuming_is_queued_again_until_the_program_is_through(user: User) -> None:
     """A minute is less than the 120 s that it keeps for saving, so it is told as soon as Slurm looks."""
-    job = user.sbatch("resume.sh", STEPS, "--nodes=1", "--ntasks-per-node=2", "--mem=0", "--time=1", args=("c", "45", "1"))
-    assert user.ended(job, within_s=180)["JobState"] == "COMPLETED", user.log(job)
+    job = user.sbatch("resume.sh", STEPS, "--nodes=1", "--ntasks-per-node=2", "--mem=0", "--time=1", args=("c", "35", "1"))
+    assert user.ended(job, within_s=300)["JobState"] == "COMPLETED", user.log(job)
     assert "is queued again" in user.log(job)
-    assert expected_total(45) in user.log(job).splitlines()
+    assert expected_total(35) in user.log(job).splitlines()
+
+
+def test_a_node_taken_down_ends_in_the_answer_of_an_undisturbed_run(user: User) -> None:
+    done = user.submit(STEPS, "-N3", "--ntasks-per-node", "2", "-t5", "--restarts", "1", args=("d", "25", "0.3"))
+    job = done.stdout.split()[1]
+    user.wait_for(job, "finished 5")
+    try:
+        user.cluster.power_off("n3")
+        assert user.ended(job, within_s=100)["JobState"] == "COMPLETED", user.log(job)
+    finally:
+        user.cluster.power_on("n3")
+    assert "starting the program again on the hosts that are left (n1, n2), with 4 ranks (restart 1 of 1)" in user.log(job)
+    assert "resuming after iteration" in user.log(job)
+    assert expected_total(25) in user.log(job).splitlines()

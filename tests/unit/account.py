@@ -1,40 +1,47 @@
 """What a driver has been told by executors; holds every command of the scheduler against that.
 
-A task is sent only where all that it reads lies, nothing that exists is made again, no task runs twice at a time, an
-exchange is complete, nothing goes to the lost.
+The scheduler sends a task only to an executor that holds its input, recomputes nothing that exists,
+runs no task twice at a time, makes complete exchanges, and sends nothing to the lost.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
-from mpirdd.decisions.events import (
+from mpirdd.protocol.errors import Failure
+from mpirdd.protocol.ids import BlockId, JobId, NodeId, Rank, StageId
+from mpirdd.protocol.stage import Output, Stage
+from mpirdd.scheduler.events import (
     BlocksGone,
-    CancelTask,
     CloseStage,
     Command,
+    DataDropped,
     DropBlocks,
     Event,
     ExchangeFinished,
     ExecutorLost,
-    JobCancelled,
     JobEnded,
     JobSubmitted,
+    JobWithdrawn,
+    NewEpoch,
+    NodeKept,
+    NodeReleased,
+    NodesForgotten,
     Recovering,
-    Regroup,
+    RootsChanged,
+    SpareGone,
+    SpareJoins,
+    SpareStarted,
     StartExchange,
     StartTasks,
-    Task,
+    StopTask,
     TaskFailed,
     TaskFinished,
     TaskSlow,
 )
-from mpirdd.decisions.lineage import Node, Shuffled, walk
-from mpirdd.words.errors import Failure
-from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
-from mpirdd.words.stage import Output, Stage
+from mpirdd.scheduler.lineage import Node, Shuffled, walk
 
 FAILURE = Failure("ValueError", "", 1, "host", "stage", 0, None)
 WAITS_FOR_EVER = Failure("UsageError: waits at a barrier", "", 1, "host", "stage", 0, None)
@@ -51,13 +58,15 @@ class Touched:
     """``in`` blocks that it merges."""
 
 
-def touch(stage: Stage, task: Task, held: Container[BlockId]) -> Touched:
+def touch(
+    stage: Stage, partition: int, splits: Mapping[NodeId, Container[int]], held: Container[BlockId]
+) -> Touched:
     """What a task does on an executor that holds these blocks."""
     kept: dict[BlockId, None] = {}
     absent: list[BlockId] = []
     read: list[BlockId] = []
-    complete, splits = True, set(task.splits)
-    stack = [(stage.target, task.partition)]
+    complete = True
+    stack = [(stage.target, partition)]
     while stack:
         node, index = stack.pop()
         pipe = stage.pipes[node]
@@ -67,7 +76,7 @@ def touch(stage: Stage, task: Task, held: Container[BlockId]) -> Touched:
                 continue
             kept[block] = None
         if pipe.kind == "source":
-            complete = complete and (pipe.head, index) in splits
+            complete = complete and index in splits.get(pipe.head, ())
         elif pipe.kind == "shuffle":
             (read if BlockId("in", pipe.head, index) in held else absent).append(BlockId("in", pipe.head, index))
         elif any(parent not in stage.pipes for parent in pipe.parents):
@@ -84,6 +93,9 @@ class Account:
     def __init__(self, executors: Iterable[Rank], *, speculation: bool = False) -> None:
         self.executors = set(executors)
         """Not known to be lost."""
+        self.spares: set[Rank] = set()
+        """Those that have started, wait, and are not known to be lost."""
+        self.joined: list[SpareJoins] = []
         self.nodes: dict[NodeId, Node] = {}
         self.targets: dict[JobId, Node] = {}
         self.wanted: dict[JobId, set[int]] = {}
@@ -92,7 +104,8 @@ class Account:
         self.ended: dict[JobId, Failure | None] = {}
         self.holders: dict[BlockId, set[Rank]] = {}
         self.late: set[BlockId] = set()
-        """Made by tasks of stages that had been given up: others may be making them anew already."""
+        """Made by tasks of stages that had been given up: others may be making them anew
+        already."""
         self.starts: Counter[tuple[Output, int]] = Counter()
         """How often each task was started."""
         self.slow: list[TaskSlow] = []
@@ -114,8 +127,21 @@ class Account:
             self.nodes.update((node.id, node) for node in walk(event.node))
             self.targets[event.job] = event.node
             self.wanted[event.job], self.results[event.job] = set(event.partitions), Counter()
-        elif isinstance(event, JobCancelled):
+        elif isinstance(event, JobWithdrawn):
             self.ended[event.job] = FAILURE
+        elif isinstance(event, NodesForgotten):
+            for node in event.nodes:
+                self._forget(node)
+        elif isinstance(event, DataDropped):
+            for node in event.shuffles:
+                self._drop_shuffle(node)
+        elif isinstance(event, NodeKept | NodeReleased | RootsChanged):
+            pass
+        elif isinstance(event, SpareStarted):
+            self.spares.add(event.executor)
+        elif event.executor in self.spares:
+            assert isinstance(event, ExecutorLost), f"a spare that waits says {event}"
+            self.spares.remove(event.executor)
         elif event.executor in self.executors:
             self._note_from_executor(event)
 
@@ -182,7 +208,7 @@ class Account:
                 if sender in self.holders.get(block, ()):  # else it has said that it could not give it
                     self._add(block, rank)
 
-    def forget(self, node: NodeId) -> None:
+    def _forget(self, node: NodeId) -> None:
         del self.nodes[node]
         for block in [block for block in self.holders if block.of == node]:
             del self.holders[block]
@@ -190,7 +216,7 @@ class Account:
     def _make_void(self, shuffle: NodeId) -> None:
         self._void.update(id for id, (plan, _) in self._exchanges.items() if plan.shuffle == shuffle)
 
-    def drop_shuffle(self, node: NodeId) -> None:
+    def _drop_shuffle(self, node: NodeId) -> None:
         self._make_void(node)
         for block in [block for block in self.holders if block.of == node and block.kind != "rdd"]:
             del self.holders[block]
@@ -205,6 +231,13 @@ class Account:
             self.holders.get(block, set()).discard(rank)
 
     def check(self, command: Command) -> None:
+        if isinstance(command, SpareJoins):
+            self.spares.remove(command.executor)
+            self.executors.add(command.executor)
+            self.joined.append(command)
+            self._exchanges.clear()
+            self.broken = True
+            return
         rank = getattr(command, "executor", None)
         assert rank is None or rank in self.executors, f"a command to the lost executor {rank}"
         if isinstance(command, StartTasks):
@@ -214,19 +247,22 @@ class Account:
             self._exchanges[command.exchange] = command, set(command.executors)
         elif isinstance(command, DropBlocks):
             self._remove(command.blocks, command.executor)
-        elif isinstance(command, CancelTask):
+        elif isinstance(command, StopTask):
             self._over(command.stage, command.partition, command.executor)
         elif isinstance(command, CloseStage):
             self._closed.add(command.stage)
             for stage, partition in [key for key in self._attempts if key[0] == command.stage]:
                 for attempt in list(self._attempts[stage, partition]):
                     self._over(stage, partition, attempt)
-        elif isinstance(command, Regroup):
+        elif isinstance(command, NewEpoch):
             assert set(command.executors) == self.executors and command.epoch > self.epoch
             self.epoch, self.broken = command.epoch, False
         elif isinstance(command, Recovering):
             assert command.blocks == self.gone and command.tasks == self.tasks_there
+            assert command.left == len(self.executors) and command.spares == len(self.spares)
             self.recovering.append(command)
+        elif isinstance(command, SpareGone):
+            assert command.left == len(self.spares)
         elif isinstance(command, TaskSlow):
             self.slow.append(command)
         elif isinstance(command, JobEnded):
@@ -240,23 +276,23 @@ class Account:
         if command.barrier:
             self._barriers.add(stage)
         here = _HeldBy(self.holders, command.executor)
-        for task in command.tasks:
-            touched = touch(command.stage, task, here)
+        for partition in command.partitions:
+            touched = touch(command.stage, partition, command.splits, here)
             assert not touched.lacking, f"sent to executor {command.executor}, which lacks {touched.lacking}"
             if output.kind == "map":
-                self._check_new(BlockId("map", output.of, task.partition))
+                self._check_new(BlockId("map", output.of, partition))
             else:
                 assert output.of not in self.ended
-                assert command.barrier or not self.results[output.of][task.partition]
+                assert command.barrier or not self.results[output.of][partition]
             for block in touched.kept:
                 self._check_new(block)
-            ranks = self._attempts.setdefault((stage, task.partition), set())
+            ranks = self._attempts.setdefault((stage, partition), set())
             assert command.executor not in ranks
             ranks.add(command.executor)
-            self._under_way[output, task.partition] += 1
-            self.starts[output, task.partition] += 1
+            self._under_way[output, partition] += 1
+            self.starts[output, partition] += 1
             most = 2 if self._speculation and not command.barrier else 1
-            assert self._under_way[output, task.partition] <= most, "runs already"
+            assert self._under_way[output, partition] <= most, "runs already"
 
     def _check_new(self, block: BlockId) -> None:
         assert block in self.late or not self.holders.get(block), f"{block} exists already"

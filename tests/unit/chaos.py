@@ -1,9 +1,10 @@
-"""Driver and executors in one process, stepped in random order and killed at random steps, all from a seed.
+"""Driver and executors in one process; a seed draws the order of their steps and the steps at which
+they die.
 
-What runs is the real driver, the real executors and the users' API on the in-process network; only time and the MPI are
-missing. An executor dies as processes do: between two steps, in the middle of a task, or at a barrier; the others learn of it
-at once or some steps later, while messages that it had sent still arrive. A schedule that does not come to its end within
-``MOST_PAUSES`` fails.
+The real driver, the real executors and the users' API run on the in-process network; only time and
+MPI are missing. An executor dies as processes do: between two steps, in the middle of a task, or at
+a barrier. The others learn of it at once or some steps later, while its messages still arrive. A
+schedule that does not end within ``MOST_PAUSES`` fails.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from random import Random
 from threading import Semaphore, Thread
 from typing import Any
 
-from mpirdd.roles.driver import Driver
-from mpirdd.roles.executor import DriverLost, Executor
-from mpirdd.roles.interrupt import Interrupts
-from mpirdd.together.inprocess import InProcessTransport, Network
-from mpirdd.user.context import Context
-from mpirdd.words.ids import Rank, StageId
-from mpirdd.words.settings import Settings
-from mpirdd.words.transport import Frames
+from mpirdd.api.context import BaseContext
+from mpirdd.comm.inprocess import InProcessTransport, Network
+from mpirdd.driver.driver import Driver
+from mpirdd.executor.executor import Executor
+from mpirdd.executor.interrupt import DriverLost, Interrupts
+from mpirdd.protocol.frames import Frames
+from mpirdd.protocol.ids import Rank, StageId
+from mpirdd.protocol.settings import Settings
 
 MOST_PAUSES = 20_000
 """The longest schedules take some 2,000."""
@@ -34,15 +35,18 @@ class Cluster:
         kills: how many executors die in all.
         every: one dies in so many pauses of the driver, on average.
         evicting: and a kept partition is gone from an executor that had no room for it in so many.
+        spares: so many more ranks wait; they die like executors.
+        hosts: they are spread over so many; the driver is on another one if there are several.
     """
 
     def __init__(
-        self, executors: int, seed: int, *, kills: int = 0, every: int = 30, evicting: int = 0, **settings: Any
+        self, executors: int, seed: int, *, kills: int = 0, every: int = 30, evicting: int = 0, spares: int = 0, hosts: int = 1,
+        **settings: Any,
     ) -> None:
         self.random = Random(seed)
-        self.kills, self.every, self.evicting = kills, every, evicting
+        self.kills, self.every, self.evicting, self.hosts = kills, every, evicting, hosts
         self.killed: list[Rank] = []
-        self.network = Network(executors + 1)
+        self.network = Network(executors + spares + 1)
         self._streams = sys.stdout, sys.stderr
         self._stepping: Rank = 0
         """Whose turn it is."""
@@ -51,20 +55,20 @@ class Cluster:
         self._pauses = 0
         self._executors: dict[Rank, Executor] = {}
         self._turns: dict[Rank, _Turns] = {}
-        for rank in range(1, executors + 1):
+        for rank in range(1, executors + spares + 1):
             self._start(rank)
         self.driver: Driver | None = None
-        chosen = Settings(**{"exchange_bytes": 4096, "poll_sleep_s": 0.0, **settings})
+        chosen = Settings(**{"exchange_bytes": 4096, "poll_sleep_s": 0.0, "most_losses": 0, "spares": spares, **settings})
         self.driver = Driver(
             self.network.end(0), chosen, folder=os.getcwd(), pause=self._pause, resume=lambda: None)
-        self.sc = Context(self.driver)
+        self.sc = BaseContext(self.driver)
 
     @property
     def living(self) -> list[Rank]:
         return [rank for rank in self._executors if rank not in self.killed]
 
     def kill(self, rank: Rank) -> None:
-        """From now on it does nothing more; sooner or later, the others notice."""
+        """The executor does nothing from now on; sooner or later the others notice."""
         if rank not in self.killed:
             self.killed.append(rank)
             self._dying[rank] = self.random.choice([0, 0, self.random.randint(1, 30)])
@@ -78,18 +82,18 @@ class Cluster:
         """What the living hold."""
         held: dict[Any, list[Rank]] = {}
         for rank in self.living:
-            for block in self._executors[rank]._store:
+            for block in self._executors[rank].blocks():
                 held.setdefault(block, []).append(rank)
         return held
 
     def settle(self) -> None:
-        """Let everybody act on what was sent."""
+        """Let everybody act on all messages."""
         moved = True
         while moved:
             moved = sum(self._step(rank) for rank in self.living) > 0
 
     def __enter__(self) -> Cluster:
-        """Within, it is the cluster in which ``may_die`` kills."""
+        """Inside the block ``may_die`` kills in this cluster."""
         _ENTERED.append(self)
         return self
 
@@ -101,6 +105,8 @@ class Cluster:
 
     def _start(self, rank: Rank) -> None:
         end = self.network.end(rank)
+        if self.hosts > 1:
+            end.host = f"host {rank % self.hosts}"
         interrupts = _LetsOthersGo(end)
         self._executors[rank] = Executor(end, interrupts)
         interrupts.turns = self._turns[rank] = _Turns(self._executors[rank])
@@ -121,10 +127,10 @@ class Cluster:
             self.step_one()
 
     def _evict(self) -> None:
-        kept = [(rank, block) for rank in self.living for block in self._executors[rank]._store if block.kind == "rdd"]
+        kept = [(rank, block) for rank in self.living for block in self._executors[rank].blocks() if block.kind == "rdd"]
         if kept:
             rank, block = self.random.choice(kept)
-            self._executors[rank]._store.drop(block)
+            self._executors[rank]._state.store.drop(block)
 
     def step_one(self) -> None:
         if self.living:
@@ -140,7 +146,8 @@ class Cluster:
 
 
 class _Turns:
-    """One executor's steps, on a stack of its own, so that one that waits at a barrier leaves the others their turn."""
+    """One executor's steps, on a stack of its own, so an executor at a barrier leaves the others
+    their turn."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -193,7 +200,8 @@ class _Turns:
 
 
 class _LetsOthersGo(Interrupts):
-    """How an executor polls. Within a task it does so at a barrier only; there it waits for its next turn."""
+    """An executor's polling. Within a task it polls at a barrier only, and waits there for its next
+    turn."""
 
     def __init__(self, transport: InProcessTransport) -> None:
         super().__init__(transport)
@@ -217,7 +225,7 @@ _ENTERED: list[Cluster] = []
 
 
 def may_die(record: Any) -> Any:
-    """A function for records, in one call of 200 of which its executor dies, while there are kills left."""
+    """A function of records; its executor dies in one call of 200, while kills are left."""
     cluster = _ENTERED[-1]
     if len(cluster.killed) < cluster.kills and len(cluster.living) > 1 and cluster.random.random() < 0.005:
         cluster.die_here()

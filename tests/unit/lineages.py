@@ -1,12 +1,12 @@
-"""Lineages for tests of what only looks at them: the functions of their nodes are never called."""
+"""Lineages for tests that only look at them and never call the functions of their nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
 
-from mpirdd.decisions.lineage import Concatenated, Crossed, Grouped, Narrow, Node, OneToOne, Shuffled, Source
-from mpirdd.words.ids import NodeId
+from mpirdd.protocol.ids import NodeId
+from mpirdd.scheduler.lineage import Concatenated, Crossed, Grouped, Narrow, Node, OneToOne, Shuffled, Source
 
 
 class Lineage:

@@ -1,64 +1,65 @@
-"""A cluster of simulated executors around the real scheduler, for thousands of seeded schedules without MPI.
+"""A cluster of simulated executors around the real scheduler, for thousands of seeded schedules
+without MPI.
 
-An executor behaves as the real one: messages reach it in order, it takes part in exchanges before it runs
-tasks, an exchange begins when all have come to it, and what it tells the driver arrives in order, some time
-later. Who does something next is random. Data is only the ids of blocks, and for ``in`` blocks the map outputs
-that came together in them.
+An executor behaves like the real one: messages reach it in order, it takes part in exchanges before
+it runs tasks, an exchange begins when all have come to it, and its messages reach the driver in
+order, some time later. The next actor is random. Data is only the ids of blocks, and for ``in``
+blocks the map outputs that came together in them.
 
-An executor may die at any moment, with messages on their way in both directions. The driver hears of it some time
-later; until then an exchange with the dead stands still, though some may have got all of theirs. Told to regroup,
-executors leave their exchanges; those of the next epoch wait for whoever has not read of it yet.
+An executor may die at any moment, with messages on their way in both directions. The driver hears
+of it some time later; until then an exchange with the dead stands still, though some members may
+have received all of their data. ``Regroup`` makes executors leave their exchanges; exchanges of the
+next epoch wait for members that have not read of it yet.
 
-Every command is held against an ``Account``. When nothing moves any more, every job must have ended.
+An ``Account`` checks every command. When nothing moves any more, every job must have ended.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
 from account import FAILURE, WAITS_FOR_EVER, Account, touch
 from lineages import Lineage, random_lineage
 
-from mpirdd.decisions.events import (
+from mpirdd.protocol.ids import BlockId, JobId, NodeId, Rank, StageId
+from mpirdd.protocol.stage import Stage
+from mpirdd.scheduler.events import (
     BlocksGone,
-    CancelStage,
-    CancelTask,
     CloseStage,
     Command,
+    DataDropped,
     DropBlocks,
+    DropNodes,
     Event,
     ExchangeFinished,
+    ExecutorJoined,
     ExecutorLost,
-    JobCancelled,
     JobEnded,
     JobSubmitted,
+    JobWithdrawn,
+    NewEpoch,
+    NodeKept,
+    NodesForgotten,
     Recovering,
-    Regroup,
+    SpareGone,
+    SpareJoins,
+    SpareStarted,
     StartExchange,
     StartTasks,
-    Task,
+    StopStage,
+    StopTask,
     TaskFailed,
     TaskFinished,
     TaskRunning,
     TaskSlow,
 )
-from mpirdd.decisions.lineage import Node, Shuffled
-from mpirdd.decisions.scheduler import Scheduler
-from mpirdd.words.ids import BlockId, JobId, NodeId, Rank, StageId
-from mpirdd.words.stage import Stage
+from mpirdd.scheduler.lineage import Node, Shuffled
+from mpirdd.scheduler.scheduler import Scheduler
 
-
-@dataclass(frozen=True)
-class DropNode:
-    """What the driver tells all executors when it forgets a node, or only what was shuffled for it."""
-
-    node: NodeId
-    kinds: tuple[str, ...] = ("rdd", "map", "in")
-
-Message = StartTasks | StartExchange | CancelStage | CancelTask | CloseStage | DropBlocks | DropNode | Regroup
+Message = StartTasks | StartExchange | StopStage | StopTask | CloseStage | DropBlocks | DropNodes | NewEpoch
 
 
 @dataclass(frozen=True)
@@ -68,20 +69,24 @@ class Chaos:
     failing: float = 0.0
     """Probability that a task fails."""
     vanishing: float = 0.0
-    """Probability, at each step, that a block is gone; its executor says so when somebody wants it."""
+    """Probability, at each step, that a block is gone; its executor says so when somebody wants
+    it."""
     dying: float = 0.0
     """Probability, at each step, that an executor dies."""
     survivors: int = 0
     """So many executors never die."""
     dawdling: float = 0.0
     """Probability that a task takes long, and its executor says so."""
+    sparing: float = 0.0
+    """Probability, at each step, that a spare starts that has not started yet."""
 
 
 @dataclass(frozen=True)
 class Queued:
     stage: Stage
-    task: Task
-    barrier: int
+    partition: int
+    splits: Mapping[NodeId, tuple[int, ...]]
+    barrier: tuple[Rank, ...]
 
 
 @dataclass
@@ -116,52 +121,74 @@ class Meeting:
 
 
 class Simulator:
-    """``submit``, ``cancel`` and ``forget`` as a program would; ``step`` or ``run``; then look at the account."""
+    """``submit``, ``cancel`` and ``forget`` as a program would; ``step`` or ``run``; then look at
+    the account."""
 
     def __init__(
-        self, executors: int, random: Random, chaos: Chaos | None = None, *, task_retries: int = 0, speculation: bool = False
+        self, executors: int, random: Random, chaos: Chaos | None = None, *, task_retries: int = 0, speculation: bool = False,
+        spares: int = 0,
     ) -> None:
         ranks = range(1, executors + 1)
         self.scheduler = Scheduler(ranks, task_retries=task_retries, speculation=speculation)
         self.executors = {rank: Executor(rank) for rank in ranks}
+        self.first = tuple(ranks)
+        """The executors to begin with."""
         self.account = Account(self.executors, speculation=speculation)
+        self.unstarted = list(range(executors + 1, executors + spares + 1))
         self.made: Counter[BlockId] = Counter()
         """How often each block was computed."""
         self.lost: Counter[BlockId] = Counter()
         """How often an executor died that held it."""
         self.exchanges = 0
-        self.events = 0
+        self.recorded: list[tuple[Event, list[Command]]] = []
+        """The events so far, and what the scheduler answered."""
         self.chaos = chaos or Chaos()
         self._random = random
         self._restless = _Bag()
         self._meetings: dict[int, Meeting] = {}
         self._barriers: dict[StageId, set[int]] = {}
         self._incomplete: set[StageId] = set()
-        """Barrier stages of which a task has ended without coming to the barrier, as it found its partition."""
+        """Barrier stages of which a task has ended without coming to the barrier, as it found its
+        partition."""
 
-    # --- the program ----------------------------------------------------------------------------------------------
+    # --- the program ------------------------------------------------------------------------------
 
     def submit(self, job: JobId, node: Node, partitions: Iterable[int] | None = None) -> None:
         wanted = range(node.num_partitions) if partitions is None else partitions
-        self._tell(JobSubmitted(job, node, list(wanted), f"job {job}"))
+        self.tell(JobSubmitted(job, node, list(wanted), f"job {job}"))
 
     def cancel(self, job: JobId) -> None:
         if job not in self.account.ended:
-            self._tell(JobCancelled(job))
+            self.tell(JobWithdrawn(job))
 
     def forget(self, node: NodeId) -> None:
         """No handle refers to the node, and no job needs it."""
-        self.scheduler.forget(node)
-        self.account.forget(node)
-        for rank in self.account.executors:
-            self._send(rank, DropNode(node))
+        self.tell(NodesForgotten((node,)))
 
     def drop_shuffle(self, node: NodeId) -> None:
         """Free what a shuffle holds; who needs it makes it again."""
-        self.scheduler.forget_shuffle(node)
-        self.account.drop_shuffle(node)
-        for rank in self.account.executors:
-            self._send(rank, DropNode(node, ("map", "in")))
+        self.tell(DataDropped(shuffles=(node,)))
+
+    def keep(self, *nodes: Node, copies: int = 1) -> None:
+        """Persist the nodes."""
+        for node in nodes:
+            self.tell(NodeKept(node.id, copies))
+
+    def place_on(self, hosts: Mapping[Rank, str]) -> None:
+        """Say which hosts the executors are on."""
+        for rank, host in hosts.items():
+            self.tell(ExecutorJoined(rank, host))
+
+    def start_spare(self, host: str) -> Rank:
+        """The next of the spares starts."""
+        rank = self.unstarted.pop(0)
+        self.executors[rank] = Executor(rank)
+        self.tell(SpareStarted(rank, host))
+        return rank
+
+    def holders(self, block: BlockId) -> tuple[Rank, ...]:
+        """Who holds the block, as the scheduler has it."""
+        return self.scheduler._state.locations.holders(block)
 
     def living(self) -> list[Executor]:
         return [executor for executor in self.executors.values() if not executor.dead]
@@ -204,26 +231,28 @@ class Simulator:
             living = self.living()
             if len(living) > chaos.survivors:
                 self.kill(self._random.choice(living).rank)
+        if self.unstarted and self._random.random() < chaos.sparing:
+            self.start_spare(f"host {self._random.randint(0, 2)}")
         possible = self._possible(executor)
         if possible:
             self._random.choice(possible)(executor)
         self._look_at(executor)
         return True
 
-    # --- executors ------------------------------------------------------------------------------------------------
+    # --- executors --------------------------------------------------------------------------------
 
     def _possible(self, executor: Executor) -> list[Callable[[Executor], None]]:
         actions: list[Callable[[Executor], None]] = []
         if executor.outbox:
             actions.append(self._report)  # what a dead one had sent may come before or after the news of its death
         if executor.dead:
-            return [*actions, self._detect] if executor.rank in self.account.executors else actions
+            return [*actions, self._detect] if executor.rank in self.account.executors | self.account.spares else actions
         if executor.inbox:
             actions.append(self._read)
         if executor.slow is not None:
             actions += [self._dawdle, self._finish_slow]
         elif executor.at_barrier is not None:
-            if len(self._barriers[executor.at_barrier.stage.id]) == executor.at_barrier.barrier:
+            if len(self._barriers[executor.at_barrier.stage.id]) == len(executor.at_barrier.barrier):
                 actions.append(self._pass_barrier)
             elif executor.at_barrier.stage.id in self._incomplete:
                 actions.append(self._wait_for_ever)
@@ -241,28 +270,31 @@ class Simulator:
         return actions
 
     def _report(self, executor: Executor) -> None:
-        self._tell(executor.outbox.popleft())
+        self.tell(executor.outbox.popleft())
 
     def _detect(self, executor: Executor) -> None:
-        self._tell(ExecutorLost(executor.rank))
+        self.tell(ExecutorLost(executor.rank))
 
     def _read(self, executor: Executor) -> None:
         message = executor.inbox.popleft()
         if isinstance(message, StartTasks):
-            executor.tasks.extend(Queued(message.stage, task, message.barrier) for task in message.tasks)
+            executor.tasks.extend(Queued(message.stage, partition, message.splits, message.barrier)
+                                  for partition in message.partitions)
         elif isinstance(message, StartExchange):
             executor.exchanges.append(message)
         elif isinstance(message, DropBlocks):
             for block in message.blocks:
                 executor.blocks.pop(block, None)
-        elif isinstance(message, DropNode):
-            for block in [block for block in executor.blocks if block.of == message.node and block.kind in message.kinds]:
-                del executor.blocks[block]
-        elif isinstance(message, CancelStage):
+        elif isinstance(message, DropNodes):
+            for block in list(executor.blocks):
+                kinds = message.kept if block.kind == "rdd" else message.shuffles
+                if block.of in message.nodes or block.of in kinds:
+                    del executor.blocks[block]
+        elif isinstance(message, StopStage):
             self._give_up(executor, lambda queued: queued.stage.id == message.stage)
-        elif isinstance(message, CancelTask):
-            self._give_up(executor, lambda queued: (queued.stage.id, queued.task.partition) == (message.stage, message.partition))
-        elif isinstance(message, Regroup):
+        elif isinstance(message, StopTask):
+            self._give_up(executor, lambda queued: (queued.stage.id, queued.partition) == (message.stage, message.partition))
+        elif isinstance(message, NewEpoch):
             executor.exchanges.clear()
             executor.joined = False
         else:
@@ -310,20 +342,20 @@ class Simulator:
 
     def _work(self, executor: Executor) -> None:
         queued = executor.tasks.popleft()
-        stage, task = queued.stage, queued.task
-        touched = touch(stage, task, executor.blocks)
+        stage, partition = queued.stage, queued.partition
+        touched = touch(stage, partition, queued.splits, executor.blocks)
         if touched.lacking:
-            executor.outbox.append(BlocksGone(executor.rank, tuple(touched.lacking), stage.id, (task.partition,)))
+            executor.outbox.append(BlocksGone(executor.rank, tuple(touched.lacking), stage.id, (partition,)))
         elif self._random.random() < self.chaos.failing:
-            executor.outbox.append(TaskFailed(executor.rank, stage.id, task.partition, FAILURE))
-        elif queued.barrier and not self._computes_barrier(stage, task, executor.blocks):
+            executor.outbox.append(TaskFailed(executor.rank, stage.id, partition, FAILURE))
+        elif queued.barrier and not self._computes_barrier(stage, partition, executor.blocks):
             self._finish(executor, queued)
             self._incomplete.add(stage.id)
             for rank in self.executors:
                 self._restless.add(rank)
         elif queued.barrier:
             executor.at_barrier = queued
-            self._barriers.setdefault(stage.id, set()).add(task.partition)
+            self._barriers.setdefault(stage.id, set()).add(partition)
             for rank in self.executors:
                 self._restless.add(rank)
         elif self.chaos.dawdling and self._random.random() < self.chaos.dawdling:
@@ -331,8 +363,8 @@ class Simulator:
         else:
             self._finish(executor, queued)
 
-    def _computes_barrier(self, stage: Stage, task: Task, held: Container[BlockId]) -> bool:
-        stack = [(stage.target, task.partition)]
+    def _computes_barrier(self, stage: Stage, partition: int, held: Container[BlockId]) -> bool:
+        stack = [(stage.target, partition)]
         while stack:
             node, index = stack.pop()
             pipe = stage.pipes[node]
@@ -347,7 +379,7 @@ class Simulator:
     def _dawdle(self, executor: Executor) -> None:
         assert executor.slow is not None
         executor.outbox.append(TaskRunning(
-            executor.rank, executor.slow.stage.id, executor.slow.task.partition, self._random.choice([0.5, 50.0])))
+            executor.rank, executor.slow.stage.id, executor.slow.partition, self._random.choice([0.5, 50.0])))
 
     def _finish_slow(self, executor: Executor) -> None:
         assert executor.slow is not None
@@ -361,15 +393,15 @@ class Simulator:
 
     def _wait_for_ever(self, executor: Executor) -> None:
         assert executor.at_barrier is not None
-        stage, task = executor.at_barrier.stage, executor.at_barrier.task
-        executor.outbox.append(TaskFailed(executor.rank, stage.id, task.partition, WAITS_FOR_EVER))
+        stage, partition = executor.at_barrier.stage, executor.at_barrier.partition
+        executor.outbox.append(TaskFailed(executor.rank, stage.id, partition, WAITS_FOR_EVER))
         executor.at_barrier = None
 
     def _finish(self, executor: Executor, queued: Queued) -> None:
-        stage, task = queued.stage, queued.task
-        touched = touch(stage, task, executor.blocks)
+        stage, partition = queued.stage, queued.partition
+        touched = touch(stage, partition, queued.splits, executor.blocks)
         if touched.lacking:  # vanished while it ran
-            executor.outbox.append(BlocksGone(executor.rank, tuple(touched.lacking), stage.id, (task.partition,)))
+            executor.outbox.append(BlocksGone(executor.rank, tuple(touched.lacking), stage.id, (partition,)))
             return
         for block in touched.read:
             shuffle = self.account.nodes.get(block.of)
@@ -377,11 +409,11 @@ class Simulator:
                 range(shuffle.from_node.num_partitions)), f"{block} is incomplete"
         made = [*touched.kept]
         if stage.output.kind == "map":
-            made.append(BlockId("map", stage.output.of, task.partition))
+            made.append(BlockId("map", stage.output.of, partition))
         executor.blocks.update((block, frozenset()) for block in made)
         self.made.update(made)
         seconds = self._random.expovariate(1000)
-        executor.outbox.append(TaskFinished(executor.rank, stage.id, task.partition, tuple(made), seconds))
+        executor.outbox.append(TaskFinished(executor.rank, stage.id, partition, tuple(made), seconds))
 
     def _vanish(self, executor: Executor) -> None:
         if executor.blocks:
@@ -393,21 +425,22 @@ class Simulator:
         else:
             self._restless.discard(executor.rank)
 
-    # --- the driver -----------------------------------------------------------------------------------------------
+    # --- the driver -------------------------------------------------------------------------------
 
-    def _tell(self, event: Event) -> None:
-        self.events += 1
+    def tell(self, event: Event) -> None:
         self.account.note(event)
-        for command in self.scheduler.handle(event):
+        commands = self.scheduler.handle(event)
+        self.recorded.append((event, commands))
+        for command in commands:
             self.account.check(command)
-            if isinstance(command, StartExchange | Regroup):
+            if isinstance(command, StartExchange | NewEpoch | DropNodes):
                 self.exchanges += isinstance(command, StartExchange)
                 for rank in command.executors:
                     self._send(rank, command)
             elif isinstance(command, CloseStage):
                 for rank in self.account.executors:
                     self._send(rank, command)
-            elif not isinstance(command, JobEnded | Recovering | TaskSlow):
+            elif not isinstance(command, JobEnded | Recovering | TaskSlow | SpareJoins | SpareGone):
                 self._send(command.executor, command)
 
     def _send(self, rank: Rank, message: Message) -> None:
@@ -442,7 +475,7 @@ class _Bag:
                 self._places[last] = place
 
 
-# --- for tests ---------------------------------------------------------------------------------------------------------
+# --- for tests ------------------------------------------------------------------------------------
 
 
 def play(
@@ -455,6 +488,7 @@ def play(
     task_retries: int = 0,
     speculation: bool = False,
     barriers: float = 0.0,
+    spares: tuple[int, int] = (0, 0),
 ) -> Simulator:
     """A program: a few jobs over a random lineage, some one after the other and some at once.
 
@@ -464,9 +498,12 @@ def play(
     random = Random(seed)
     nodes = random_lineage(random, random.randint(2, 14), barriers=barriers)
     simulator = Simulator(
-        random.randint(*executors), random, chaos, task_retries=task_retries, speculation=speculation)
-    simulator.scheduler.hosts = {rank: f"host {rank % 3}" for rank in simulator.executors}
-    simulator.scheduler.kept.update((node.id, random.randint(1, copies)) for node in nodes if random.random() < 0.25)
+        random.randint(*executors), random, chaos, task_retries=task_retries, speculation=speculation,
+        spares=random.randint(*spares) if spares[1] else 0)
+    simulator.place_on({rank: f"host {rank % 3}" for rank in simulator.executors})
+    for node in nodes:
+        if random.random() < 0.25:
+            simulator.keep(node, copies=random.randint(1, copies))
     try:
         for job in range(1, random.randint(2, 5)):
             node = random.choice(nodes[-6:])
@@ -497,9 +534,9 @@ def finished(command: StartTasks) -> list[TaskFinished]:
     """The tasks of a command as they report."""
     output = command.stage.output
     return [
-        TaskFinished(command.executor, command.stage.id, task.partition,
-                     (BlockId("map", output.of, task.partition),) if output.kind == "map" else (), 0.001)
-        for task in command.tasks
+        TaskFinished(command.executor, command.stage.id, partition,
+                     (BlockId("map", output.of, partition),) if output.kind == "map" else (), 0.001)
+        for partition in command.partitions
     ]
 
 

@@ -1,4 +1,4 @@
-"""docs/API.md tells of every public name of the users' classes, and of none that is not there."""
+"""docs/API.md names every public member of the users' classes, and no others."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from mpirdd.edge.session import Context
-from mpirdd.user.accumulators import Accumulator, AccumulatorParam
-from mpirdd.user.barrier import RDDBarrier
-from mpirdd.user.broadcast import Broadcast
-from mpirdd.user.conf import Conf
-from mpirdd.user.files import SparkFiles
-from mpirdd.user.rdd import RDD
-from mpirdd.user.results import ResultIterable
-from mpirdd.user.statcounter import StatCounter
-from mpirdd.user.status import StatusTracker
-from mpirdd.user.storagelevel import StorageLevel
-from mpirdd.user.taskcontext import BarrierTaskContext, BarrierTaskInfo, TaskContext
+from mpirdd.api.accumulators import Accumulator, AccumulatorParam
+from mpirdd.api.barrier import RDDBarrier
+from mpirdd.api.broadcast import Broadcast
+from mpirdd.api.conf import Conf
+from mpirdd.api.files import SparkFiles
+from mpirdd.api.rdd import RDD
+from mpirdd.api.results import ResultIterable
+from mpirdd.api.statcounter import StatCounter
+from mpirdd.api.status import StatusTracker
+from mpirdd.api.storagelevel import StorageLevel
+from mpirdd.api.taskcontext import BarrierTaskContext, BarrierTaskInfo, TaskContext
+from mpirdd.launch.session import Context
 
 PAGE = (Path(__file__).parents[2] / "docs" / "API.md").read_text()
 CLASSES = [

@@ -1,4 +1,4 @@
-"""Tasks that run more than once, as they failed, are slow, or took their executor with them."""
+"""Tasks that run more than once, because they failed, are slow, or killed their executor."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from account import FAILURE
 from lineages import Lineage
 from simulator import cluster, done, finished
 
-from mpirdd.decisions.events import (
-    CancelTask,
+from mpirdd.protocol.ids import BlockId, Rank
+from mpirdd.scheduler.events import (
+    Command,
     DropBlocks,
     ExecutorLost,
     JobEnded,
     JobSubmitted,
     StartTasks,
+    StopTask,
     TaskFailed,
     TaskFinished,
     TaskRunning,
     TaskSlow,
 )
-from mpirdd.decisions.lineage import Source
-from mpirdd.decisions.scheduler import Scheduler
-from mpirdd.words.ids import BlockId
+from mpirdd.scheduler.lineage import Source
+from mpirdd.scheduler.scheduler import Scheduler
 
 # --- failures ---------------------------------------------------------------------------------------------------------
 
@@ -38,9 +39,9 @@ def test_a_failed_task_is_tried_on_other_executors_as_often_as_set() -> None:
     scheduler = Scheduler([1, 2, 3], task_retries=2)
     start = start_one(scheduler)
     ranks = [start.executor]
-    for _ in range(2):
+    for tried in (1, 2):
         (again,) = scheduler.handle(TaskFailed(ranks[-1], start.stage.id, 0, FAILURE))
-        assert isinstance(again, StartTasks) and again.tasks == start.tasks
+        assert isinstance(again, StartTasks) and (again.partitions, again.tried) == (start.partitions, {0: tried})
         ranks.append(again.executor)
     assert sorted(ranks) == [1, 2, 3]
     tried = tuple(f"rank {rank} (unknown)" for rank in ranks)
@@ -57,7 +58,7 @@ def test_the_only_executor_retries_itself() -> None:
 def test_a_task_is_retried_where_its_input_is() -> None:
     simulator, lineage = cluster(4, task_retries=1)
     kept = lineage.source(1)
-    simulator.scheduler.kept[kept.id] = 2
+    simulator.keep(kept, copies=2)
     done(simulator, 1, kept)
     (start,) = simulator.scheduler.handle(JobSubmitted(2, kept, [0], ""))
     assert isinstance(start, StartTasks)
@@ -75,8 +76,52 @@ def test_a_task_that_takes_executor_after_executor_with_it_fails_its_job() -> No
         (started,) = [command for command in commands if isinstance(command, StartTasks)]
         commands = scheduler.handle(ExecutorLost(started.executor))
         deaths += 1
-    assert deaths == 3 and len(scheduler.executors) == 5
-    assert ended[0].failure is not None and "3 executors when they died" in ended[0].failure.summary
+    assert deaths == 3 and len(scheduler._state.executors) == 5
+    assert ended[0].failure is not None and "3 executors died while this task ran there" in ended[0].failure.summary
+
+
+def deadly(scheduler: Scheduler, executor: Rank, queued: dict[Rank, list[StartTasks]]) -> list[Command]:
+    """The first executor to reach partition 30 says that it begins it, where it was tried before, and dies."""
+    commands: list[Command] = []
+    for start in queued.pop(executor):
+        for event in finished(start):
+            if event.partition == 30:
+                if 30 in start.suspects:
+                    scheduler.handle(TaskRunning(executor, start.stage.id, 30, 0.0))
+                return commands + scheduler.handle(ExecutorLost(executor, "a task called os._exit(7) there"))
+            commands += scheduler.handle(event)
+    return commands
+
+
+def test_a_task_among_many_that_ends_its_executors_is_found_after_two() -> None:
+    scheduler = Scheduler(range(1, 5), most_losses=2)
+    pending = scheduler.handle(JobSubmitted(1, Lineage().source(100), range(100), "sum at job.py:4"))
+    losses = 0
+    while not (ended := [command for command in pending if isinstance(command, JobEnded)]):
+        queued: dict[Rank, list[StartTasks]] = {}
+        for command in pending:
+            if isinstance(command, StartTasks):
+                queued.setdefault(command.executor, []).append(command)
+        pending = []
+        for executor in list(queued):
+            pending += deadly(scheduler, executor, queued)
+    losses = 4 - len(scheduler._state.executors)
+    failure = ended[0].failure
+    assert losses == 2 and failure is not None
+    assert (failure.stage, failure.partition) == ("sum at job.py:4", 30)
+    assert "2 executors died" in failure.summary and "os._exit(7)" in failure.summary
+
+
+def test_tasks_that_were_only_queued_on_executors_that_died_are_not_suspected() -> None:
+    """The tasks take long, and finish one by one; two of five executors die for reasons of their own."""
+    scheduler = Scheduler(range(1, 6), most_losses=2)
+    starts = [command for command in scheduler.handle(JobSubmitted(1, Lineage().source(50), range(50), ""))
+              if isinstance(command, StartTasks)]
+    for start in starts:
+        first = finished(start)[0]
+        scheduler.handle(TaskFinished(first.executor, first.stage, first.partition, (), 10.0))
+    for executor in (1, 2):
+        assert not [command for command in scheduler.handle(ExecutorLost(executor)) if isinstance(command, JobEnded)]
 
 
 # --- slow tasks -------------------------------------------------------------------------------------------------------
@@ -88,13 +133,13 @@ def one_slow(*, speculation: bool, executors: int = 4, seconds: float = 1.0) -> 
     starts = scheduler.handle(JobSubmitted(1, Lineage().source(executors), range(executors), "job"))
     for start in starts[:-1]:
         assert isinstance(start, StartTasks)
-        scheduler.handle(TaskFinished(start.executor, start.stage.id, start.tasks[0].partition, (), seconds))
+        scheduler.handle(TaskFinished(start.executor, start.stage.id, start.partitions[0], (), seconds))
     assert isinstance(starts[-1], StartTasks)
     return scheduler, starts[-1]
 
 
 def running(start: StartTasks, seconds: float) -> TaskRunning:
-    return TaskRunning(start.executor, start.stage.id, start.tasks[0].partition, seconds)
+    return TaskRunning(start.executor, start.stage.id, start.partitions[0], seconds)
 
 
 def test_a_slow_task_is_reported_once_when_it_has_run_for_long() -> None:
@@ -102,7 +147,7 @@ def test_a_slow_task_is_reported_once_when_it_has_run_for_long() -> None:
     assert scheduler.handle(running(slow, 3.1)) == []
     assert scheduler.handle(running(slow, 10.0)) == []
     assert scheduler.handle(running(slow, 10.1)) == [
-        TaskSlow(slow.executor, slow.stage.id, "job", slow.tasks[0].partition, 10.1, 1.0, None)]
+        TaskSlow(slow.executor, slow.stage.id, "job", slow.partitions[0], 10.1, 1.0, None)]
     assert scheduler.handle(running(slow, 19.0)) == []
 
 
@@ -126,7 +171,7 @@ def test_nothing_is_slow_before_it_is_known_what_is_usual(tasks: int, finish: in
     starts = scheduler.handle(JobSubmitted(1, Lineage().source(tasks), range(tasks), ""))
     for start in starts[:finish]:
         assert isinstance(start, StartTasks)
-        scheduler.handle(TaskFinished(start.executor, start.stage.id, start.tasks[0].partition, (), 1.0))
+        scheduler.handle(TaskFinished(start.executor, start.stage.id, start.partitions[0], (), 1.0))
     assert isinstance(starts[-1], StartTasks)
     assert scheduler.handle(running(starts[-1], 1000.0)) == []
 
@@ -134,12 +179,13 @@ def test_nothing_is_slow_before_it_is_known_what_is_usual(tasks: int, finish: in
 def test_the_first_of_two_attempts_wins_and_the_other_is_cancelled() -> None:
     scheduler, slow = one_slow(speculation=True)
     again, report = scheduler.handle(running(slow, 5.0))
-    assert isinstance(again, StartTasks) and again.executor != slow.executor and again.tasks == slow.tasks
+    assert isinstance(again, StartTasks) and again.executor != slow.executor
+    assert (again.partitions, again.tried) == (slow.partitions, dict.fromkeys(slow.partitions, 1))
     assert isinstance(report, TaskSlow) and report.speculated == again.executor
     commands = scheduler.handle(finished(again)[0])
-    assert CancelTask(slow.executor, slow.stage.id, slow.tasks[0].partition) in commands
+    assert StopTask(slow.executor, slow.stage.id, slow.partitions[0]) in commands
     assert commands[-1] == JobEnded(1, None)
-    assert not any(scheduler.load().values())
+    assert not any(scheduler._state.task_sets.load.values())
 
 
 def test_map_output_of_the_slower_attempt_is_dropped() -> None:
@@ -161,7 +207,7 @@ def test_a_failing_attempt_counts_only_when_the_other_fails_too() -> None:
     scheduler, slow = one_slow(speculation=True)
     again = scheduler.handle(running(slow, 5.0))[0]
     assert isinstance(again, StartTasks)
-    partition = slow.tasks[0].partition
+    partition = slow.partitions[0]
     assert scheduler.handle(TaskFailed(again.executor, slow.stage.id, partition, FAILURE)) == []
     assert scheduler.handle(TaskFailed(slow.executor, slow.stage.id, partition, FAILURE))[0] == JobEnded(1, FAILURE)
 
@@ -177,7 +223,7 @@ def test_when_one_attempt_is_lost_the_other_goes_on() -> None:
 def test_no_second_attempt_where_the_input_is_not() -> None:
     simulator, lineage = cluster(4, speculation=True)
     kept = lineage.source(4)
-    simulator.scheduler.kept[kept.id] = 1
+    simulator.keep(kept)
     done(simulator, 1, kept)
     starts = simulator.scheduler.handle(JobSubmitted(2, kept, range(4), ""))
     for start in starts[:-1]:

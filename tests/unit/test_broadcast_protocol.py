@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpirdd.storage import shared
-from mpirdd.storage.codec import decode, encode
-from mpirdd.together import broadcast
-from mpirdd.together.broadcast import BroadcastReceiver, BroadcastSender
-from mpirdd.words import messages
+from mpirdd.comm import broadcast
+from mpirdd.comm.broadcast import BroadcastReceiver, BroadcastSender
+from mpirdd.protocol import messages
+from mpirdd.store import shared_memory as shared
+from mpirdd.store.codec import decode, encode
 
 ARRAY = np.arange(5_000.0)
 
 
 class World:
-    """Messages of each pair of ranks arrive in their order; which pair comes next is drawn."""
+    """Messages of each pair of ranks arrive in order; the seed draws the next pair."""
 
     def __init__(self, hosts: dict[int, str], seed: int = 0, shared_bytes: int = 1_000) -> None:
         self.random = Random(seed)
@@ -60,7 +60,7 @@ class World:
             pass
 
     def kill(self, rank: int) -> None:
-        """What it has sent may still arrive, or some of it."""
+        """Some or all of its messages may still arrive."""
         self.dead.add(rank)
         self.executors[rank].clear()
         for (source, _), queue in self.queues.items():
@@ -85,7 +85,7 @@ SEVERAL_HOSTS = {rank: f"h{rank % 5}" for rank in range(1, 13)}
 
 def test_a_large_value_is_in_the_memory_of_each_host_once() -> None:
     world = World(SEVERAL_HOSTS)
-    value = world.driver.add(1, encode([ARRAY, "text"]), ())
+    value = decode(world.driver.add(1, encode([ARRAY, "text"]), ()))
     assert (value[0] == ARRAY).all()
     assert not value[0].flags.writeable
     copies = world.driver.provide({1}, 7, 1)
@@ -109,24 +109,24 @@ def test_a_large_value_is_sent_once_whatever_asks_for_it() -> None:
     world.settle()
     assert world.count(messages.BroadcastStream) == 4
     assert world.count(messages.SharedBroadcast) == 8
-    assert world.count(messages.Broadcast) == 0
+    assert world.count(messages.BroadcastValue) == 0
 
 
 def test_a_small_value_goes_to_those_who_use_it() -> None:
     world = World(SEVERAL_HOSTS)
-    assert world.driver.add(1, encode({"a": 1}), ()) is None
+    assert decode(world.driver.add(1, encode({"a": 1}), ())) == {"a": 1}
     copies = world.driver.provide({1}, 7, 3)
     assert world.driver.provide({1}, 7, 3) == copies
     world.settle()
     assert [rank for rank, executor in world.executors.items() if executor.has(copies.values())] == [3]
-    assert world.count(messages.Broadcast) == 1
+    assert world.count(messages.BroadcastValue) == 1
     assert world.executors[3].value(copies[1]) == {"a": 1}
 
 
-def test_a_large_value_without_arrays_stays_what_it_was_on_the_driver() -> None:
+def test_a_large_value_without_arrays_can_be_read_on_the_driver() -> None:
     world = World(SEVERAL_HOSTS)
     table = {number: str(number) for number in range(5_000)}
-    assert world.driver.add(1, encode(table), ()) is None
+    assert decode(world.driver.add(1, encode(table), ())) == table
     copies = world.driver.provide({1}, 7, 3)
     world.settle()
     assert all(executor.value(copies[1]) == table for executor in world.living())

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from mpirdd.decisions.broadcasts import Orders, Spread, binomial
-from mpirdd.words.messages import Route
+from mpirdd.comm.broadcast_tree import BroadcastTree, Orders, binomial
+from mpirdd.protocol.messages import Route
 
 
 def everybody(routes: Sequence[Route]) -> Iterator[int]:
@@ -31,16 +31,16 @@ def test_a_tree_reaches_each_leader_once_in_the_fewest_rounds(leaders: int) -> N
 
 
 def test_on_the_drivers_host_all_map_its_memory() -> None:
-    assert Spread({1: "a", 2: "a", 3: "a"}, "a").start() == Orders(share=(1, 2, 3))
+    assert BroadcastTree({1: "a", 2: "a", 3: "a"}, "a").start() == Orders(share=(1, 2, 3))
 
 
 def test_one_executor_of_each_other_host_is_sent_the_value() -> None:
-    orders = Spread({1: "a", 2: "b", 3: "b", 4: "c", 5: "b", 6: "a"}, "a").start()
+    orders = BroadcastTree({1: "a", 2: "b", 3: "b", 4: "c", 5: "b", 6: "a"}, "a").start()
     assert orders == Orders(share=(1, 6), stream=(Route(4, (), ()), Route(2, (3, 5), ())))
 
 
 def test_it_is_complete_when_all_have_told() -> None:
-    spread = Spread({1: "a", 2: "b"}, "a")
+    spread = BroadcastTree({1: "a", 2: "b"}, "a")
     spread.start()
     assert not spread.complete
     spread.arrived(1)
@@ -50,7 +50,7 @@ def test_it_is_complete_when_all_have_told() -> None:
 
 
 def test_who_cannot_map_is_sent_the_value_once() -> None:
-    spread = Spread({1: "b", 2: "b"}, "a")
+    spread = BroadcastTree({1: "b", 2: "b"}, "a")
     spread.start()
     assert spread.refused(2, 1) == Orders(whole=(2,))
     assert spread.refused(2, 1) == Orders()
@@ -58,7 +58,7 @@ def test_who_cannot_map_is_sent_the_value_once() -> None:
 
 def test_a_lost_relay_owes_only_what_hung_on_it() -> None:
     hosts = {rank: f"h{rank}" for rank in range(1, 8)} | {8: "h4", 9: "h2"}
-    spread = Spread(hosts, "driver")
+    spread = BroadcastTree(hosts, "driver")
     relays = {route.to: sorted(everybody([route])) for route in spread.start().stream}
     assert relays == {1: [1], 2: [2, 3, 9], 4: [4, 5, 6, 7, 8]}
     orders = spread.executor_lost(4)
@@ -67,7 +67,7 @@ def test_a_lost_relay_owes_only_what_hung_on_it() -> None:
 
 
 def test_who_has_it_passes_it_on_though_its_own_source_is_lost() -> None:
-    spread = Spread({rank: f"h{rank}" for rank in range(1, 8)}, "driver")
+    spread = BroadcastTree({rank: f"h{rank}" for rank in range(1, 8)}, "driver")
     spread.start()  # 4 sends to 6, 6 to 7
     spread.arrived(6)
     assert sorted(everybody(spread.executor_lost(4).stream)) == [5]
@@ -75,7 +75,7 @@ def test_who_has_it_passes_it_on_though_its_own_source_is_lost() -> None:
 
 
 def test_the_driver_sends_to_a_host_whose_leader_was_lost() -> None:
-    spread = Spread({1: "b", 2: "b", 3: "b"}, "a")
+    spread = BroadcastTree({1: "b", 2: "b", 3: "b"}, "a")
     spread.start()
     spread.arrived(1)
     spread.arrived(2)
@@ -89,7 +89,7 @@ def test_the_driver_sends_to_a_host_whose_leader_was_lost() -> None:
 def test_whatever_is_lost_all_survivors_are_waited_for_until_they_have_it(seed: int) -> None:
     random = Random(seed)
     hosts = {rank: f"h{random.randrange(8)}" for rank in range(1, 20)}
-    spread, living, having = Spread(hosts, "h0"), set(hosts), set()
+    spread, living, having = BroadcastTree(hosts, "h0"), set(hosts), set()
     spread.start()
     while not spread.complete:
         rank = random.choice(sorted(living))

@@ -1,4 +1,5 @@
-"""Small jobs of all kinds on the whole engine in one process, while executors die at random moments: thousands of schedules.
+"""Small jobs of all kinds on the whole engine in one process, while executors die at random:
+thousands of schedules.
 
 Each seed is one schedule: a job, its sizes, the order in which everybody takes steps, who dies and when. A failure names its
 seed; ``MPIRDD_CHAOS_SEEDS=17-17`` runs that one alone, ``0-20000`` many.
@@ -19,11 +20,12 @@ import pytest
 from chaos import Cluster, may_die
 
 from mpirdd import StorageLevel
-from mpirdd.user.context import Context
-from mpirdd.user.taskcontext import BarrierTaskContext
-from mpirdd.words.errors import ClusterError
+from mpirdd.api.context import BaseContext
+from mpirdd.api.taskcontext import BarrierTaskContext
+from mpirdd.protocol.errors import ClusterError
 
-FIRST, LAST = map(int, os.environ.get("MPIRDD_CHAOS_SEEDS", "0-1499").split("-"))
+ALL = os.environ.get("MPIRDD_SCHEDULES") == "all"
+FIRST, LAST = map(int, os.environ.get("MPIRDD_CHAOS_SEEDS", "0-1499" if ALL else "0-449").split("-"))
 BATCH = 50
 
 Results = tuple[Any, Any]
@@ -31,25 +33,25 @@ Results = tuple[Any, Any]
 LEVELS = [StorageLevel.MEMORY_ONLY, StorageLevel.MEMORY_ONLY_2]
 
 
-def narrow(sc: Context, random: Random) -> Results:
+def narrow(sc: BaseContext, random: Random) -> Results:
     n = random.randint(1, 60)
     got = sc.parallelize(range(n), random.randint(1, 12)).map(may_die).filter(lambda x: x % 3).map(lambda x: x * x).collect()
     return got, [x * x for x in range(n) if x % 3]
 
 
-def word_count(sc: Context, random: Random) -> Results:
+def word_count(sc: BaseContext, random: Random) -> Results:
     words = random.choices(["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog"], k=random.randint(0, 200))
     pairs = sc.parallelize(words, random.randint(1, 8)).map(lambda word: (word, 1)).map(may_die)
     return pairs.reduceByKey(add, random.randint(1, 8)).map(may_die).collectAsMap(), Counter(words)
 
 
-def sort(sc: Context, random: Random) -> Results:
+def sort(sc: BaseContext, random: Random) -> Results:
     numbers = [random.randint(0, 50) for _ in range(random.randint(0, 200))]
     rdd = sc.parallelize(numbers, random.randint(1, 7)).map(may_die)
     return rdd.sortBy(lambda x: x, numPartitions=random.randint(1, 6)).collect(), sorted(numbers)
 
 
-def join_of_many(sc: Context, random: Random) -> Results:
+def join_of_many(sc: BaseContext, random: Random) -> Results:
     left = [(x % 10, x) for x in range(random.randint(0, 40))]
     right = [(x % 15, -x) for x in range(random.randint(0, 40))]
     a = sc.parallelize(left, random.randint(1, 5)).map(may_die)
@@ -59,15 +61,16 @@ def join_of_many(sc: Context, random: Random) -> Results:
     return sorted(joined.collect()), sorted((k, (v, smallest[k])) for k, v in left if k in smallest)
 
 
-def loop_over_cached(sc: Context, random: Random) -> Results:
+def loop_over_cached(sc: BaseContext, random: Random) -> Results:
     n, turns = random.randint(1, 50), random.randint(1, 6)
     points = sc.parallelize(range(n), random.randint(1, 9)).map(may_die).persist(random.choice(LEVELS))
     got = [points.map(lambda x, t=turn: x * t).map(may_die).sum() for turn in range(turns)]
     return got, [turn * sum(range(n)) for turn in range(turns)]
 
 
-def loop_of_joins(sc: Context, random: Random) -> Results:
-    """As PageRank: data that stays, and data that is shuffled again and again; sometimes kept, sometimes let go."""
+def loop_of_joins(sc: BaseContext, random: Random) -> Results:
+    """As PageRank: some data stays, other data is shuffled again and again; sometimes kept,
+    sometimes let go."""
     nodes, parts = random.randint(1, 12), random.randint(1, 5)
     edges = [(x, (x * 7 + 1) % nodes) for x in range(nodes)] + [(x, (x + 3) % nodes) for x in range(nodes)]
     links = sc.parallelize(edges, parts).groupByKey(parts).mapValues(sorted).persist(random.choice(LEVELS))
@@ -87,7 +90,7 @@ def loop_of_joins(sc: Context, random: Random) -> Results:
     return ranks.collectAsMap(), expected
 
 
-def accumulators(sc: Context, random: Random) -> Results:
+def accumulators(sc: BaseContext, random: Random) -> Results:
     n, in_map, in_action = random.randint(1, 60), sc.accumulator(0), sc.accumulator(0)
 
     def count(pair: tuple[int, int]) -> tuple[int, int]:
@@ -101,7 +104,7 @@ def accumulators(sc: Context, random: Random) -> Results:
     return (in_map.value, in_action.value), (n, sum(range(n)))
 
 
-def actions(sc: Context, random: Random) -> Results:
+def actions(sc: BaseContext, random: Random) -> Results:
     n = random.randint(1, 80)
     rdd = sc.parallelize(range(n), random.randint(1, 10)).map(may_die)
     k = random.randint(0, n)
@@ -109,8 +112,8 @@ def actions(sc: Context, random: Random) -> Results:
             (list(range(k)), 0, sum(range(n)), sorted(range(n))[:-4:-1], sum(range(n)), False))
 
 
-def moved_blocks(sc: Context, random: Random) -> Results:
-    """Kept partitions that several tasks read, and tasks that read several: blocks are copied."""
+def moved_blocks(sc: BaseContext, random: Random) -> Results:
+    """Several tasks read a kept partition, and tasks read several: exchanges copy blocks."""
     n = random.randint(1, 20)
     kept = sc.parallelize(range(n), random.randint(1, 5)).map(may_die).persist(random.choice(LEVELS))
     other = sc.parallelize(range(5), random.randint(1, 3)).map(lambda x: (x, x)).reduceByKey(add, 3).map(may_die)
@@ -121,7 +124,7 @@ def moved_blocks(sc: Context, random: Random) -> Results:
     return ((sorted(pairs), sorted(together)), (sorted((x, (y, y)) for x in range(n) for y in range(5)), sorted([*range(n)] * 2)))
 
 
-def broadcasts(sc: Context, random: Random) -> Results:
+def broadcasts(sc: BaseContext, random: Random) -> Results:
     table = sc.broadcast({x: x * x for x in range(20)})
     rdd = sc.parallelize(range(20), random.randint(1, 8)).map(lambda x: table.value[may_die(x)])
     first = rdd.collect()
@@ -131,7 +134,7 @@ def broadcasts(sc: Context, random: Random) -> Results:
     return first + rdd.collect() + bytes_of.collect(), [x * x for x in range(20)] * 2 + list(range(20))
 
 
-def barrier(sc: Context, random: Random) -> Results:
+def barrier(sc: BaseContext, random: Random) -> Results:
     parts = random.randint(1, 2)
 
     def talk(records: Any) -> Any:
@@ -147,7 +150,7 @@ def barrier(sc: Context, random: Random) -> Results:
     return rdd.collect(), [45] * parts
 
 
-def saved(sc: Context, random: Random, folder: Path) -> Results:
+def saved(sc: BaseContext, random: Random, folder: Path) -> Results:
     n, parts = random.randint(0, 30), random.randint(1, 8)
     pairs = sc.parallelize([(x, x) for x in range(n)], random.randint(1, 5)).map(may_die)
     out = folder / "out"
@@ -168,14 +171,14 @@ def may_fail(record: Any) -> Any:
     return may_die(record)
 
 
-def retried(sc: Context, random: Random) -> Results:
-    """A task is tried again up to two times; losses do not count."""
+def retried(sc: BaseContext, random: Random) -> Results:
+    """A task may fail twice and run again; losses do not count."""
     n = random.randint(8, 40)
     pairs = sc.parallelize(range(n), random.randint(1, 6)).map(may_fail).map(lambda x: (x % 4, x))
     return pairs.reduceByKey(add, 3).map(may_die).collectAsMap(), {key: sum(range(key, n, 4)) for key in range(4)}
 
 
-def checkpointed(sc: Context, random: Random, folder: Path) -> Results:
+def checkpointed(sc: BaseContext, random: Random, folder: Path) -> Results:
     n = random.randint(1, 30)
     sc.setCheckpointDir(str(folder))
     rdd = sc.parallelize([(x % 5, x) for x in range(n)], random.randint(1, 6)).map(may_die).reduceByKey(add, random.randint(1, 4))
@@ -198,7 +201,9 @@ def run_schedule(seed: int, folder: Path, then: Callable[[Cluster], None] = lamb
     kills = random.randint(1, executors - 2) if job is barrier else random.randint(1, executors - 1)
     folder.mkdir()
     every, evicting = random.choice([5, 15, 40, 100]), random.choice([0, 0, 10, 50])
-    with Cluster(executors, seed, kills=kills, every=every, evicting=evicting, task_retries=2) as cluster:
+    spares = random.choice([0, 0, 0, 1, 2])
+    kills += random.randint(0, spares)
+    with Cluster(executors, seed, kills=kills, every=every, evicting=evicting, spares=spares, task_retries=2) as cluster:
         FAILURES[:] = [random.choice([0, 0, 2])]
         for turn in range(random.choice([1, 1, 2])):
             inside = folder / str(turn)
@@ -233,7 +238,22 @@ def test_what_nobody_refers_to_is_dropped_after_losses_too(tmp_path: Path) -> No
             cluster.settle()
         assert cluster.blocks() == {}
 
-    run_schedules(range(140), tmp_path, let_go)
+    run_schedules(range(140 if ALL else 40), tmp_path, let_go)
+
+
+def test_the_width_stays_while_there_are_spares_and_all_that_the_program_gave_is_there() -> None:
+    with Cluster(3, 1, spares=2) as cluster:
+        sc = cluster.sc
+        small, large = sc.broadcast([1]), sc.broadcast(bytes(100_000))
+        sums = sc.parallelize([(x % 5, x) for x in range(50)], 6).reduceByKey(lambda a, b: a + b + small.value[0], 4).cache()
+        expected = {key: sum(range(key, 50, 5)) + 9 for key in range(5)}
+        for lost in range(4):
+            assert dict(sums.collect()) == expected
+            assert sc.parallelize(range(9), 9).map(lambda x: len(large.value) + x).sum() == 900_036
+            width = min(3, 5 - lost)
+            assert sc.defaultParallelism == len(sc.statusTracker().getExecutorInfos()) == width
+            assert len(cluster.driver.executors) == width
+            cluster.kill(cluster.driver.executors[0])
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -1,4 +1,4 @@
-"""Values to frames and back, and what is said of values that cannot travel."""
+"""Values to frames and back, and the errors for values that cannot travel."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpirdd.storage.codec import OUT_OF_BAND_BYTES, decode, encode, inside, pickle_function
-from mpirdd.words.errors import UsageError
+from mpirdd.protocol.errors import UsageError
+from mpirdd.store.codec import OUT_OF_BAND_BYTES, decode, encode, inside, pickle_function
 
 LOCK = threading.Lock()
 """Something that cannot be pickled, as a global."""
@@ -94,11 +94,11 @@ LOCAL_FACTOR = 3
 
 
 def test_what_main_defines_travels_by_value(tmp_path: Path) -> None:
-    """To a process whose __main__ is another one: this."""
+    """It goes to a process with another __main__: this one."""
     program = tmp_path / "program.py"
     program.write_text(
         "import sys\n"
-        "from mpirdd.storage.codec import encode\n"
+        "from mpirdd.store.codec import encode\n"
         "class Point:\n"
         "    def __init__(self, x): self.x = x\n"
         "    def double(self): return helper(self.x)\n"
@@ -200,3 +200,50 @@ def test_a_value_that_refers_to_itself_ends_in_a_message() -> None:
     loop: list[Any] = [threading.Lock()]
     loop.append(loop)
     assert "of type lock" in message_of(loop)
+
+
+class Interruption(Exception):
+    """What a signal handler of the program raises."""
+
+
+class Interrupting:
+    """Interrupts its pickling as a signal would: once, and through no fault of its own."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __reduce__(self) -> Any:
+        self.times += 1
+        if self.times == 1:
+            raise Interruption
+        return int, ()
+
+
+def test_an_interruption_of_pickling_passes_unchanged() -> None:
+    """It used to become a UsageError that a value cannot be pickled, or was lost in the second try."""
+    with pytest.raises(Interruption):
+        encode([Interrupting()])
+    with pytest.raises(Interruption):
+        pickle_function(make_closure(Interrupting()), "map")
+
+
+def test_each_part_is_pickled_a_bounded_number_of_times() -> None:
+    """Once more at every level of nesting, it once was."""
+    times = 0
+
+    class Counting:
+        def __reduce__(self) -> Any:
+            nonlocal times
+            times += 1
+            return int, ()
+
+    value: Any = [Counting(), threading.Lock()]
+    for _ in range(6):
+        value = [value]
+    assert "item 0 -> item 0" in message_of(value)
+    assert times <= 3
+
+
+def test_the_culprit_is_found_in_a_large_value() -> None:
+    value = [*range(50_000), {"deep": [threading.Lock()]}]
+    assert "item 50000 -> key 'deep' -> item 0" in message_of(value)

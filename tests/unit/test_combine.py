@@ -1,4 +1,4 @@
-"""Combining by key, against plain dicts; and what is said of records that cannot be combined."""
+"""Combining by key, against plain dicts; and the errors for records that cannot be combined."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpirdd.decisions.partitioners import HashPartitioner
-from mpirdd.storage.combine import Combiner, combine, merge
-from mpirdd.storage.scatter import gather, scatter
-from mpirdd.storage.workspace import Workspace
-from mpirdd.words.errors import RecordError
+from mpirdd.ops.combine import Combiner, combine, merge
+from mpirdd.ops.partitioners import HashPartitioner
+from mpirdd.ops.shuffle import read, write
+from mpirdd.protocol.errors import RecordError
+from mpirdd.store.task_memory import TaskMemory
 
 PAIRS = st.lists(st.tuples(st.integers(0, 9) | st.text(max_size=2), st.integers()), max_size=40)
 QUICK = settings(deadline=None, max_examples=60)
 
-SPACE = Workspace.unbounded()
+SPACE = TaskMemory.unbounded()
 SUM = Combiner(None, add, add, "reduceByKey")
+PLUS = Combiner(None, lambda a, b: a + b, add, "reduceByKey")
 LISTS = Combiner(lambda value: [value], lambda values, value: [*values, value], add, "groupByKey")
 
 
@@ -42,17 +43,18 @@ def groups(records: Iterable[tuple[Any, int]]) -> dict[Any, list[int]]:
 def through_a_shuffle(maps: list[list[Any]], partitions: int, combiner: Combiner | None) -> list[list[Any]]:
     """The records of each reduce partition."""
     outputs = [buckets for index, records in enumerate(maps)
-               for buckets in scatter(HashPartitioner(partitions), combiner, index, records, SPACE)]
-    assert all(len(buckets) == partitions for buckets in outputs)
-    columns = ([buckets[part] for buckets in outputs if buckets[part] is not None] for part in range(partitions))
-    return [list(gather(combiner, column, SPACE)) for column in columns]  # type: ignore[arg-type]
+               for buckets in write(HashPartitioner(partitions), combiner, index, records, SPACE)]
+    assert all(buckets and sorted(buckets) == list(buckets) and max(buckets) < partitions for buckets in outputs)
+    columns = ([buckets[part] for buckets in outputs if part in buckets] for part in range(partitions))
+    return [list(read(combiner, column, SPACE)) for column in columns]
 
 
 @QUICK
-@given(PAIRS)
-def test_combine_agrees_with_a_dict(records: list[tuple[Any, int]]) -> None:
-    assert list(combine(SUM, records).items()) == list(sums(records).items())
-    assert list(combine(LISTS, records).items()) == list(groups(records).items())
+@given(PAIRS, st.booleans())
+def test_combine_agrees_with_a_dict(records: list[tuple[Any, int]], mostly_known: bool) -> None:
+    assert list(combine(SUM, records, mostly_known=mostly_known).items()) == list(sums(records).items())
+    assert list(combine(PLUS, records, mostly_known=mostly_known).items()) == list(sums(records).items())
+    assert list(combine(LISTS, records, mostly_known=mostly_known).items()) == list(groups(records).items())
 
 
 @QUICK
@@ -81,31 +83,51 @@ def test_without_a_combiner_records_keep_the_order_of_their_map_tasks(maps: list
 
 
 def test_a_map_task_with_nothing_for_a_partition_writes_nothing() -> None:
-    assert list(scatter(HashPartitioner(3), None, 0, [], SPACE)) == []
+    assert list(write(HashPartitioner(3), None, 0, [], SPACE)) == []
+
+
+def test_empty_buckets_are_no_part_of_a_pack() -> None:
+    for combiner in (None, SUM, LISTS):
+        (pack,) = write(HashPartitioner(1_000), combiner, 0, [(7, 1), (993, 2)], SPACE)
+        assert list(pack) == [7, 993]
 
 
 def test_gathering_twice_gives_fresh_records() -> None:
-    ((bucket,),) = scatter(HashPartitioner(1), None, 0, [("a", [1])], SPACE)
-    assert bucket is not None
+    (pack,) = write(HashPartitioner(1), None, 0, [("a", [1])], SPACE)
     for _ in range(2):
-        ((_, values),) = gather(None, [bucket], SPACE)
+        ((_, values),) = read(None, [pack[0]], SPACE)
         values.append(2)
         assert values == [1, 2]
 
 
+@pytest.mark.parametrize("mostly_known", [False, True])
 @pytest.mark.parametrize("combiner", [SUM, LISTS])
 @pytest.mark.parametrize("record", [5, None, (1,), (1, 2, 3), []])
-def test_a_record_that_is_no_pair_is_named(combiner: Combiner, record: Any) -> None:
+def test_a_record_that_is_no_pair_is_named(combiner: Combiner, record: Any, mostly_known: bool) -> None:
     with pytest.raises(RecordError, match="pairs") as raised:
-        combine(combiner, [("a", 1), record])
+        combine(combiner, [("a", 1), record], mostly_known=mostly_known)
     assert combiner.operation in str(raised.value)
     assert repr(record) in str(raised.value)
 
 
+@pytest.mark.parametrize("mostly_known", [False, True])
 @pytest.mark.parametrize("combiner", [SUM, LISTS])
-def test_a_key_that_cannot_be_hashed_is_named(combiner: Combiner) -> None:
+def test_a_key_that_cannot_be_hashed_is_named(combiner: Combiner, mostly_known: bool) -> None:
     with pytest.raises(RecordError, match=r"hashed; got \[1\]"):
-        combine(combiner, [([1], 1)])
+        combine(combiner, [([1], 1)], mostly_known=mostly_known)
+
+
+@pytest.mark.parametrize("mostly_known", [False, True])
+def test_a_key_error_of_the_user_s_function_is_no_new_key(mostly_known: bool) -> None:
+    def fail(*values: int) -> int:
+        raise KeyError(values)
+
+    with pytest.raises(KeyError, match=r"1, 2") as raised:
+        combine(Combiner(None, fail, fail, "reduceByKey"), [("a", 1), ("a", 2)], mostly_known=mostly_known)
+    assert raised.value.__context__ is None
+    with pytest.raises(KeyError, match=r"1,") as raised:
+        combine(Combiner(fail, fail, fail, "combineByKey"), [("a", 1)], mostly_known=mostly_known)
+    assert raised.value.__context__ is None
 
 
 def test_errors_of_the_user_s_function_pass_through() -> None:

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CalledProcessError
+from unittest.mock import patch
 
 import pytest
 
-from mpirdd.storage.commands import check_command, pipe_lines
-from mpirdd.words.errors import CommandError
+from mpirdd.ops import commands
+from mpirdd.ops.commands import check_command, pipe_lines
+from mpirdd.protocol.errors import CommandError
 
 pytestmark = pytest.mark.timeout(60)
 PATH = {"PATH": os.environ["PATH"]}
@@ -122,3 +124,45 @@ def test_a_sign_of_the_shell_within_a_word_or_quoted_is_an_argument(command: str
 def test_a_sign_of_the_shell_as_a_word_is_refused_with_what_to_write(command: str, sign: str) -> None:
     with pytest.raises(CommandError, match=re.escape(f"without a shell, which {sign} is for; write sh -c ")):
         check_command(command, "mapper")
+
+
+def test_a_line_of_any_length_passes_whole() -> None:
+    long = "x" * 3_000_000
+    lines = ["a", long, "", long + "y", "b", "c" * 65_536, "d"]
+    assert piped("cat", lines) == lines
+    assert piped("cat", [long]) == [long]
+    assert piped("tr -d '\\n'", ["a", long, "b"]) == [f"a{long}b"]
+
+
+def test_long_lines_are_fed_one_at_a_time() -> None:
+    """Of short lines hundreds are fed at once; what is in memory is bounded by bytes all the same."""
+    read = 0
+
+    def records() -> Iterator[str]:
+        nonlocal read
+        for place in range(400):
+            read += 1
+            yield "short" if place < 300 else "x" * 1_000_000
+
+    out = pipe_lines("sh -c 'head -n 302; sleep 0.2; cat'", PATH, False, records())
+    for _ in range(302):
+        next(out)
+    assert read <= 305
+    out.close()
+
+
+class Piece(bytes):
+    """Counts what is copied to put it behind something."""
+
+    copied = 0
+
+    def __radd__(self, before: bytes) -> bytes:
+        Piece.copied += len(before)
+        return bytes(before) + bytes(self)
+
+
+def test_a_line_of_many_pieces_is_copied_once() -> None:
+    pieces = [*(Piece(b"x" * 1_000) for _ in range(2_000)), Piece(b"end\nnext\n")]
+    with patch.object(commands, "_run", lambda process, chunks: iter(pieces)):
+        assert list(commands._lines(None, iter(()))) == [b"x" * 2_000_000 + b"end", b"next"]  # type: ignore[arg-type]
+    assert Piece.copied <= 2_002_000

@@ -1,4 +1,4 @@
-"""What tasks print becomes whole lines."""
+"""The output of tasks becomes whole lines."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpirdd.roles.console import Lines
+from mpirdd.executor.task_output import TaskOutput
 
 
 def test_print_gives_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[str] = []
-    with Lines(seen.append):
+    with TaskOutput(seen.append):
         print("one", 1)
         print("two\nthree")
         print("on stderr", file=sys.stderr)
@@ -26,7 +26,7 @@ def test_print_gives_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_pieces_of_a_line_are_put_together() -> None:
     seen: list[str] = []
-    with Lines(seen.append):
+    with TaskOutput(seen.append):
         print("a", end="")
         print("b", end="")
         assert seen == []
@@ -36,7 +36,7 @@ def test_pieces_of_a_line_are_put_together() -> None:
 
 def test_a_last_line_without_its_end_is_passed_on_at_the_end_of_the_block() -> None:
     seen: list[str] = []
-    with Lines(seen.append):
+    with TaskOutput(seen.append):
         print("no newline", end="")
     assert seen == ["no newline"]
 
@@ -44,7 +44,7 @@ def test_a_last_line_without_its_end_is_passed_on_at_the_end_of_the_block() -> N
 def test_the_streams_come_back_even_after_an_error() -> None:
     before = sys.stdout, sys.stderr
     seen: list[str] = []
-    with pytest.raises(ValueError), Lines(seen.append):
+    with pytest.raises(ValueError), TaskOutput(seen.append):
         print("before the error", end="")
         raise ValueError
     assert (sys.stdout, sys.stderr) == before
@@ -53,7 +53,7 @@ def test_the_streams_come_back_even_after_an_error() -> None:
 
 def test_it_can_be_entered_again_and_again() -> None:
     seen: list[str] = []
-    lines = Lines(seen.append)
+    lines = TaskOutput(seen.append)
     for turn in range(3):
         with lines:
             print(turn)
@@ -62,14 +62,14 @@ def test_it_can_be_entered_again_and_again() -> None:
 
 def test_empty_lines_stay() -> None:
     seen: list[str] = []
-    with Lines(seen.append):
+    with TaskOutput(seen.append):
         print("\n\nx\n")
     assert seen == ["", "", "x", ""]
 
 
 def test_warnings_and_loggers_of_the_user_s_libraries_can_write() -> None:
     seen: list[str] = []
-    with Lines(seen.append):
+    with TaskOutput(seen.append):
         logging.StreamHandler(sys.stderr).emit(logging.makeLogRecord({"msg": "logged"}))
         sys.stdout.flush()
         assert not sys.stdout.isatty()
@@ -78,7 +78,7 @@ def test_warnings_and_loggers_of_the_user_s_libraries_can_write() -> None:
 
 def test_what_a_child_process_prints_is_not_caught_but_harms_nothing() -> None:
     seen: list[str] = []
-    with Lines(seen.append):
+    with TaskOutput(seen.append):
         subprocess.run([sys.executable, "-c", "pass"], check=True)
     assert seen == []
 
@@ -86,7 +86,7 @@ def test_what_a_child_process_prints_is_not_caught_but_harms_nothing() -> None:
 @given(st.lists(st.text(alphabet="ab\n", max_size=6)))
 def test_no_character_is_lost(pieces: list[str]) -> None:
     seen: list[str] = []
-    with Lines(seen.append):
+    with TaskOutput(seen.append):
         for piece in pieces:
             sys.stdout.write(piece)
     text = "".join(pieces)
@@ -95,7 +95,7 @@ def test_no_character_is_lost(pieces: list[str]) -> None:
 
 def test_in_a_shared_process_other_threads_print_as_they_did(capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[str] = []
-    with Lines(seen.append, shared=True):
+    with TaskOutput(seen.append, shared=True):
         other = threading.Thread(target=print, args=("the program",))
         other.start()
         other.join()

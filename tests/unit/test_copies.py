@@ -1,18 +1,18 @@
-"""Copies of what is kept more than once."""
+"""Copies of blocks kept more than once."""
 
 from __future__ import annotations
 
 from simulator import cluster, done, exchanged, made_again
 
-from mpirdd.decisions.events import BlocksGone
-from mpirdd.decisions.placement import Copies
-from mpirdd.words.ids import BlockId
+from mpirdd.protocol.ids import BlockId
+from mpirdd.scheduler.events import BlocksGone
+from mpirdd.scheduler.placement import Copies
 
 
 def test_a_job_does_not_wait_for_copies() -> None:
     simulator, lineage = cluster(3)
     kept = lineage.source(3)
-    simulator.scheduler.kept[kept.id] = 2
+    simulator.keep(kept, copies=2)
     simulator.submit(1, kept)
     while 1 not in simulator.account.ended:
         simulator.step()
@@ -23,9 +23,10 @@ def test_a_job_does_not_wait_for_copies() -> None:
 
 def test_copies_go_to_other_hosts() -> None:
     simulator, lineage = cluster(6)
-    hosts = simulator.scheduler.hosts = {rank: "ab"[rank > 3] for rank in range(1, 7)}
+    hosts = {rank: "ab"[rank > 3] for rank in range(1, 7)}
+    simulator.place_on(hosts)
     kept = lineage.source(12)
-    simulator.scheduler.kept[kept.id] = 2
+    simulator.keep(kept, copies=2)
     done(simulator, 1, kept)
     for part in range(12):
         assert {hosts[rank] for rank in simulator.account.holders[BlockId("rdd", kept.id, part)]} == {"a", "b"}
@@ -34,12 +35,12 @@ def test_copies_go_to_other_hosts() -> None:
 def test_evicted_copies_are_not_made_again_and_again() -> None:
     simulator, lineage = cluster(2)
     kept = lineage.source(4)
-    simulator.scheduler.kept[kept.id] = 2
+    simulator.keep(kept, copies=2)
     done(simulator, 1, kept)
     plans = exchanged(simulator)
     for part in range(4):
         simulator.executors[2].blocks.pop(BlockId("rdd", kept.id, part))
-        simulator._tell(BlocksGone(2, (BlockId("rdd", kept.id, part),)))
+        simulator.tell(BlocksGone(2, (BlockId("rdd", kept.id, part),)))
     done(simulator, 2, kept)
     assert not plans and not made_again(simulator)
 

@@ -1,4 +1,4 @@
-"""What a rank's costs are counted as: each second once, and all of a task's seconds."""
+"""A rank counts each second once, and all of a task's seconds."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from mpirdd.storage.costs import Costs
-from mpirdd.storage.spilledlist import SpilledList
-from mpirdd.storage.text import TextSplit, read_lines, read_lines_at
-from mpirdd.storage.workspace import Workspace
+from mpirdd.formats.splits import FileSplit
+from mpirdd.formats.text import read_lines, read_lines_at
+from mpirdd.store.costs import Costs
+from mpirdd.store.spilled_list import SpilledList
+from mpirdd.store.task_memory import TaskMemory
 
 
 def test_what_a_task_is_made_of_adds_up_to_the_task() -> None:
@@ -47,11 +48,11 @@ def test_seconds_within_others_are_counted_once() -> None:
 
 
 def test_a_list_on_disk_counts_its_encoding_its_file_and_its_decoding() -> None:
-    workspace = Workspace.unbounded()
-    spilled = SpilledList(workspace.spill_file())
+    memory = TaskMemory.unbounded()
+    spilled = SpilledList(memory.spill_file())
     spilled.write(["text"] * 1000)
     assert list(spilled) == ["text"] * 1000
-    taken = workspace.costs.take()
+    taken = memory.costs.take()
     assert {"encode_s", "write_s", "written_bytes", "read_s", "read_bytes", "decode_s"} <= taken.keys()
 
 
@@ -67,7 +68,7 @@ def test_reading_text_counts_every_byte_of_the_split_chunk_by_chunk(tmp_path: Pa
             counted.append(1)
             costs.add(**seconds)
 
-    assert len(list(read(TextSplit(str(path), 0, 9000), chunk_bytes=3000, costs=Counting()))) == 1000
+    assert len(list(read(FileSplit(str(path), 0, 9000), chunk_bytes=3000, costs=Counting()))) == 1000
     taken = costs.take()
     assert taken["input_bytes"] == 9000
     assert min(taken["input_s"], taken["lines_s"]) > 0

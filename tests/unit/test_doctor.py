@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from mpirdd.edge import doctor
-from mpirdd.edge.doctor import answer_in, lines_of, problems_in
+from mpirdd.launch import doctor
+from mpirdd.launch.doctor import answer_in, lines_of, problems_in
 
 ROOT_ALLOWED = {"OMPI_ALLOW_RUN_AS_ROOT": "1"}
 
 
 def facts(**different: Any) -> dict[str, Any]:
-    """What is found where all is well; None takes a fact away."""
+    """The facts of a healthy installation; None takes a fact away."""
     found = {
         "mpirdd": "0.1.0",
         "python": "3.11",
@@ -51,7 +51,7 @@ def facts(**different: Any) -> dict[str, Any]:
 
 
 def failed(printed: str, code: int | None = 1) -> dict[str, Any]:
-    """What is found when the probe did not answer."""
+    """The facts when the probe did not answer."""
     answered = {"size", "hosts", "library", "standard", "libmpi", "thread_level", "ulfm", "latency_us"}
     found = {name: fact for name, fact in facts().items() if name not in answered}
     return {**found, "probe_code": code, "probe_output": printed}

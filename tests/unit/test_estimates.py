@@ -1,4 +1,4 @@
-"""The arithmetic of approximate actions."""
+"""The arithmetic of approximate actions is right."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import random
 
 import pytest
 
-from mpirdd.user.approximate import _estimate, student_quantile
-from mpirdd.user.numbers import BoundedFloat
-from mpirdd.user.statcounter import StatCounter
+from mpirdd.api.approximate import _estimate, student_quantile
+from mpirdd.api.numbers import BoundedFloat
+from mpirdd.api.statcounter import StatCounter
 
 TABLE = {  # two-sided quantiles of Student's distribution, from printed tables
     (0.90, 1): 6.314, (0.95, 1): 12.706, (0.99, 1): 63.657, (0.95, 2): 4.303, (0.90, 5): 2.015, (0.95, 10): 2.228,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpirdd.together.exchange import Parcel, _Assembler, _Stream, exchange
-from mpirdd.together.inprocess import Network
-from mpirdd.words.ids import BlockId, Rank
-from mpirdd.words.transport import Frames
+from mpirdd.comm.exchange import Parcel, _Assembler, _Stream, exchange
+from mpirdd.comm.inprocess import Network
+from mpirdd.protocol.frames import Frames
+from mpirdd.protocol.ids import BlockId, Rank
+from mpirdd.store.fragments import Fragment
 
 Outgoing = dict[Rank, list[Parcel]]
 
@@ -21,23 +21,23 @@ QUICK = settings(deadline=None, max_examples=60)
 
 FRAMES = st.lists(st.binary(max_size=60), min_size=1, max_size=5)
 BLOCKS = st.builds(BlockId, st.sampled_from(["rdd", "map", "in"]), st.integers(0, 2**40), st.integers(0, 2**40))
-PARCELS = st.lists(st.builds(Parcel, BLOCKS, st.integers(-1, 2**40), FRAMES), max_size=5)
+PARCELS = st.lists(st.builds(Parcel, BLOCKS, st.integers(-1, 2**40), FRAMES.map(Fragment)), max_size=5)
 
 
 @st.composite
 def everything_given(draw: st.DrawFn) -> list[Outgoing]:
-    """What each member gives to each; parcels tell their sender by their source, modulo 5."""
+    """The parcels from each member to each; a parcel's source, modulo 5, names its sender."""
     members = draw(st.integers(1, 5))
     ranks = range(1, members + 1)
     return [
-        {rank: [replace(parcel, source=5 * number + sender) for number, parcel in enumerate(draw(PARCELS))]
+        {rank: [parcel._replace(source=5 * number + sender) for number, parcel in enumerate(draw(PARCELS))]
          for rank in ranks if draw(st.booleans())}
         for sender in range(members)
     ]
 
 
 def run(given_by_all: list[Outgoing | None], exchange_bytes: int) -> tuple[list[list[Parcel]], list[bool]]:
-    """What arrives at each member, and what each is told at the end. Members take turns."""
+    """The parcels that arrive at each member, and each member's verdict. Members take turns."""
     network = Network(len(given_by_all) + 1)
     arrived: list[list[Parcel]] = [[] for _ in given_by_all]
     running: dict[int, Generator[Any, None, bool]] = {}
@@ -60,7 +60,7 @@ def run(given_by_all: list[Outgoing | None], exchange_bytes: int) -> tuple[list[
 
 
 def plain(parcels: list[Parcel]) -> list[tuple[BlockId, int, list[bytes]]]:
-    return [(parcel.block, parcel.source, [bytes(frame) for frame in parcel.frames]) for parcel in parcels]
+    return [(parcel.block, parcel.source, [bytes(frame) for frame in parcel.fragment.read()]) for parcel in parcels]
 
 
 @QUICK
@@ -84,7 +84,7 @@ def test_an_exchange_is_void_for_all_when_one_lacks_what_it_should_give(given_by
 
 
 def test_skewed_data_goes_through_a_small_buffer() -> None:
-    parcel = Parcel(BlockId("in", 1, 1), 0, [bytes(range(256)) * 400])
+    parcel = Parcel(BlockId("in", 1, 1), 0, Fragment([bytes(range(256)) * 400]))
     arrived, _ = run([{3: [parcel] * 3}, {}, {}], 4_096)
     assert [len(parcels) for parcels in arrived] == [0, 0, 3]
     assert plain(arrived[2]) == plain([parcel] * 3)
@@ -92,8 +92,8 @@ def test_skewed_data_goes_through_a_small_buffer() -> None:
 
 def test_local_parcels_are_handed_over_as_they_are() -> None:
     frame = b"not copied"
-    arrived, _ = run([{1: [Parcel(BlockId("in", 1, 1), 0, [frame])]}, {}], 100)
-    assert arrived[0][0].frames[0] is frame
+    arrived, _ = run([{1: [Parcel(BlockId("in", 1, 1), 0, Fragment([frame]))]}, {}], 100)
+    assert arrived[0][0].fragment.frames[0] is frame
 
 
 @QUICK
@@ -114,8 +114,9 @@ def test_a_stream_can_be_cut_anywhere(parcels: list[Parcel], pieces: list[int]) 
 
 @pytest.mark.parametrize("piece", range(1, 40))
 def test_a_header_can_be_cut_anywhere(piece: int) -> None:
-    """Also between its fixed part and the sizes of the frames, where it once stood still."""
-    parcels = [Parcel(BlockId("in", 5, 6), 7, [b"abc", b"", b"defg"])] * 3
+    """Also between its fixed part and the sizes of the frames, where an exchange once stood
+    still."""
+    parcels = [Parcel(BlockId("in", 5, 6), 7, Fragment([b"abc", b"", b"defg"]))] * 3
     stream = _Stream(parcels)
     arrived: list[Parcel] = []
     whole = memoryview(bytearray(stream.size))
@@ -130,23 +131,20 @@ def test_frames_of_any_buffer_type_travel() -> None:
     numpy = pytest.importorskip("numpy")
     array = numpy.arange(1_000, dtype="<i4")
     frames: Frames = [b"a", bytearray(b"bc"), memoryview(array), memoryview(array[:0])]
-    arrived, _ = run([{2: [Parcel(BlockId("in", 1, 2), 3, frames)]}, {}], 64)
-    assert [bytes(frame) for frame in arrived[1][0].frames] == [b"a", b"bc", array.tobytes(), b""]
+    arrived, _ = run([{2: [Parcel(BlockId("in", 1, 2), 3, Fragment(frames))]}, {}], 64)
+    assert [bytes(frame) for frame in arrived[1][0].fragment.frames] == [b"a", b"bc", array.tobytes(), b""]
 
 
-class Counted:
-    """Frames that are read when they are sent, and notice when they are."""
+class Counted(Fragment):
+    """Frames that the exchange reads when it sends them, and that notice it."""
 
     def __init__(self, frames: Frames, read: list[int], number: int) -> None:
-        self._frames, self._read, self._number = frames, read, number
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(len(frame) for frame in self._frames)
+        super().__init__(frames)
+        self._read, self._number = read, number
 
     def read(self) -> Frames:
         self._read.append(self._number)
-        return self._frames
+        return super().read()
 
 
 def test_what_lies_elsewhere_is_read_when_its_turn_comes() -> None:
@@ -165,7 +163,7 @@ def test_what_lies_elsewhere_is_read_when_its_turn_comes() -> None:
         assembler.feed(buffer)
         taken += count
         assert len(read) <= len(got) + 1  # never ahead of what is sent
-    assert [[bytes(frame) for frame in parcel.frames] for parcel in got if isinstance(parcel.frames, list)] == frames
+    assert [[bytes(frame) for frame in parcel.fragment.frames] for parcel in got] == frames
     assert read == list(range(20))
 
 
@@ -176,7 +174,7 @@ def test_buffers_are_claimed_and_given_back() -> None:
     for index in range(2):
         group = network.end(index + 1).group()
         assert group is not None
-        outgoing = {2 - index: [Parcel(BlockId("in", 1, 0), 0, [bytes(10_000)])]}
+        outgoing = {2 - index: [Parcel(BlockId("in", 1, 0), 0, Fragment([bytes(10_000)]))]}
         running.append(exchange(group, outgoing, lambda parcel: None, 1_000, claims[index].append))
     while running:
         for steps in list(running):

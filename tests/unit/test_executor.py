@@ -1,6 +1,6 @@
 """The whole engine in one process: a driver and several executors on the in-process network, stepped in random order.
 
-What runs here is what runs on MPI ranks, but for the transport. Exchange buffers are as small as they may be.
+The same code runs on MPI ranks, over another transport. Exchange buffers are as small as allowed.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpirdd.roles.driver import Driver
-from mpirdd.roles.executor import Executor
-from mpirdd.together.inprocess import Network
-from mpirdd.user.context import Context
-from mpirdd.words.errors import TaskError, UsageError
-from mpirdd.words.ids import BlockId
-from mpirdd.words.settings import Settings
+from mpirdd.api.context import BaseContext
+from mpirdd.comm.inprocess import Network
+from mpirdd.driver.driver import Driver
+from mpirdd.executor.executor import Executor
+from mpirdd.protocol.errors import TaskError, UsageError
+from mpirdd.protocol.ids import BlockId
+from mpirdd.protocol.settings import Settings
 
 CALLS: list[Any] = []
 """What functions of this module were called with. They travel by name, so tasks append to this very list."""
@@ -46,15 +46,15 @@ class Engine:
         self._pauses_left = -1
         """Until Ctrl-C; never if negative."""
         self._random = Random(seed)
-        self.sc = Context(self._driver(Settings(**{"exchange_bytes": 4096, **settings})))
+        self.sc = BaseContext(self._driver(Settings(**{"exchange_bytes": 4096, **settings})))
 
     def _driver(self, settings: Settings) -> Driver:
         return Driver(self.network.end(0), settings, folder=os.getcwd(), pause=self._pause, resume=lambda: None)
 
-    def again(self) -> Context:
+    def again(self) -> BaseContext:
         """Stop the Context and make another one, on the same executors."""
         self.sc.stop()
-        self.sc = Context(self._driver(Settings(exchange_bytes=4096)))
+        self.sc = BaseContext(self._driver(Settings(exchange_bytes=4096)))
         return self.sc
 
     def _pause(self, busy: bool) -> None:
@@ -66,20 +66,20 @@ class Engine:
 
     @contextmanager
     def interrupted(self, pauses: int) -> Iterator[None]:
-        """Ctrl-C when the driver has paused so often, if the job within is not done by then."""
+        """Ctrl-C after so many pauses of the driver, if the job is not done by then."""
         self._pauses_left = pauses
         with suppress(KeyboardInterrupt):
             yield
         self._pauses_left = -1
 
     def settle(self) -> None:
-        """Let executors act on everything that was sent."""
+        """Let executors act on all messages."""
         moved = True
         while moved:
             moved = sum(executor.step() for executor in self.executors) > 0
 
     def blocks(self) -> list[BlockId]:
-        return sorted(block for executor in self.executors for block in executor._store)
+        return sorted(block for executor in self.executors for block in executor.blocks())
 
 
 @pytest.fixture
@@ -97,6 +97,22 @@ def test_word_count(executors: int) -> None:
     lines = sc.parallelize([" ".join(WORDS[at : at + 7]) for at in range(0, len(WORDS), 7)], 8)
     counts = lines.flatMap(str.split).map(lambda word: (word, 1)).reduceByKey(add, 4).collectAsMap()
     assert counts == Counter(WORDS)
+
+
+def test_a_task_that_is_interrupted_as_it_begins_ends_all_the_same(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupts, told = engine.executors[0]._interrupts, Counter[str]()
+
+    def begin(stage: int, partition: int) -> None:
+        told["begun"] += 1
+        if told["begun"] == 1:  # as from a signal's handler, but so that the driver hears of it
+            raise RuntimeError("interrupted")
+
+    monkeypatch.setattr(interrupts, "begin", begin)
+    monkeypatch.setattr(interrupts, "end", lambda: told.update(["ended"]))
+    with pytest.raises(TaskError, match="interrupted"):
+        engine.sc.parallelize(range(10), 9).count()
+    engine.settle()
+    assert told["begun"] == told["ended"] > 0
 
 
 def test_sort(engine: Engine) -> None:
@@ -197,7 +213,8 @@ def test_a_failure_names_the_place_and_the_context_goes_on(engine: Engine) -> No
 
 
 def fail_beside_an_exchange(seed: int) -> Engine:
-    """One side of a chain of joins is exchanged while a task of another side fails; then all of it is let go."""
+    """A task of one side of a chain of joins fails during the exchange of another side; then the
+    program lets all of it go."""
     engine = Engine(3, seed=seed)
     sc = engine.sc
     pairs = sc.parallelize([(x, x) for x in range(60)], 6)
@@ -247,10 +264,10 @@ def test_after_ctrl_c_at_any_moment_the_same_job_gives_the_right_answer(pauses: 
 
 @pytest.mark.parametrize("pauses", range(0, 120, 6))
 def test_after_ctrl_c_at_any_moment_another_context_works(pauses: int) -> None:
-    """What the old one had left under way neither disturbs nor feeds the new one, whose ids begin anew."""
+    """Work left by the old one neither disturbs nor feeds the new one, whose ids begin anew."""
     engine = Engine(3, seed=pauses)
 
-    def job(sc: Context, factor: int) -> Any:
+    def job(sc: BaseContext, factor: int) -> Any:
         kept = sc.parallelize([(x % 5, factor * x) for x in range(100)], 6).cache()
         return kept.union(kept).coalesce(3).reduceByKey(add, 4).join(kept.groupByKey(4).mapValues(sum))
 

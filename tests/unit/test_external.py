@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
-from itertools import chain, product
+from itertools import accumulate, chain, product
 from operator import add, itemgetter
 from typing import Any
 
@@ -17,17 +17,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tight import tight
 
-from mpirdd.decisions.partitioners import Bound, HashPartitioner, RangePartitioner
-from mpirdd.storage import combine
-from mpirdd.storage.codec import decode
-from mpirdd.storage.combine import Combiner, aggregated, aggregated_pairs
-from mpirdd.storage.grouping import cogroup, group_lists, group_pairs
-from mpirdd.storage.joining import combinations, join, select
-from mpirdd.storage.scatter import gather, scatter
-from mpirdd.storage.sorting import sort
-from mpirdd.storage.spilledlist import SpilledList, keep, slices
-from mpirdd.storage.workspace import Workspace
-from mpirdd.words.errors import RecordError
+from mpirdd.ops import combine
+from mpirdd.ops.combine import Combiner, aggregated, aggregated_pairs
+from mpirdd.ops.group import cogroup, group_lists, group_pairs
+from mpirdd.ops.join import combinations, join, select
+from mpirdd.ops.partitioners import HashPartitioner
+from mpirdd.ops.range_bounds import Bound
+from mpirdd.ops.range_partitioner import RangePartitioner
+from mpirdd.ops.shuffle import read, write
+from mpirdd.ops.sort import sort
+from mpirdd.protocol.errors import RecordError
+from mpirdd.store.codec import decode
+from mpirdd.store.pieces import slices, slices_of_columns
+from mpirdd.store.spilled_list import SpilledList, keep
+from mpirdd.store.task_memory import TaskMemory
 
 pytestmark = pytest.mark.timeout(120)
 QUICK = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
@@ -81,15 +84,15 @@ def chunks(records: list[Any], size: int = 7) -> list[list[Any]]:
 def test_aggregating_with_little_memory_agrees_with_a_dict(
     records: list[tuple[Any, int]], limit: int, answers: list[bool]
 ) -> None:
-    workspace, lender = tight(limit, answers)
+    memory, lender = tight(limit, answers)
     expected = {key: sum(values) for key, values in groups_of(records).items()}
-    assert as_dict(aggregated(SUM, chunks(records), workspace)) == expected
-    assert as_dict(aggregated_pairs(SUM, iter(records), workspace)) == expected
+    assert as_dict(aggregated(SUM, chunks(records), memory)) == expected
+    assert as_dict(aggregated_pairs(SUM, iter(records), memory)) == expected
     assert lender.lent == 0
 
 
 def test_records_that_merging_makes_no_fewer_are_merged_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the first refusal on they are spread as they come."""
+    """From the first refusal on the combine spreads them as they come."""
     merged = 0
     merge = combine.merge
 
@@ -99,18 +102,19 @@ def test_records_that_merging_makes_no_fewer_are_merged_only_once(monkeypatch: p
         return merge(combiner, records, held)
 
     monkeypatch.setattr(combine, "merge", counting)
-    workspace, lender = tight(1_000_000)
+    memory, lender = tight(1_000_000)
     records = [(place, place) for place in range(60_000)]
-    assert as_dict(aggregated(SUM, chunks(records, 500), workspace)) == dict(records)
+    assert as_dict(aggregated(SUM, chunks(records, 500), memory)) == dict(records)
     assert lender.refused
     assert 60_000 <= merged <= 1.4 * 60_000
 
 
 def test_pairs_in_columns_read_back_as_pairs() -> None:
-    file = SpilledList(Workspace.unbounded().spill_file())
+    file = SpilledList(TaskMemory.unbounded().spill_file())
     keys, values = [f"key {number}" for number in range(1_000)], [[number] for number in range(1_000)]
-    file.write_pairs(keys, values, 7)
-    file.write_pairs([], [], 7)
+    cut = partial(slices_of_columns, step=7)
+    file.write_pairs(keys, values, cut)
+    file.write_pairs([], [], cut)
     pairs = list(zip(keys, values, strict=True))
     assert list(file) == [pair for columns in file.columns() for pair in columns] == pairs
     assert [columns[-1] for columns in file.columns()] == [piece[-1] for piece in file.pieces()]
@@ -122,16 +126,16 @@ def test_pairs_in_columns_read_back_as_pairs() -> None:
 def test_combiners_that_change_their_argument_combine_every_value_once(
     records: list[tuple[Any, int]], limit: int, answers: list[bool]
 ) -> None:
-    workspace, _ = tight(limit, answers)
-    assert as_dict(aggregated_pairs(LISTS, iter(records), workspace)) == groups_of(records)
+    memory, _ = tight(limit, answers)
+    assert as_dict(aggregated_pairs(LISTS, iter(records), memory)) == groups_of(records)
 
 
 @QUICK
 @given(PAIRS, LIMITS, ANSWERS)
 def test_groups_have_all_values_in_order(records: list[tuple[Any, int]], limit: int, answers: list[bool]) -> None:
-    workspace, lender = tight(limit, answers)
+    memory, lender = tight(limit, answers)
     lists = [[(key, [value]) for key, value in piece] for piece in chunks(records)]
-    for groups in (group_pairs("groupByKey", iter(records), workspace), group_lists(lists, workspace)):
+    for groups in (group_pairs("groupByKey", iter(records), memory), group_lists(lists, memory)):
         assert {key: list(values) for key, values in as_dict(groups).items()} == groups_of(records)
     assert lender.lent == 0
 
@@ -141,9 +145,9 @@ def test_groups_have_all_values_in_order(records: list[tuple[Any, int]], limit: 
 def test_cogroups_have_the_values_of_each_part_in_order(
     parts: list[list[tuple[Any, int]]], limit: int, answers: list[bool]
 ) -> None:
-    workspace, lender = tight(limit, answers)
+    memory, lender = tight(limit, answers)
     expected = {key: tuple(groups_of(part).get(key, []) for part in parts) for part in parts for key, _ in part}
-    found = as_dict(cogroup("cogroup", parts, workspace))
+    found = as_dict(cogroup("cogroup", parts, memory))
     assert {key: tuple(map(list, groups)) for key, groups in found.items()} == expected
     assert all(len(values) == len(list(values)) for groups in found.values() for values in groups)
     assert lender.lent == 0
@@ -153,7 +157,17 @@ def test_cogroups_have_the_values_of_each_part_in_order(
 def test_in_memory_keys_come_in_the_order_of_their_first_record(group: Callable[..., Any]) -> None:
     records = [(key % 7, key) for key in range(50, 0, -1)]
     given = [records] if group is cogroup else iter(records)
-    assert [key for key, _ in group("groupByKey", given, Workspace.unbounded())] == list(groups_of(records))
+    assert [key for key, _ in group("groupByKey", given, TaskMemory.unbounded())] == list(groups_of(records))
+
+
+def joined_by_hand(
+    left: list[tuple[Any, int]], right: list[tuple[Any, int]], all_of_left: bool, all_of_right: bool
+) -> Counter[Any]:
+    """Every combination of the values of each key, and how often it comes."""
+    mine, others = groups_of(left), groups_of(right)
+    return Counter(
+        (key, both) for key in {**mine, **others}
+        for both in product(mine.get(key) or [None] * all_of_right, others.get(key) or [None] * all_of_left))
 
 
 @QUICK
@@ -162,15 +176,26 @@ def test_joining_with_little_memory_gives_every_combination(
     left: list[tuple[Any, int]], right: list[tuple[Any, int]], limit: int, answers: list[bool],
     all_of_left: bool, all_of_right: bool,
 ) -> None:
-    mine, others = groups_of(left), groups_of(right)
-    expected = Counter(
-        (key, both) for key in {**mine, **others}
-        for both in product(mine.get(key) or [None] * all_of_right, others.get(key) or [None] * all_of_left))
-    workspace, lender = tight(limit, answers)
-    joined = join("join", iter(left), iter(right), workspace, all_of_left=all_of_left, all_of_right=all_of_right)
+    expected = joined_by_hand(left, right, all_of_left, all_of_right)
+    memory, lender = tight(limit, answers)
+    joined = join("join", iter(left), iter(right), memory, all_of_left=all_of_left, all_of_right=all_of_right)
     assert Counter(joined) == expected
-    flipped = join("join", iter(right), iter(left), workspace, all_of_left=all_of_right, all_of_right=all_of_left)
+    flipped = join("join", iter(right), iter(left), memory, all_of_left=all_of_right, all_of_right=all_of_left)
     assert Counter((key, (mine, other)) for key, (other, mine) in flipped) == expected
+    assert lender.lent == 0
+
+
+@QUICK
+@given(PAIRS, UNIQUE_PAIRS, LIMITS, ANSWERS, st.booleans(), st.booleans())
+def test_joining_takes_the_dictionaries_of_a_combine(
+    left: list[tuple[Any, int]], right: list[tuple[Any, int]], limit: int, answers: list[bool],
+    all_of_left: bool, all_of_right: bool,
+) -> None:
+    expected = joined_by_hand(left, right, all_of_left, all_of_right)
+    memory, lender = tight(limit, answers)
+    merged = aggregated(SUM, chunks(right, 7), memory)
+    joined = join("join", iter(left), merged, memory, all_of_left=all_of_left, all_of_right=all_of_right)
+    assert Counter(joined) == expected
     assert lender.lent == 0
 
 
@@ -179,15 +204,15 @@ def test_joining_with_little_memory_gives_every_combination(
 def test_selecting_by_the_keys_of_others_agrees_with_a_set(
     records: list[tuple[Any, int]], others: list[tuple[Any, int]], limit: int, answers: list[bool], wanted: bool
 ) -> None:
-    workspace, _ = tight(limit, answers)
+    memory, _ = tight(limit, answers)
     keys = {key for key, _ in others}
     expected = [record for record in records if (record[0] in keys) is wanted]
-    found = list(select(wanted, "subtractByKey", records, others, workspace))
+    found = list(select(wanted, "subtractByKey", records, others, memory))
     assert Counter(map(repr, found)) == Counter(map(repr, expected))  # 1 and 1.0 are one key, but not one record
 
 
 class Ordered:
-    """Can only be asked whether it comes before another, and ties with all of its rank."""
+    """Knows only ``<``, and ties with all of its rank."""
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
@@ -201,87 +226,89 @@ class Ordered:
 def test_sorting_with_little_memory_is_as_sorted(
     ranks: list[int], limit: int, answers: list[bool], reverse: bool, only_less: bool
 ) -> None:
-    workspace, lender = tight(limit, answers)
+    memory, lender = tight(limit, answers)
     records = list(zip(ranks, range(len(ranks)), strict=True))
     key: Callable[[Any], Any] = (lambda record: Ordered(record[0])) if only_less else itemgetter(0)
-    assert list(sort(iter(records), key, reverse, workspace)) == sorted(records, key=key, reverse=reverse)
+    assert list(sort(iter(records), key, reverse, memory)) == sorted(records, key=key, reverse=reverse)
     assert lender.lent == 0
 
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_hundreds_of_runs_are_merged_in_several_passes_and_stay_stable(reverse: bool) -> None:
-    workspace, lender = tight(1 << 16, [True, False])
+    memory, lender = tight(1 << 16, [True, False])
     records = [(place * 7919 % 10, place) for place in range(20_000)]
-    assert list(sort(records, itemgetter(0), reverse, workspace)) == sorted(records, key=itemgetter(0), reverse=reverse)
+    assert list(sort(iter(records), itemgetter(0), reverse, memory)) == sorted(records, key=itemgetter(0), reverse=reverse)
     assert lender.refused > 100, "there were not many runs"
 
 
 @pytest.mark.parametrize("lists", [False, True])
 def test_values_that_grouping_makes_no_fewer_keep_their_order(lists: bool) -> None:
-    """40,000 keys that come evenly: from the first refusal on records are spread as they come."""
-    workspace, lender = tight(1_000_000)
+    """40,000 keys come evenly: from the first refusal on the grouping spreads records as they
+    come."""
+    memory, lender = tight(1_000_000)
     records = [(place % 40_000, place) for place in range(120_000)]
-    found = (group_lists(([(key, [value]) for key, value in piece] for piece in chunks(records, 500)), workspace) if lists
-             else group_pairs("groupByKey", iter(records), workspace))
+    found = (group_lists(([(key, [value]) for key, value in piece] for piece in chunks(records, 500)), memory) if lists
+             else group_pairs("groupByKey", iter(records), memory))
     assert as_dict(found) == groups_of(records)
     assert lender.refused
-    assert workspace.spilled_bytes < 3_000_000, "each record is spread once"
+    assert memory.spilled_bytes < 3_000_000, "each record is spread once"
 
 
 @pytest.mark.parametrize("bad", [3, ([], 1)])
 def test_a_record_that_is_no_pair_is_told_where_records_are_spread_as_they_come(bad: Any) -> None:
-    workspace, lender = tight(100_000)
+    memory, lender = tight(100_000)
     with pytest.raises(RecordError, match="groupByKey needs"):
-        list(group_pairs("groupByKey", chain(((place, place) for place in range(10_000)), [bad]), workspace))
+        list(group_pairs("groupByKey", chain(((place, place) for place in range(10_000)), [bad]), memory))
     assert lender.refused
     assert lender.lent == 0
 
 
-def test_a_giant_key_s_values_are_on_disk_and_can_be_read_again_and_at_the_same_time() -> None:
-    workspace, _ = tight(200_000)
-    records = [(("giant" if place % 3 else place % 11), place) for place in range(60_000)]
-    groups = as_dict(group_pairs("groupByKey", iter(records), workspace))
-    giant, expected = groups["giant"], groups_of(records)
-    assert isinstance(giant, SpilledList)
-    assert len(giant) == len(expected["giant"]) == 40_000
-    assert [list(giant), list(giant)] == [expected["giant"]] * 2
-    assert list(zip(giant, giant, strict=True)) == [(value, value) for value in expected["giant"]]
-    assert pickle.loads(pickle.dumps(giant)) == expected["giant"]
+def test_a_skewed_key_s_values_are_on_disk_and_can_be_read_again_and_at_the_same_time() -> None:
+    memory, _ = tight(200_000)
+    records = [(("skewed" if place % 3 else place % 11), place) for place in range(60_000)]
+    groups = as_dict(group_pairs("groupByKey", iter(records), memory))
+    skewed, expected = groups["skewed"], groups_of(records)
+    assert isinstance(skewed, SpilledList)
+    assert len(skewed) == len(expected["skewed"]) == 40_000
+    assert [list(skewed), list(skewed)] == [expected["skewed"]] * 2
+    assert list(zip(skewed, skewed, strict=True)) == [(value, value) for value in expected["skewed"]]
+    assert pickle.loads(pickle.dumps(skewed)) == expected["skewed"]
     assert {key: list(values) for key, values in groups.items()} == expected
 
 
-def test_a_key_that_becomes_a_giant_late_and_at_several_depths_keeps_the_order_of_its_values() -> None:
-    """First it comes once a batch among others, and is spread; then it is alone. Memory is always refused."""
-    workspace, _ = tight(1, [False])
+def test_a_key_that_becomes_skewed_late_and_at_several_depths_keeps_the_order_of_its_values() -> None:
+    """First the key comes once a batch among others, and is spread; then it is alone. The lender
+    always refuses."""
+    memory, _ = tight(1, [False])
     records = [("late" if place % 6 == 0 or place > 600 else place, place) for place in range(700)]
-    groups = as_dict(group_pairs("groupByKey", iter(records), workspace))
+    groups = as_dict(group_pairs("groupByKey", iter(records), memory))
     assert isinstance(groups["late"], SpilledList)
     assert {key: list(values) for key, values in groups.items()} == groups_of(records)
 
 
-def test_a_giant_group_outlives_its_task() -> None:
-    workspace, _ = tight(100_000)
-    ((_, group),) = group_pairs("groupByKey", (("k", place) for place in range(50_000)), workspace)
+def test_a_skewed_group_outlives_its_task() -> None:
+    memory, _ = tight(100_000)
+    ((_, group),) = group_pairs("groupByKey", (("k", place) for place in range(50_000)), memory)
     assert isinstance(group, SpilledList)
-    workspace.close()
+    memory.close()
     assert list(group) == list(range(50_000))
 
 
-def test_a_small_group_stays_a_list_beside_a_giant() -> None:
-    workspace, _ = tight(200_000)
-    records = [("giant", 0)] * 50_000 + [(place, place) for place in range(300)]
-    groups = as_dict(group_pairs("groupByKey", iter(records), workspace))
+def test_a_small_group_stays_a_list_beside_a_skewed_key() -> None:
+    memory, _ = tight(200_000)
+    records = [("skewed", 0)] * 50_000 + [(place, place) for place in range(300)]
+    groups = as_dict(group_pairs("groupByKey", iter(records), memory))
     assert all(type(groups[place]) is list for place in range(300))
 
 
 @pytest.mark.parametrize("spilled", [(False, False), (True, False), (False, True), (True, True)])
 def test_all_combinations_come_out_wherever_the_groups_are(spilled: tuple[bool, bool]) -> None:
-    workspace = Workspace.unbounded()
+    memory = TaskMemory.unbounded()
 
     def placed(values: list[Any], on_disk: bool) -> Any:
         if not on_disk:
             return values
-        group = SpilledList(workspace.spill_file())
+        group = SpilledList(memory.spill_file())
         group.write_all(slices(values, 3))
         return group
 
@@ -295,8 +322,8 @@ def test_all_combinations_come_out_wherever_the_groups_are(spilled: tuple[bool, 
 @QUICK
 @given(st.lists(st.integers(), max_size=200), LIMITS, ANSWERS)
 def test_what_is_kept_reads_the_same_twice(records: list[int], limit: int, answers: list[bool]) -> None:
-    workspace, _ = tight(limit, answers)
-    kept = keep(iter(records), workspace)
+    memory, _ = tight(limit, answers)
+    kept = keep(iter(records), memory)
     assert list(kept) == list(kept) == records
     assert len(kept) == len(records)
 
@@ -311,10 +338,10 @@ def test_a_shuffle_with_many_flushes_agrees_with_a_dict(
 ) -> None:
     everything = [record for records in maps for record in records]
     for combiner in (None, SUM, GROUPS):
-        workspace, lender = tight(limit, answers)
+        memory, lender = tight(limit, answers)
         packs = [pack for index, records in enumerate(maps)
-                 for pack in scatter(HashPartitioner(partitions), combiner, index, records, workspace)]
-        parts = [list(gather(combiner, [pack[part] for pack in packs if pack[part] is not None], workspace))
+                 for pack in write(HashPartitioner(partitions), combiner, index, records, memory)]
+        parts = [list(read(combiner, [pack[part] for pack in packs if part in pack], memory))
                  for part in range(partitions)]
         if combiner is None:
             place = HashPartitioner(partitions)
@@ -330,23 +357,27 @@ def test_a_shuffle_with_many_flushes_agrees_with_a_dict(
 @pytest.mark.parametrize("combiner", [None, GROUPS, LISTS, SUM])
 def test_a_map_task_holds_no_more_than_its_working_memory(combiner: Combiner | None) -> None:
     limit = 300_000
-    workspace, lender = tight(limit)
+    memory, lender = tight(limit)
     records = ((place % 5_000 if combiner else place, "x" * 50) for place in range(40_000))
-    packs = list(scatter(HashPartitioner(3), combiner, 0, records, workspace))
+    packs = list(write(HashPartitioner(3), combiner, 0, records, memory))
     assert len(packs) > 1
     assert 0 < lender.most <= limit
     assert lender.refused
 
 
-def test_one_giant_group_is_cut_so_that_no_bucket_is_giant() -> None:
-    workspace, _ = tight(16 << 20)
-    records = (("giant" if place % 100 else place, place) for place in range(300_000))
-    packs = list(scatter(HashPartitioner(1), GROUPS, 0, records, workspace))
-    buckets = [decode(bucket) for (bucket,) in packs]  # type: ignore[arg-type]
-    sizes = [sum(len(values) for _, values in bucket) for bucket in buckets]
+def test_one_skewed_group_is_cut_so_that_no_bucket_is_huge() -> None:
+    memory, _ = tight(16 << 20)
+    records = (("skewed" if place % 100 else place, place) for place in range(300_000))
+    packs = list(write(HashPartitioner(1), GROUPS, 0, records, memory))
+    buckets = [decode(pack[0]) for pack in packs]
+    sizes = [len(values) for _, _, values in buckets]
     assert sum(sizes) == 300_000
     assert max(sizes) < 20_000
-    joined = [value for bucket in buckets for key, values in bucket if key == "giant" for value in values]
+    joined = []
+    for keys, counts, values in buckets:
+        ends = list(accumulate([1] * len(keys) if counts is None else counts, initial=0))
+        for key, begin, end in zip(keys, ends, ends[1:], strict=False):
+            joined += values[begin:end] if key == "skewed" else []
     assert joined == [place for place in range(300_000) if place % 100]
 
 
@@ -357,23 +388,23 @@ def test_equal_sort_keys_that_are_dealt_out_keep_their_order_over_flushes() -> N
     partitioner = RangePartitioner(5, bounds, counts=(3_000, 3_000, 3_000))
     packs = []
     for source, records in enumerate(maps):
-        workspace, lender = tight(60_000)
-        packs += list(scatter(partitioner, None, source, records, workspace))
+        memory, lender = tight(60_000)
+        packs += list(write(partitioner, None, source, records, memory))
         assert lender.refused
-    parts = [list(gather(None, [pack[part] for pack in packs if pack[part] is not None], Workspace.unbounded()))
+    parts = [list(read(None, [pack[part] for pack in packs if part in pack], TaskMemory.unbounded()))
              for part in range(5)]
-    in_order = [record for part in parts for record in sort(part, itemgetter(0), False, Workspace.unbounded())]
+    in_order = [record for part in parts for record in sort(part, itemgetter(0), False, TaskMemory.unbounded())]
     assert in_order == sorted((record for records in maps for record in records), key=itemgetter(0))
     assert all(500 < len(part) < 2_000 for part in parts[1:]), [len(part) for part in parts]
 
 
 @pytest.mark.parametrize("operation", [
-    partial(group_pairs, "groupByKey"), lambda records, workspace: cogroup("cogroup", [records], workspace),
-    lambda records, workspace: join("join", records, [(1, 1)], workspace),
-    lambda records, workspace: join("join", [(1, 1)], records, workspace),
-    lambda records, workspace: aggregated_pairs(SUM, records, workspace),
-    lambda records, workspace: sort(records, itemgetter(0), False, workspace),
-    lambda records, workspace: scatter(HashPartitioner(2), None, 0, records, workspace),
+    partial(group_pairs, "groupByKey"), lambda records, memory: cogroup("cogroup", [records], memory),
+    lambda records, memory: join("join", records, [(1, 1)], memory),
+    lambda records, memory: join("join", [(1, 1)], records, memory),
+    lambda records, memory: aggregated_pairs(SUM, records, memory),
+    lambda records, memory: sort(records, itemgetter(0), False, memory),
+    lambda records, memory: write(HashPartitioner(2), None, 0, records, memory),
 ])
 def test_errors_of_what_makes_the_records_pass_through(operation: Callable[..., Any]) -> None:
     def records() -> Iterable[Any]:
@@ -381,7 +412,29 @@ def test_errors_of_what_makes_the_records_pass_through(operation: Callable[..., 
             yield place, place
         raise ValueError("from upstream")
 
-    workspace, lender = tight(10_000)
+    memory, lender = tight(10_000)
     with pytest.raises(ValueError, match="from upstream"):
-        list(operation(records(), workspace))
+        list(operation(records(), memory))
     assert lender.lent == 0
+
+
+@QUICK
+@given(st.lists(KEYS, max_size=120), LIMITS, ANSWERS)
+def test_distinct_keys_with_little_memory_are_those_of_a_dict(
+    keys: list[Any], limit: int, answers: list[bool]
+) -> None:
+    memory, lender = tight(limit, answers)
+    distinct = Combiner(None, add, add, "distinct", keys_only=True)
+    buckets = [pack[0] for pack in write(HashPartitioner(1), distinct, 0, keys, memory)]
+    found = list(read(distinct, buckets, memory))
+    assert dict.fromkeys(found) == dict.fromkeys(keys)
+    assert len(found) == len(set(keys))
+    if not lender.refused:
+        assert list(map(repr, found)) == list(map(repr, dict.fromkeys(keys)))
+    assert lender.lent == 0
+
+
+def test_a_key_that_distinct_cannot_take_is_named() -> None:
+    distinct = Combiner(None, add, add, "distinct", keys_only=True)
+    with pytest.raises(RecordError, match=r"distinct needs keys that can be hashed; got \[2\]"):
+        list(write(HashPartitioner(1), distinct, 0, [1, [2], 3], TaskMemory.unbounded()))

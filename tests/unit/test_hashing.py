@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import namedtuple
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -20,8 +21,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpirdd.decisions.hashing import stable_hash
-from mpirdd.words.errors import RecordError
+from mpirdd.ops import hashing
+from mpirdd.ops.hashing import stable_hash
+from mpirdd.protocol.errors import RecordError
 
 Point = namedtuple("Point", "x y")
 EAST = timezone(timedelta(hours=2))
@@ -113,10 +115,21 @@ EQUAL_KEYS: list[list[Any]] = [
     [Place("x", 1), Place("x", 1, ["seen"])],
     [Access.READ | Access.WRITE, Access.WRITE | Access.READ],
     [AnyCase("abc"), AnyCase("ABC")],
+    [int, int],
+    [Place, Place],
+    [Color, Color.RED.__class__],
+    [list[int].__origin__, list],
+    [len, len],
+    [Path.home().__class__.joinpath, Path.home().__class__.joinpath],
+    [..., Ellipsis],
+    [NotImplemented, NotImplemented],
+    [range(5, 5), range(0)],
+    [range(0, 4, 2), range(0, 3, 2)],
+    [(int, "a"), (int, "a")],
 ]
 
 
-@pytest.mark.parametrize("keys", EQUAL_KEYS, ids=repr)
+@pytest.mark.parametrize("keys", EQUAL_KEYS)
 def test_equal_keys_have_equal_hashes(keys: list[Any]) -> None:
     assert all(key == keys[0] for key in keys)
     assert len({stable_hash(key) for key in keys}) == 1
@@ -199,6 +212,8 @@ UNPLACEABLE: list[tuple[Any, str, str]] = [
     (object(), "(object)", "__stable_hash__"),
     (Place(["x"], 1), "(list)", "tuple"),  # type: ignore[arg-type]
     (Decimal("sNaN"), "(Decimal)", "signaling"),
+    (lambda key: key, "(function)", "frozen dataclass"),
+    ([].append, "(builtin_function_or_method)", "__stable_hash__"),
 ]
 
 
@@ -214,9 +229,10 @@ IN_A_PROCESS = """
 import sys
 from pathlib import PurePosixPath
 import test_hashing as t
-from mpirdd.decisions.hashing import stable_hash
-from mpirdd.decisions.partitioners import HashPartitioner
-from mpirdd.words.errors import RecordError
+from mpirdd.ops import hashing
+from mpirdd.ops.hashing import stable_hash
+from mpirdd.ops.partitioners import HashPartitioner
+from mpirdd.protocol.errors import RecordError
 keys = sum(t.EQUAL_KEYS, [None, t.Color.RED, frozenset("abcdef"), ("x", b"y", None)])
 print([stable_hash(key, seed) for key in keys for seed in (0, 5)])
 records = [(key, index) for index, key in enumerate(keys)]
@@ -248,3 +264,73 @@ def test_a_hash_written_by_the_user_is_trusted_only_under_a_fixed_hash_seed() ->
     assert fixed[2:] == ["True"] * 3
     assert len(unseeded) == 5
     assert all("may differ between processes" in line and "PYTHONHASHSEED" in line for line in unseeded[2:])
+
+
+def test_classes_of_one_name_in_different_modules_part() -> None:
+    assert len({stable_hash(kind) for kind in (Place, Point, int, float, Color, Path)}) == 6
+
+
+# --- classes whose __hash__ hashes an address -------------------------------------------------------------------------
+
+
+class Typed:
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and self.x == other.x
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.x))
+
+
+class Optional(Typed):
+    def __hash__(self) -> int:
+        return hash(self.x)
+
+
+class Slotted:
+    __slots__ = ("__weakref__", "x")
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __hash__(self) -> int:
+        return hash(self.x)
+
+
+class Named(Typed):
+    def __hash__(self) -> int:
+        return hash((type(self).__qualname__, self.x))
+
+
+@pytest.fixture
+def fixed_seed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+    hashing._method_for.cache_clear()  # type: ignore[attr-defined]
+    yield
+    hashing._method_for.cache_clear()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("key", [list[int], int | None, Typed(1), "a".upper, Typed(1).__eq__], ids=lambda key: type(key).__name__)
+@pytest.mark.usefixtures("fixed_seed")
+def test_a_key_that_hashes_a_class_is_refused(key: Any) -> None:
+    with pytest.raises(RecordError, match=r"define __stable_hash__|equal to nothing but itself"):
+        stable_hash(key)
+
+
+@pytest.mark.parametrize("make", [Optional, Slotted])
+@pytest.mark.usefixtures("fixed_seed")
+def test_a_key_that_hashes_none_is_refused_where_that_is_an_address(make: Any) -> None:
+    assert stable_hash(make(7)) == hash(make(7))
+    for x in (None, (1, None)):
+        if sys.version_info >= (3, 12):
+            assert stable_hash(make(x)) == hash(make(x))
+        else:
+            with pytest.raises(RecordError, match=r"an address before Python 3\.12"):
+                stable_hash(make(x))
+
+
+@pytest.mark.usefixtures("fixed_seed")
+def test_a_key_that_hashes_the_name_of_its_class_is_taken() -> None:
+    assert stable_hash(Named("a")) == hash(Named("a"))

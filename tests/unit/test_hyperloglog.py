@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from mpirdd.user.hyperloglog import estimate, merge, precision_for, sketch
-from mpirdd.words.errors import RecordError
+from mpirdd.ops.hyperloglog import estimate, merge, precision_for, sketch
+from mpirdd.protocol.errors import RecordError
 
 
 def distinct(values: object, precision: int) -> float:

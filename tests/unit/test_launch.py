@@ -1,4 +1,4 @@
-"""How mpirun is found and called. Real runs are in tests/launch."""
+"""Finding and calling mpirun. Real runs are in tests/launch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mpirdd.edge import cli, launch
-from mpirdd.edge.launch import (
+from mpirdd.launch import cli
+from mpirdd.launch import mpirun as launch
+from mpirdd.launch.mpirun import (
     Launcher,
     command_for,
     default_ranks,
@@ -18,7 +19,7 @@ from mpirdd.edge.launch import (
     parse_version,
     refuse_several,
 )
-from mpirdd.words.errors import ClusterError
+from mpirdd.protocol.errors import ClusterError
 
 OPEN_MPI = Launcher("/opt/mpirun", "Open MPI", "5.0.11")
 MPICH = Launcher("/opt/mpirun", "MPICH", "5.0.2")
@@ -157,19 +158,20 @@ def test_threads_are_capped_for_all_ranks() -> None:
 def test_words_behind_the_program_are_the_programs(
     words: list[str], program: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    orders: list[launch.Order] = []
+    orders: list[launch.LaunchRequest] = []
     monkeypatch.setattr(launch, "run", lambda order: orders.append(order) or 0)
     assert cli.main(["run", *words]) == 0
     assert list(orders[0].program) == program
 
 
 def test_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    orders: list[launch.Order] = []
+    orders: list[launch.LaunchRequest] = []
     monkeypatch.setattr(launch, "run", lambda order: orders.append(order) or 0)
     cli.main(["run", "--parallelism", "5", "--no-progress", "--log-level", "INFO", "job.py"])
     assert orders[0].settings == {
         "MPIRDD_PARALLELISM": "5",
         "MPIRDD_PROGRESS": "0",
+        "MPIRDD_PROGRESS_EVERY_S": "0",
         "MPIRDD_LOG_LEVEL": "INFO",
     }
 
@@ -218,7 +220,7 @@ def test_an_mpi4py_that_is_missing_is_told(
 def test_starting_a_rank_imports_none_of_the_launcher() -> None:
     import subprocess
 
-    heavy = "('mpirdd.edge.launch', 'mpirdd.edge.doctor', 'numpy', 'argparse', 'subprocess')"
-    code = f"import sys, mpirdd.edge.program; print([name for name in {heavy} if name in sys.modules])"
+    heavy = "('mpirdd.launch.mpirun', 'mpirdd.launch.doctor', 'numpy', 'argparse', 'subprocess')"
+    code = f"import sys, mpirdd.launch.program; print([name for name in {heavy} if name in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

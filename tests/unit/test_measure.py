@@ -1,4 +1,4 @@
-"""Measured sizes against ``tracemalloc``: the limits here are the ones that the module's docstring promises."""
+"""Measured sizes against ``tracemalloc``: the limits here are those of the module's docstring."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpirdd.storage.measure import size_of
+from mpirdd.store.measure import size_of
 
 N = 20_000
 SHARED = {number + 1_000: str(number) for number in range(1_000)}
@@ -109,8 +109,8 @@ def test_an_object_met_twice_counts_once() -> None:
 @pytest.mark.parametrize("length", [50_000, 333_333, 1_000_000])
 @pytest.mark.parametrize("different", [1, 7, 100, 720, 1_000, 1_001, 3_000])
 def test_a_long_list_that_goes_through_a_few_strings_again_and_again_counts_each_once(length: int, different: int) -> None:
-    """Whatever the period: a sample that skips along in steps of one length could see each string once, and take all for
-    different ones."""
+    """For any period: a sample with steps of one length could see each string once, and take all
+    for different ones."""
     strings = [f"string {number:040d}" for number in range(different)]
     value = list(islice(cycle(strings), length))
     taken = 8 * length + sum(map(sys.getsizeof, strings))
@@ -151,13 +151,13 @@ def test_a_memoryview_counts_what_it_shows() -> None:
 
 @pytest.mark.parametrize("width", [2, 30, 300])
 def test_nests_of_any_depth_are_measured(width: int) -> None:
-    """However little of the sample is left for the innermost containers."""
+    """However little of the sample remains for the innermost containers."""
     value: object = list(range(1_000, 1_000 + width))
     for _ in range(8):
         value = [value, *([str(n)] for n in range(width)), tuple(map(float, range(300)))]
     assert size_of([value] * 3 + [(f"{n}", (tuple(f"{n}{m}" for m in range(40)), 0.5, 0.25)) for n in range(500)]) > 40_000
 def test_long_lists_deep_inside_others_are_measured() -> None:
-    """A sample may have nothing left to spend when it gets there."""
+    """A sample may be used up before it gets there."""
     value = [(number, ("key", [["value"] * 50 for _ in range(40)])) for number in range(40)]
     deeper = [(number, [("key", [[["value"] * 500 for _ in range(40)]])]) for number in range(40)]
     assert size_of(value) > 40 * 40 * 50 * 8

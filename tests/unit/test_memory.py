@@ -1,14 +1,14 @@
-"""The budget of a rank: who is evicted for whom, and what the resident size has to say."""
+"""The budget of a rank: what evicts what, and the part of the resident size."""
 
 from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpirdd.storage.memory import Holding, Memory, resident_bytes
+from mpirdd.store.memory import Evictable, Memory, resident_bytes
 
 
-class Thing(Holding):
+class Thing(Evictable):
     def __init__(self, name: str, of: int = 0, *, kept: bool = False) -> None:
         super().__init__(of)
         self.name, self.kept, self.evicted = name, kept, 0
@@ -29,6 +29,18 @@ def test_the_least_recently_used_goes_first() -> None:
     assert memory.hold(c, 40)
     assert (a.evicted, b.evicted, c.evicted) == (0, 1, 0)
     assert (memory.used_bytes, b.memory_bytes) == (80, 0)
+
+
+def test_the_peak_is_the_most_since_it_was_last_taken() -> None:
+    memory, thing = Memory(100), Thing("thing")
+    memory.hold(thing, 40)
+    assert memory.claim(20)
+    memory.release(20)
+    memory.let_go(thing, 30)
+    assert [memory.take_peak(), memory.take_peak()] == [60, 10]
+    memory.reserve(5)
+    memory.reserve(-15)
+    assert memory.take_peak() == 15
 
 
 def test_a_kept_partition_never_evicts_its_own_rdd() -> None:
@@ -126,7 +138,7 @@ def test_buffers_are_taken_in_any_case() -> None:
 
 
 class Process:
-    """A resident size to order."""
+    """A process with any resident size."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -149,7 +161,8 @@ def test_the_resident_size_refuses_what_measured_sizes_would_allow() -> None:
 
 
 def test_refusing_stops_when_it_does_not_help() -> None:
-    """Freed memory may stay with the process: a task that spills and still finds the size where it was goes on."""
+    """Freed memory may stay with the process: a task that spills without lowering the size goes
+    on."""
     process = Process()
     memory = Memory(64 << 20, process)
     assert memory.claim(10 << 20)

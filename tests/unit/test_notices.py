@@ -1,4 +1,4 @@
-"""The lines that tell of losses, slow tasks and failures that came after retries."""
+"""The lines on stderr about losses, slow tasks and failures after retries."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from mpirdd.decisions.events import TaskSlow
-from mpirdd.roles.notices import of_slow_task
-from mpirdd.words.errors import Failure, TaskError
+from mpirdd.observe.notices import of_slow_task
+from mpirdd.protocol.errors import Failure, TaskError
+from mpirdd.scheduler.events import TaskSlow
 
 FAILURE = Failure("ValueError: seventeen", "Traceback", 3, "c", "map at job.py:12", 7, None)
 

@@ -1,4 +1,4 @@
-"""Text output: what is in the folder after success, failure, repeated attempts and interruptions."""
+"""Text output: the folder's content after success, failure, repeated attempts and interruptions."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpirdd.storage.outputs import Compression, abandon_output, commit_output, start_output, write_text_part
-from mpirdd.storage.text import find_inputs, plan_splits, read_lines
-from mpirdd.words.errors import ClusterError, InputError, UsageError
+from mpirdd.formats import outputs
+from mpirdd.formats.compression import codec_named
+from mpirdd.formats.outputs import abandon_output, commit_output, start_output, write_text_part
+from mpirdd.formats.paths import find_inputs
+from mpirdd.formats.text import plan_splits, read_lines
+from mpirdd.protocol.errors import ClusterError, InputError, RecordError, UsageError
 
 
 def tree(folder: Path) -> list[str]:
@@ -63,6 +68,15 @@ def test_strings_are_utf8_bytes_are_raw_and_the_rest_is_its_str(folder: Path) ->
     assert (folder / "part-00001").read_bytes() == b""
 
 
+@pytest.mark.parametrize("more", [[], [b"\xff"]])
+def test_text_that_utf8_does_not_have_is_shown(folder: Path, more: list[bytes]) -> None:
+    token = start_output(str(folder))
+    with pytest.raises(RecordError, match=r"the record 'x\\udcff' cannot be written as UTF-8, .* record.encode\("):
+        write_text_part(str(folder), token, 0, 0, ["good", "x\udcff", "good", *more])
+    abandon_output(str(folder), token)
+    assert not folder.exists()
+
+
 @given(records=st.lists(st.one_of(st.text(), st.binary(), st.integers()), max_size=450))
 def test_every_mixture_of_records_is_written_in_order(
     tmp_path_factory: pytest.TempPathFactory, records: list[str | bytes | int]
@@ -76,10 +90,10 @@ def test_every_mixture_of_records_is_written_in_order(
 
 
 @pytest.mark.parametrize("compression", ["gz", "bz2", "xz"])
-def test_compressed_parts_have_the_suffix_and_read_back(folder: Path, compression: Compression) -> None:
+def test_compressed_parts_have_the_suffix_and_read_back(folder: Path, compression: str) -> None:
     token = start_output(str(folder))
     records = [f"line {index}" for index in range(1000)]
-    name = write_text_part(str(folder), token, 0, 0, records, compression=compression)
+    name = write_text_part(str(folder), token, 0, 0, records, codec=compression and codec_named(compression))
     commit_output(str(folder), token, [name])
     assert name == f"part-00000.{compression}"
     assert lines_of(folder) == records
@@ -114,6 +128,22 @@ def test_large_records_are_taken_a_few_at_a_time(folder: Path) -> None:
             written = sum(path.stat().st_size for path in part.iterdir())
             assert written >= (index - 3) * 100_000
             yield "x" * 100_000
+
+    write_text_part(str(folder), token, 0, 0, records())
+
+
+@pytest.mark.parametrize("make", [str, str.encode, lambda text: (1, text), lambda text: text if len(text) > 9 else b"x"])
+def test_large_records_behind_tiny_ones_are_taken_a_few_at_a_time(folder: Path, make: Callable[[str], Any]) -> None:
+    token = start_output(str(folder))
+    part = folder / f"_temporary-{token}"
+
+    def records() -> Iterator[Any]:
+        for _ in range(20_000):
+            yield make("tiny")
+        for index in range(60):
+            written = sum(path.stat().st_size for path in part.iterdir())
+            assert written >= (index - 17) * 1_000_000
+            yield make("x" * 1_000_000)
 
     write_text_part(str(folder), token, 0, 0, records())
 
@@ -177,7 +207,7 @@ def test_a_killed_attempt_leaves_nothing_that_a_commit_takes(folder: Path) -> No
     token = start_output(str(folder))
     program = f"""
 import os, signal
-from mpirdd.storage.outputs import write_text_part
+from mpirdd.formats.outputs import write_text_part
 def records():
     yield from map(str, range(100_000))
     os.kill(os.getpid(), signal.SIGKILL)
@@ -283,21 +313,72 @@ def test_an_existing_file_in_the_folders_place_is_refused(tmp_path: Path) -> Non
         start_output(str(tmp_path / "file" / "output"))
 
 
-@pytest.mark.parametrize("folder", ["", "hdfs://name/output"])
-def test_a_path_that_is_none_is_refused(folder: str) -> None:
-    with pytest.raises(InputError):
+@pytest.mark.parametrize(("folder", "says"), [
+    ("", "path is empty"), ("hdfs://name/output", "cannot write hdfs://name.*names no such cluster"),
+    ("nosuch://name/output", "nosuch")])
+def test_a_path_that_is_none_is_refused(folder: str, says: str) -> None:
+    with pytest.raises((InputError, UsageError), match=says):
         start_output(folder)
 
 
-def test_an_unknown_compression_is_refused(folder: Path) -> None:
-    token = start_output(str(folder))
-    with pytest.raises(UsageError, match="'gz', 'bz2', 'xz' or None, not 'zip'"):
-        write_text_part(str(folder), token, 0, 0, ["a"], compression="zip")  # type: ignore[arg-type]
+# Replacing an older output
+
+
+def output(folder: Path, *lines: list[str], overwrite: bool = True) -> None:
+    token = start_output(str(folder), overwrite=overwrite)
+    names = [write_text_part(str(folder), token, index, 0, part) for index, part in enumerate(lines)]
+    commit_output(str(folder), token, names)
+
+
+def test_overwrite_replaces_an_older_output_when_the_new_one_is_complete(folder: Path) -> None:
+    output(folder, ["a"], ["b"], ["c"])
+    token = start_output(str(folder), overwrite=True)
+    name = write_text_part(str(folder), token, 0, 0, ["new"])
+    assert lines_of(folder) == ["a", "b", "c"]
+    (folder / "_temporary-of-a-killed-job").mkdir()
+    (folder / "_temporary-of-a-killed-job" / "part-00000").write_text("half")
+    commit_output(str(folder), token, [name])
+    assert (tree(folder), lines_of(folder)) == (["_SUCCESS", "part-00000"], ["new"])
+
+
+def test_overwrite_that_fails_leaves_the_older_output(folder: Path) -> None:
+    output(folder, ["a"])
+    token = start_output(str(folder), overwrite=True)
+    write_text_part(str(folder), token, 0, 0, ["new"])
+    abandon_output(str(folder), token)
+    assert (tree(folder), lines_of(folder)) == (["_SUCCESS", "part-00000"], ["a"])
+
+
+def test_overwrite_makes_a_new_folder_fills_an_empty_one_and_leaves_any_other_alone(folder: Path) -> None:
+    output(folder.parent / "made", ["a"])
+    folder.mkdir(parents=True)
+    output(folder, ["a"])
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds mine\.txt, which is no file of an output"):
+        start_output(str(folder), overwrite=True)
+    assert tree(folder) == ["_SUCCESS", "mine.txt", "part-00000"]
+    assert lines_of(folder.parent / "made") == ["a"]
+
+
+def test_what_comes_into_the_folder_meanwhile_is_not_removed(folder: Path) -> None:
+    output(folder, ["a"])
+    token = start_output(str(folder), overwrite=True)
+    write_text_part(str(folder), token, 0, 0, ["new"])
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"mine\.txt"):
+        commit_output(str(folder), token)
+    abandon_output(str(folder), token)
+    assert tree(folder) == ["_SUCCESS", "mine.txt", "part-00000"]
+
+
+def test_an_unknown_compression_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="'zip'; known are gzip, bzip2, xz, zlib, zstd, lz4, lz4frame, snappy"):
+        codec_named("zip")
 
 
 @pytest.mark.parametrize("compression", [None, "gz", "bz2", "xz"])
 def test_a_disk_that_fails_while_writing_is_named_and_no_part_is_left(
-    folder: Path, compression: Compression | None
+    folder: Path, compression: str | None
 ) -> None:
     token = start_output(str(folder))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -306,7 +387,7 @@ def test_a_disk_that_fails_while_writing_is_named_and_no_part_is_left(
     try:
         with pytest.raises(ClusterError, match=f"cannot write {folder}.*part-00000.*: File too large"):
             records = [os.urandom(100) for _ in range(100)]
-            write_text_part(str(folder), token, 0, 0, records, compression=compression)
+            write_text_part(str(folder), token, 0, 0, records, codec=compression and codec_named(compression))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
@@ -316,7 +397,7 @@ def test_a_disk_that_fails_while_writing_is_named_and_no_part_is_left(
 def test_a_full_disk_says_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     token = start_output(str(folder))
     full = Path("/dev/full")  # every write to it fails as on a full disk
-    monkeypatch.setattr("mpirdd.storage.outputs.open", lambda *_: full.open("wb"), raising=False)
+    monkeypatch.setattr("mpirdd.store.atomic.open", lambda *_: full.open("wb"), raising=False)
     with pytest.raises(ClusterError, match=r"part-00000 .*No space left on device; free some space"):
         write_text_part(str(folder), token, 0, 0, ["a"])
 
@@ -338,3 +419,20 @@ def test_a_forbidden_folder_says_what_to_do(tmp_path: Path) -> None:
 def test_a_file_system_that_makes_no_folders_is_named_as_such(folder: str) -> None:
     with pytest.raises(UsageError, match=f"cannot make the output folder {folder} on .*choose one elsewhere"):
         start_output(folder)
+
+
+def test_large_lines_behind_small_ones_are_held_once() -> None:
+    """Joined and encoded together they would be held three times."""
+    def lines() -> Iterator[str]:
+        yield from ["x"] * 2000
+        for _ in range(40):
+            yield "x" * (2 << 20)
+
+    tracemalloc.start()
+    try:
+        written = sum(map(len, outputs._encoded(lines())))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert written == 4000 + 40 * ((2 << 20) + 1)
+    assert peak < (outputs._TAKEN + 6) * (2 << 20)

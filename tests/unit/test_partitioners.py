@@ -1,4 +1,4 @@
-"""Partitioners: placement, balance, stability, and what they say of records they cannot take."""
+"""Partitioners: placement, balance, stability, and errors for records that they cannot take."""
 
 from __future__ import annotations
 
@@ -17,17 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpirdd.decisions.hashing import stable_hash
-from mpirdd.decisions.partitioners import (
-    Bound,
-    FunctionPartitioner,
-    HashPartitioner,
-    Partitioner,
-    RangePartitioner,
-    range_bounds,
-    sample_keys,
-)
-from mpirdd.words.errors import RecordError, UsageError
+from mpirdd.ops.hashing import stable_hash
+from mpirdd.ops.partitioners import FunctionPartitioner, HashPartitioner, Partitioner
+from mpirdd.ops.range_bounds import Bound, range_bounds, sample_keys
+from mpirdd.ops.range_partitioner import RangePartitioner
+from mpirdd.protocol.errors import RecordError, UsageError
 
 Pair = tuple[Any, Any]
 
@@ -54,13 +48,13 @@ def sorting(
 
 
 def shuffled(partitioner: Partitioner, sources: list[list[Pair]]) -> list[list[Pair]]:
-    """What each target partition receives, in the order of the map partitions."""
+    """The records of each target partition, in the order of the map partitions."""
     splits = [partitioner.split(iter(records), source) for source, records in enumerate(sources)]
     return [list(chain.from_iterable(column)) for column in zip(*splits, strict=True)]
 
 
 def numbered(sources: list[list[Any]]) -> list[list[Pair]]:
-    """Each key paired with where it came from, so that an unstable sort shows."""
+    """Each key paired with its place, so an unstable sort shows."""
     return [[(key, (source, place)) for place, key in enumerate(keys)] for source, keys in enumerate(sources)]
 
 
@@ -195,13 +189,13 @@ def test_sort_keys_that_do_not_compare_are_reported(key: Any) -> None:
             attempt()
 
 
-def test_at_least_one_partition_is_needed() -> None:
+def test_a_number_of_partitions_below_none_is_refused() -> None:
     for make in (
-        lambda: HashPartitioner(0),
-        lambda: FunctionPartitioner(0, hash),
-        lambda: RangePartitioner(0, ()),
+        lambda: HashPartitioner(-1),
+        lambda: FunctionPartitioner(-1, hash),
+        lambda: RangePartitioner(-1, ()),
     ):
-        with pytest.raises(UsageError, match="at least 1, not 0"):
+        with pytest.raises(UsageError, match="at least 0, not -1"):
             make()
 
 

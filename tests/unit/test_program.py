@@ -1,4 +1,4 @@
-"""Running the program as Python would, in one process. Real runs on ranks are in tests/launch."""
+"""The program runs as under Python, in one process. Real runs on ranks are in tests/launch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO
 
 import pytest
 
-RUN = "import sys; from mpirdd.edge.program import run; sys.exit(run(sys.argv[1:]))"
+RUN = "import sys; from mpirdd.launch.program import run; sys.exit(run(sys.argv[1:]))"
 
 
 def start(

@@ -1,4 +1,4 @@
-"""Whole files and records of one length. The groupings are those that PySpark 4.3 made of the same files."""
+"""Whole files and records of one length. PySpark 4.3 made these groupings of the same files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpirdd.storage.records import (
+from mpirdd.formats.binary import (
     OPEN_COST_BYTES,
     group_binary_files,
     group_text_files,
@@ -23,8 +23,9 @@ from mpirdd.storage.records import (
     read_fixed,
     read_texts,
 )
-from mpirdd.storage.text import InputFile, TextSplit
-from mpirdd.words.errors import InputError
+from mpirdd.formats.inputfiles import InputFile
+from mpirdd.formats.splits import FileSplit
+from mpirdd.protocol.errors import InputError
 
 by_path = attrgetter("path")
 SIZES = [1, 10, 100, 10, 0, 0, 0, 10, 333, 1, 5, 10]
@@ -122,7 +123,7 @@ def test_a_damaged_compressed_file_is_named(tmp_path: Path, name: str) -> None:
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     gone = InputFile(str(tmp_path / "gone"), 5)
-    for read in (lambda: read_binaries((gone,)), lambda: read_fixed(1, TextSplit(gone.path, 0, 5))):
+    for read in (lambda: read_binaries((gone,)), lambda: read_fixed(1, FileSplit(gone.path, 0, 5))):
         with pytest.raises(InputError, match="gone"):
             list(read())
 
@@ -152,8 +153,8 @@ def test_large_files_are_cut_between_records() -> None:
 def test_more_than_one_chunk_is_read(tmp_path: Path) -> None:
     content = os.urandom(1_000_000)
     file = given_to(tmp_path / "a", content)
-    assert b"".join(read_fixed(1000, TextSplit(file.path, 1000, 999_000))) == content[1000:]
-    assert list(read_fixed(500_000, TextSplit(file.path, 0, 1_000_000))) == [content[:500_000], content[500_000:]]
+    assert b"".join(read_fixed(1000, FileSplit(file.path, 1000, 999_000))) == content[1000:]
+    assert list(read_fixed(500_000, FileSplit(file.path, 0, 1_000_000))) == [content[:500_000], content[500_000:]]
 
 
 def test_a_size_that_is_no_multiple_is_refused_at_once() -> None:
@@ -169,4 +170,4 @@ def test_compressed_files_hold_no_records() -> None:
 def test_a_file_that_has_become_shorter_is_refused(tmp_path: Path) -> None:
     file = given_to(tmp_path / "a", bytes(10))
     with pytest.raises(InputError, match="shorter"):
-        list(read_fixed(4, TextSplit(file.path, 0, 12)))
+        list(read_fixed(4, FileSplit(file.path, 0, 12)))

@@ -1,4 +1,4 @@
-"""What the scheduler does about executors that are lost: what is made again, and what becomes of exchanges."""
+"""The scheduler on lost executors: what it makes again, and what becomes of exchanges."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from account import FAILURE
 from lineages import Lineage
 from simulator import Simulator, cluster, done, exchanged, finished, made_again
 
-from mpirdd.decisions.events import (
+from mpirdd.protocol.ids import BlockId, Rank
+from mpirdd.scheduler.events import (
     BlocksGone,
     CloseStage,
     DropBlocks,
@@ -14,15 +15,14 @@ from mpirdd.decisions.events import (
     ExecutorLost,
     JobEnded,
     JobSubmitted,
+    NewEpoch,
     Recovering,
-    Regroup,
     StartExchange,
     StartTasks,
     TaskFailed,
     TaskRunning,
 )
-from mpirdd.decisions.scheduler import Scheduler
-from mpirdd.words.ids import BlockId, Rank
+from mpirdd.scheduler.scheduler import Scheduler
 
 # --- what a loss costs ------------------------------------------------------------------------------------------------
 
@@ -68,7 +68,7 @@ def test_lost_map_output_is_not_rerun_while_what_was_made_of_it_survives() -> No
 def test_kept_partition_with_a_replica_is_not_recomputed() -> None:
     simulator, lineage = cluster(3)
     kept = lineage.source(9)
-    simulator.scheduler.kept[kept.id] = 2
+    simulator.keep(kept, copies=2)
     done(simulator, 1, kept)
     simulator.lose(2)
     done(simulator, 2, kept)
@@ -79,7 +79,7 @@ def test_kept_partition_with_a_replica_is_not_recomputed() -> None:
 def test_of_a_kept_node_only_the_lost_partitions_are_recomputed() -> None:
     simulator, lineage = cluster(3)
     kept = lineage.map(lineage.source(9))
-    simulator.scheduler.kept[kept.id] = 1
+    simulator.keep(kept)
     done(simulator, 1, kept)
     lost = held_by(simulator, 3, "rdd")
     assert lost
@@ -103,7 +103,7 @@ def test_loss_during_recovery_reruns_what_both_had() -> None:
     assert simulator.account.ended[2] is None
     again = {block for block, count in simulator.made.items() if count > 1}
     assert again == lost | more
-    assert simulator.scheduler.epoch == 2
+    assert simulator.account.epoch == 2
 
 
 def test_several_losses_at_once_are_one_recovery_after_the_other() -> None:
@@ -126,13 +126,15 @@ def test_a_source_is_read_again_only_for_lost_tasks() -> None:
     assert not [command for command in commands if isinstance(command, StartTasks)]  # 1 is busy with its own
     (again,) = scheduler.handle(finished(first)[0])
     assert isinstance(again, StartTasks)
-    assert (again.executor, again.stage, again.tasks) == (1, second.stage, second.tasks)
+    assert (again.executor, again.stage) == (1, second.stage)
+    assert (again.partitions, again.splits) == (second.partitions, second.splits)
+    assert again.tried == dict.fromkeys(second.partitions, 1)
 
 
 def test_a_lost_task_goes_to_another_holder_of_what_it_reads() -> None:
     simulator, lineage = cluster(3)
     kept = lineage.source(1)
-    simulator.scheduler.kept[kept.id] = 2
+    simulator.keep(kept, copies=2)
     done(simulator, 1, kept)
     (start,) = simulator.scheduler.handle(JobSubmitted(2, kept, [0], ""))
     assert isinstance(start, StartTasks)
@@ -158,7 +160,7 @@ def test_a_lost_reduce_task_is_planned_at_once_and_does_not_wait_for_the_others(
         commands = scheduler.handle(ExchangeFinished(rank, exchange.exchange))
     (again,) = commands
     assert isinstance(again, StartTasks)
-    assert tuple(task.partition for task in again.tasks) == plan.owners[3]
+    assert again.partitions == plan.owners[3]
 
 
 def test_lost_map_output_is_made_again_while_another_shuffle_is_under_way() -> None:
@@ -170,8 +172,8 @@ def test_lost_map_output_is_made_again_while_another_shuffle_is_under_way() -> N
         if start.stage.output.of == left.id or start.executor == 2:
             for event in finished(start):
                 scheduler.handle(event)
-    again = {(command.stage.output.of, task.partition) for command in scheduler.handle(ExecutorLost(2))
-             if isinstance(command, StartTasks) for task in command.tasks}
+    again = {(command.stage.output.of, partition) for command in scheduler.handle(ExecutorLost(2))
+             if isinstance(command, StartTasks) for partition in command.partitions}
     assert {shuffle for shuffle, _ in again} == {left.id, right.id}
 
 
@@ -180,14 +182,14 @@ def test_a_loss_says_what_was_lost() -> None:
     shuffled = lineage.shuffle(lineage.source(4), 2)
     done(simulator, 1, shuffled)
     maps = len(held_by(simulator, 2, "map"))
-    assert Recovering(2, {"map": maps, "in": 1}, 0) in simulator.scheduler.handle(ExecutorLost(2))
+    assert Recovering(2, {"map": maps, "in": 1}, 0, 1) in simulator.scheduler.handle(ExecutorLost(2))
 
 
 # --- epochs -----------------------------------------------------------------------------------------------------------
 
 
 def ready_to_exchange(executors: int = 3) -> tuple[Scheduler, StartExchange]:
-    """All map tasks have been done; the exchange was started."""
+    """All map tasks have finished; the exchange has started."""
     scheduler, lineage = Scheduler(range(1, executors + 1)), Lineage()
     commands = scheduler.handle(JobSubmitted(1, lineage.shuffle(lineage.source(executors), executors), range(executors), ""))
     for command in list(commands):
@@ -201,16 +203,16 @@ def test_a_loss_makes_exchanges_void_and_drops_what_they_brought() -> None:
     scheduler, plan = ready_to_exchange()
     scheduler.handle(ExchangeFinished(1, plan.exchange))
     commands = scheduler.handle(ExecutorLost(3))
-    assert commands[0] == Regroup(1, (1, 2))
+    assert commands[0] == NewEpoch(1, (1, 2))
     brought = {command.executor: command.blocks for command in commands if isinstance(command, DropBlocks)}
     assert brought == {
         rank: tuple(BlockId("in", plan.shuffle or 0, part) for part in plan.owners[rank]) for rank in (1, 2)}
     assert scheduler.handle(ExchangeFinished(2, plan.exchange)) == []
-    assert not scheduler.have.indexes("in", plan.shuffle or 0)
+    assert not scheduler._state.locations.indexes("in", plan.shuffle or 0)
 
 
 def test_an_exchange_made_void_by_a_loss_starts_again_behind_the_drops() -> None:
-    """A drop that came late would take what the new one has brought."""
+    """A late drop would take what the new exchange has brought."""
     scheduler, lineage = Scheduler([1, 2, 3]), Lineage()
     commands = scheduler.handle(JobSubmitted(1, lineage.shuffle(lineage.source(2), 3), range(3), ""))
     for start in list(commands):  # on 1 and 2, so that 3 has none of the map outputs
@@ -219,7 +221,7 @@ def test_an_exchange_made_void_by_a_loss_starts_again_behind_the_drops() -> None
             commands = scheduler.handle(event)
     assert [type(command) for command in commands] == [CloseStage, StartExchange]
     commands = scheduler.handle(ExecutorLost(3))
-    assert [type(command) for command in commands] == [Regroup, Recovering, DropBlocks, DropBlocks, StartExchange]
+    assert [type(command) for command in commands] == [NewEpoch, Recovering, DropBlocks, DropBlocks, StartExchange]
 
 
 def test_after_losses_the_exchange_is_started_among_the_living_once_all_map_outputs_are_there() -> None:
@@ -227,7 +229,7 @@ def test_after_losses_the_exchange_is_started_among_the_living_once_all_map_outp
     reruns: list[StartTasks] = []
     for lost, living in ((4, (1, 2, 3)), (3, (1, 2))):
         commands = scheduler.handle(ExecutorLost(lost))
-        assert commands[0] == Regroup(5 - lost, living)
+        assert commands[0] == NewEpoch(5 - lost, living)
         assert not any(isinstance(command, StartExchange) for command in commands)
         reruns += [command for command in commands if isinstance(command, StartTasks)]
     plans: list[StartExchange] = []

@@ -1,4 +1,5 @@
-"""Only what was lost is made again: calls of users' functions, counted by partition, on the whole engine in one process."""
+"""Only lost partitions run again: calls of users' functions by partition, on the whole engine in
+one process."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ CALLS: Counter[Any] = Counter()
 
 
 def counted(name: str) -> Any:
-    """For ``mapPartitionsWithIndex``: notes each run by name and partition. By name, as functions are sent by value."""
+    """For ``mapPartitionsWithIndex``: notes each run by name and partition. By name, since
+    functions travel by value."""
 
     def note(index: int, records: Iterable[Any]) -> Iterator[Any]:
         run(name, index)
@@ -38,7 +40,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def parts_of(cluster: Cluster, rank: int, kind: str) -> list[int]:
-    """Which blocks of a kind only this executor holds."""
+    """The blocks of a kind that only this executor holds."""
     return sorted(block.part for block, ranks in cluster.blocks().items() if block.kind == kind and ranks == [rank])
 
 
@@ -154,7 +156,7 @@ def test_checkpointed_data_is_read_not_computed(cluster: Cluster, tmp_path: Path
 
 
 def test_tasks_of_the_dead_run_again_and_no_others(cluster: Cluster) -> None:
-    """An executor dies in its task: what it had not reported runs again; what the others do is left alone."""
+    """An executor dies in its task: its unreported tasks run again; those of the others go on."""
 
     def die_once(index: int, records: Iterable[Any]) -> Iterator[Any]:
         run("tasks", index)
@@ -179,7 +181,7 @@ def die_in_first_attempt() -> None:
     cluster = ON[0]
     if not cluster.killed:
         executor = cluster._executors[cluster._stepping]
-        REPORTED[0] = len(executor._done)
+        REPORTED[0] = len(executor._reports._done)
         cluster.die_here()
 
 

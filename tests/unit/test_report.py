@@ -1,4 +1,5 @@
-"""The report of the benchmarks: which records count, are claims those of the data, is the page whole?"""
+"""The report of the benchmarks: which records count, claims that follow from the data, a whole
+page."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # benchmarks/ is not installed
 
 from benchmarks import __main__ as benchmarks_main
+from benchmarks.hadoopparts import PARTS as HADOOP_PARTS
 from benchmarks.parts import PARTS
 from benchmarks.report import records
 from benchmarks.report.records import spread
@@ -43,10 +45,15 @@ def side(load: float, first: float, later: float, runs: int = 2, iterations: int
 
 
 def split(**seconds: float) -> Record:
-    """What both modes cost; the parts that are not named take no time."""
+    """The costs of both modes; unnamed parts take no time."""
     disk = {part: seconds.get(part, 0.0) for part in PARTS}
     memory = {part: 0.01 if part == "compute" else 0.0 for part in PARTS}
     return {"engine": {"first": disk, "later": memory}, "mapreduce": {"first": disk, "later": disk}}
+
+
+def measured(name: str, ratio: float) -> Record:
+    """An operation of the benchmark ``operators``."""
+    return {"name": name, "engine_ns": spread([100 * ratio]), "loop_ns": spread([100.0]), "ratio": spread([ratio])}
 
 
 def written(folder: Path, *found: Record) -> Path:
@@ -127,6 +134,17 @@ def test_peers_are_given_as_numbers_too(tmp_path: Path) -> None:
         ["", "mpirdd", "hand-written MPI", "PySpark"], [["LR, later iteration", "500 ms", "250 ms (0.5)", "4 s (8)"]])
 
 
+def test_operations_are_sorted_and_their_claim_is_computed(tmp_path: Path) -> None:
+    at_once = {**measured("count", 9.0), "loop_ns": spread([0.0])}
+    found = {**record("operators", records=100), "operations": [
+        measured("distinct", 2.0), measured("map", 0.9), measured("keys", 1.0), at_once]}
+    figure = figure_of("operators", found, folder=tmp_path)
+    assert figure.title == (
+        "3 operations take 1 times the CPU time of a plain loop at the median; 1 take more than 1.25 times it")
+    assert figure.svg.index(">map<") < figure.svg.index(">keys<") < figure.svg.index(">distinct<")
+    assert ">count<" not in figure.svg
+
+
 def test_a_claim_that_the_data_refutes_is_not_made(tmp_path: Path) -> None:
     found = {**record("lr"), "engine": side(4, 4, 8), "mapreduce": side(1, 1, 0.5)}
     assert "against the claim" in figure_of("lr", found, folder=tmp_path).title
@@ -149,6 +167,9 @@ def everything() -> list[Record]:
               for job in ("wordcount", "lr") for kind in ("strong", "weak") for count in (1, 2, 4)]
     decided = [{"job": job, "executors": count, "tasks": 100 * count, "memory_bytes": count * 1_000_000,
                 "decisions_per_s": spread([1e5])} for job in ("map", "shuffle") for count in (10, 100)]
+    real = [{"job": job, "executors": count, "sent": count, "received": count, "sent_bytes": 9 * count, "received_bytes": count,
+             "queued_bytes": count, "account_bytes": count, "driver_s": spread([0.1]), "seconds": spread([1.0])}
+            for job in ("empty", "shuffle") for count in (10, 100)]
     at = {"small": {"budget_mb": 1.0, "seconds": [2.0]}, "enough": {"budget_mb": 9.0, "seconds": [1.0]}, "ratio": spread([2.0]),
           "over_budget_mb": 5.0}
     return [
@@ -165,7 +186,42 @@ def everything() -> list[Record]:
         {**record("reread"), "engine": {"gb_per_s_a_rank": spread([6.0])}, "handwritten": {"gb_per_s_a_rank": spread([8.0])}},
         {**record("scaling"), "points": points},
         {**record("simulation"), "points": decided},
+        {**record("at_scale", tasks=10), "points": real},
+        {**record("operators", records=100), "operations": [measured("map", 0.9), measured("distinct", 2.0)]},
+        hadoop(),
     ]
+
+
+def hadoop() -> Record:
+    """10 s a job, 7 of them without work on data; disk mode takes 2 s."""
+    parts = dict(zip(HADOOP_PARTS, (1.0, 2.0, 1.0, 1.0, 2.0, 1.0, 1.0, 1.0), strict=True))
+    times = {"engine": 1.0, "mapreduce": 2.0, "hadoop": 10.0, "streaming": 12.0}
+    work = {name: {"seconds": spread([seconds]), "parts": parts} for name, seconds in times.items()}
+    lr = {"engine": side(1, 1, 0.5), "mapreduce": side(4, 4, 2), "hadoop": {**side(10, 10, 10), "parts": parts},
+          "binary": {**side(20, 8, 8), "parts": parts}}
+    return {**record("hadoop"), "wordcount": {"bytes": 10, **work}, "sort": {"bytes": 10, **work}, "lr": {"bytes": 10, **lr},
+            "empty": {"seconds": spread([7.0]), "parts": parts, "jvm_s": spread([0.7]), "write_bytes": 10,
+                      "write_s": {"1": 0.5, "3": 1.5}}, "hadoop_over_memory": 20.0, "hadoop_over_disk": 5.0}
+
+
+def test_hadoop_is_the_third_line_and_its_overhead_is_told(tmp_path: Path) -> None:
+    lines = {**record("lr"), "engine": side(1, 1, 0.5), "mapreduce": side(4, 4, 8)}
+    famous = figure_of("lr", lines, hadoop(), folder=tmp_path)
+    assert famous.title.endswith(
+        "an iteration of Hadoop MapReduce takes 20 times as long as in memory, 5 times as long as on disk")
+    assert "Hadoop\n" not in figure_of("lr", lines, folder=tmp_path).svg and ">beside Hadoop" in famous.svg
+    assert figure_of("hadoop-parts", hadoop(), folder=tmp_path).title == (
+        "Of the 10 s of an iteration on Hadoop, 7 s start and end processes and wait for heartbeats, which the disk mode "
+        "leaves out; an empty job takes 7 s")
+    assert "sort 10, LR, a later iteration 20" in figure_of("hadoop", hadoop(), folder=tmp_path).title
+
+
+def test_a_benchmark_that_was_left_out_is_missing_with_its_reason(tmp_path: Path) -> None:
+    left_out = {**record("hadoop", "2026-01-02T00:00:00Z"), "left_out": "no java"}
+    results = records.load([written(tmp_path, left_out)])
+    assert (results.chosen, results.failed) == ({}, [])
+    assert any("left out: no java" in one.what for one in all_figures(results) if isinstance(one, Missing))
+    assert records.load([written(tmp_path, hadoop(), left_out)]).left_out == {}
 
 
 def test_the_page_has_every_figure_and_needs_nothing_else(tmp_path: Path) -> None:
@@ -173,7 +229,7 @@ def test_the_page_has_every_figure_and_needs_nothing_else(tmp_path: Path) -> Non
     arguments = ["report", str(written(tmp_path, *everything())), "--output", str(output), "--figures", str(tmp_path / "figures")]
     assert benchmarks_main.main(arguments) == 0
     text = output.read_text()
-    assert text.count("<figure ") == text.count("<svg ") == 20
+    assert text.count("<figure ") == text.count("<svg ") == 24
     assert "Not measured here" not in text
     assert not re.search(r'(src|href)="(http|//|data:)', text.replace('xlink:href="#', ""))
     assert "&lt;cpu&gt;" in text

@@ -8,13 +8,14 @@ from itertools import chain, pairwise
 
 import pytest
 
-from mpirdd.user import sampling
+from mpirdd.api import sampling
 
 N = 40_000
 
 
 def near(value: float, expected: float, deviation: float) -> bool:
-    """Within 4 standard deviations. Chance would miss that once in 16,000 times, but seeds are fixed."""
+    """Within 4 standard deviations. Chance would miss that once in 16,000 times, but the seeds are
+    fixed."""
     return abs(value - expected) <= 4 * deviation
 
 

@@ -1,5 +1,6 @@
-"""The scheduler, one decision after the other. Random schedules are in test_schedules.py; what it does about lost executors
-in test_recovery.py and test_barriers.py, about failing and slow tasks in test_attempts.py, about copies in test_copies.py.
+"""The scheduler, one decision after the other. test_schedules.py has random schedules,
+test_recovery.py and test_barriers.py lost executors, test_attempts.py failing and slow tasks,
+test_copies.py copies.
 """
 
 from __future__ import annotations
@@ -13,32 +14,36 @@ from account import FAILURE
 from lineages import Lineage
 from simulator import cluster, done, finished
 
-from mpirdd.decisions import plan
-from mpirdd.decisions.events import (
+from mpirdd.protocol.ids import BlockId, Rank
+from mpirdd.protocol.stage import Output
+from mpirdd.scheduler import planner as plan
+from mpirdd.scheduler.events import (
     BlocksGone,
-    CancelStage,
     CloseStage,
     Command,
     DropBlocks,
+    DropNodes,
     ExchangeFinished,
-    JobCancelled,
     JobEnded,
     JobSubmitted,
+    JobWithdrawn,
+    NodeKept,
+    NodeReleased,
+    RootsChanged,
     StartTasks,
+    StopStage,
     TaskFailed,
     TaskFinished,
 )
-from mpirdd.decisions.scheduler import Scheduler
-from mpirdd.words.ids import BlockId, Rank
-from mpirdd.words.stage import Output
+from mpirdd.scheduler.scheduler import Scheduler
 
 
 def tasks(commands: list[Command]) -> dict[Rank, list[int]]:
-    """Partitions that are started, by executor."""
+    """Started partitions, by executor."""
     started: dict[Rank, list[int]] = {}
     for command in commands:
         if isinstance(command, StartTasks):
-            started.setdefault(command.executor, []).extend(task.partition for task in command.tasks)
+            started.setdefault(command.executor, []).extend(command.partitions)
     return started
 
 
@@ -99,7 +104,7 @@ def test_equal_partitions_of_joined_shuffles_meet_without_copies() -> None:
 def test_what_several_tasks_would_keep_is_computed_by_one() -> None:
     simulator, lineage = cluster(4)
     kept = lineage.source(3)
-    simulator.scheduler.kept[kept.id] = 1
+    simulator.keep(kept)
     simulator.submit(1, lineage.cartesian(kept, kept))
     simulator.run()
     assert simulator.made == {BlockId("rdd", kept.id, index): 1 for index in range(3)}
@@ -108,7 +113,7 @@ def test_what_several_tasks_would_keep_is_computed_by_one() -> None:
 def test_a_cartesian_product_of_kept_partitions_uses_all_executors_alike() -> None:
     simulator, lineage = cluster(4)
     left, right = lineage.source(8), lineage.source(8)
-    simulator.scheduler.kept.update({left.id: 1, right.id: 1})
+    simulator.keep(left, right)
     for job, node in enumerate((left, right), 1):
         simulator.submit(job, node)
         simulator.run()
@@ -130,7 +135,7 @@ def test_a_cartesian_product_of_kept_partitions_uses_all_executors_alike() -> No
 def test_tasks_go_where_what_they_read_is_kept() -> None:
     simulator, lineage = cluster(3)
     kept = lineage.source(9)
-    simulator.scheduler.kept[kept.id] = 1
+    simulator.keep(kept)
     simulator.submit(1, kept)
     simulator.run()
     started = tasks(simulator.scheduler.handle(JobSubmitted(2, lineage.map(kept), range(9), "")))
@@ -156,7 +161,7 @@ def test_long_tasks_are_handed_out_so_that_no_executor_is_left_with_many() -> No
     scheduler = Scheduler([1, 2])
     first, second = scheduler.handle(JobSubmitted(1, Lineage().source(12), range(12), ""))
     assert isinstance(first, StartTasks) and isinstance(second, StartTasks)
-    held_by_slow = len(second.tasks)
+    held_by_slow = len(second.partitions)
     done, waiting = 0, deque([first])
     while waiting:
         for event in finished(waiting.popleft()):
@@ -168,10 +173,10 @@ def test_long_tasks_are_handed_out_so_that_no_executor_is_left_with_many() -> No
 
 
 def test_free_tasks_go_on_when_the_last_task_of_an_executor_lacked_a_block() -> None:
-    """The executor has no other task of the stage whose end could bring it the next one."""
+    """The executor has no other task of the stage whose end could bring the next one."""
     simulator, lineage = cluster(1)
     kept = lineage.source(8)
-    simulator.scheduler.kept[kept.id] = 1
+    simulator.keep(kept)
     simulator.submit(1, kept, [0])
     simulator.run()
     simulator.executors[1].blocks.clear()
@@ -183,7 +188,7 @@ def test_free_tasks_go_on_when_the_last_task_of_an_executor_lacked_a_block() -> 
 def test_a_copy_that_never_came_is_not_counted_on() -> None:
     simulator, lineage = cluster(2)
     left, right = lineage.source(2), lineage.source(2)
-    simulator.scheduler.kept.update({left.id: 1, right.id: 1})
+    simulator.keep(left, right)
     for job, node in enumerate((left, right), 1):
         simulator.submit(job, node)
         simulator.run()
@@ -201,7 +206,7 @@ def test_a_failure_ends_the_job_and_cancels_its_tasks_but_no_other_job() -> None
     assert isinstance(failing, StartTasks)
     stage = failing.stage.id
     assert scheduler.handle(TaskFailed(1, stage, 0, FAILURE)) == [
-        JobEnded(1, FAILURE), CancelStage(2, stage), CloseStage(stage)]
+        JobEnded(1, FAILURE), StopStage(2, stage), CloseStage(stage)]
 
 
 def test_a_failing_map_task_ends_every_job_that_waits_for_it() -> None:
@@ -220,13 +225,13 @@ def test_a_cancelled_job_leaves_a_map_stage_to_the_other_job_that_wants_it() -> 
     shuffled = lineage.shuffle(lineage.source(1), 1)
     scheduler.handle(JobSubmitted(1, shuffled, [0], ""))
     scheduler.handle(JobSubmitted(2, lineage.map(shuffled), [0], ""))
-    assert scheduler.handle(JobCancelled(1)) == []
+    assert scheduler.handle(JobWithdrawn(1)) == []
 
 
 def test_late_map_output_of_a_cancelled_job_is_dropped() -> None:
     scheduler, lineage = Scheduler([1]), Lineage()
     start = scheduler.handle(JobSubmitted(1, lineage.shuffle(lineage.source(1), 1), [0], ""))[0]
-    scheduler.handle(JobCancelled(1))
+    scheduler.handle(JobWithdrawn(1))
     assert isinstance(start, StartTasks)
     late = finished(start)[0]
     assert scheduler.handle(late) == [DropBlocks(1, late.made)]
@@ -237,7 +242,7 @@ def test_late_map_output_is_not_dropped_while_its_executor_makes_the_same_again(
     scheduler, lineage = Scheduler([1]), Lineage()
     shuffled = lineage.shuffle(lineage.source(1), 1)
     start = scheduler.handle(JobSubmitted(1, shuffled, [0], ""))[0]
-    scheduler.handle(JobCancelled(1))
+    scheduler.handle(JobWithdrawn(1))
     scheduler.handle(JobSubmitted(2, shuffled, [0], ""))
     assert isinstance(start, StartTasks)
     assert scheduler.handle(finished(start)[0]) == []
@@ -245,9 +250,9 @@ def test_late_map_output_is_not_dropped_while_its_executor_makes_the_same_again(
 
 def test_what_is_no_longer_kept_is_dropped_when_it_comes() -> None:
     scheduler, source = Scheduler([1]), Lineage().source(1)
-    scheduler.kept[source.id] = 1
+    scheduler.handle(NodeKept(source.id))
     start = scheduler.handle(JobSubmitted(1, source, [0], ""))[0]
-    scheduler.kept.pop(source.id)
+    assert scheduler.handle(NodeReleased(source.id)) == [DropNodes((1,), kept=(source.id,))]
     assert isinstance(start, StartTasks)
     block = BlockId("rdd", source.id, 0)
     commands = scheduler.handle(TaskFinished(1, start.stage.id, 0, (block,), 0.0))
@@ -269,7 +274,8 @@ def test_a_failing_map_task_does_not_end_a_job_that_needs_its_shuffle_no_more() 
 
 
 def test_planning_costs_no_more_for_each_of_many_shuffles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counts how often a stage is looked at; looking at all of them at each event is quadratic."""
+    """Counts how often the scheduler looks at a stage; looking at all of them at each event is
+    quadratic."""
     looks = 0
     flatten = plan._flatten
 
@@ -288,11 +294,32 @@ def test_planning_costs_no_more_for_each_of_many_shuffles(monkeypatch: pytest.Mo
     assert looks < 5 * 300
 
 
-def test_progress_of_a_job_that_has_ended_is_empty() -> None:
+def test_commands_name_the_jobs_that_a_stage_runs_for() -> None:
     scheduler, lineage = Scheduler([1]), Lineage()
-    scheduler.handle(JobSubmitted(1, lineage.source(3), range(3), "job"))
-    assert [total for _, _, total in scheduler.progress(1).values()] == [3]
-    assert scheduler.progress(2) == {}
+    shuffled = lineage.shuffle(lineage.source(3), 2)
+    start = scheduler.handle(JobSubmitted(1, shuffled, range(2), "job"))[0]
+    assert isinstance(start, StartTasks) and (start.total, start.jobs) == (3, (1,))
+    assert scheduler.handle(JobSubmitted(2, lineage.map(shuffled), range(2), "job")) == []
+    for event in finished(start):
+        commands = scheduler.handle(event)
+    started = [command for command in commands if isinstance(command, StartTasks)]
+    assert all(command.jobs == (1, 2) for command in started)
+
+
+def test_what_later_jobs_would_not_look_at_is_dropped() -> None:
+    simulator, lineage = cluster(2)
+    first = lineage.shuffle(lineage.source(2), 2)
+    output = lineage.map(first)
+    last = lineage.map(lineage.shuffle(output, 2))
+    simulator.keep(output, last)
+    done(simulator, 1, last)
+    scheduler = simulator.scheduler
+    second = last.parents[0].id
+    assert scheduler.handle(RootsChanged((last, output), frozenset({output.id, last.id}))) == [
+        DropNodes((1, 2), shuffles=(first.id, second))]
+    assert scheduler.handle(RootsChanged((last,), frozenset({output.id, last.id}))) == [
+        DropNodes((1, 2), kept=(output.id,))]
+    assert scheduler.handle(RootsChanged((last,), frozenset({output.id, last.id}))) == []
 
 
 def test_events_about_what_is_long_over_change_nothing() -> None:
@@ -300,7 +327,7 @@ def test_events_about_what_is_long_over_change_nothing() -> None:
     assert scheduler.handle(TaskFinished(1, 99, 0, (), 0.0)) == []
     assert scheduler.handle(TaskFailed(1, 99, 0, FAILURE)) == []
     assert scheduler.handle(ExchangeFinished(1, 99)) == []
-    assert scheduler.handle(JobCancelled(99)) == []
+    assert scheduler.handle(JobWithdrawn(99)) == []
     assert scheduler.handle(BlocksGone(1, (BlockId("rdd", 9, 9),), 99, (0,))) == []
 
 
@@ -315,7 +342,7 @@ def test_deep_lineage_is_planned_without_recursion() -> None:
 
 
 def test_thousands_of_executors_are_scheduled() -> None:
-    """Prints how fast; asserts only that it ends."""
+    """Prints the rate; asserts only that it ends."""
     executors = 2_000
     simulator, lineage = cluster(executors)
     node = lineage.map(lineage.shuffle(lineage.source(4 * executors), executors))
@@ -324,8 +351,8 @@ def test_thousands_of_executors_are_scheduled() -> None:
     simulator.run(steps=1_000_000)
     seconds = perf_counter() - began
     assert len(simulator.account.results[1]) == executors
-    print(f"{executors} executors: {simulator.events} events in {seconds:.2f} s, simulation and checks included: "
-          f"{simulator.events / seconds:,.0f} a second")
+    print(f"{executors} executors: {len(simulator.recorded)} events in {seconds:.2f} s, simulation and checks included: "
+          f"{len(simulator.recorded) / seconds:,.0f} a second")
 
 
 def test_tasks_are_started_once_each_when_nothing_goes_wrong() -> None:

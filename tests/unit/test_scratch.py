@@ -1,4 +1,4 @@
-"""Private folders, and what becomes of those whose process was killed."""
+"""Private folders, and those that killed processes leave."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mpirdd.storage import scratch
-from mpirdd.storage.scratch import Scratch, ScratchFolder
-from mpirdd.words.errors import ClusterError
+from mpirdd.protocol.errors import ClusterError
+from mpirdd.store import scratch
+from mpirdd.store.scratch import Scratch, ScratchFolder
 
-KILLED = "import os; from mpirdd.storage.scratch import ScratchFolder; folder = ScratchFolder('test'); " \
+KILLED = "import os; from mpirdd.store.scratch import ScratchFolder; folder = ScratchFolder('test'); " \
          "print(folder.path, flush=True); os.kill(os.getpid(), 9)"
 
 
@@ -96,7 +96,7 @@ def test_a_rank_s_folder_is_where_it_was_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_process_that_ends_removes_its_folder_and_its_forks_do_not(parent: Path) -> None:
-    program = ("import os, sys; from mpirdd.storage.scratch import Scratch; scratch = Scratch(); path = scratch.path()\n"
+    program = ("import os, sys; from mpirdd.store.scratch import Scratch; scratch = Scratch(); path = scratch.path()\n"
                "if os.fork() == 0: sys.exit()\n"
                "os.wait(); print(os.path.isdir(path))")
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mpirdd.words.errors import UsageError
-from mpirdd.words.settings import MIB, Settings, parse_setting, shown_size, strangers
+from mpirdd.protocol.errors import UsageError
+from mpirdd.protocol.settings import MIB, Settings, parse_setting, unknown_variables
+from mpirdd.protocol.shown import shown_size
 
 
 def test_defaults_hold_when_nothing_is_given() -> None:
@@ -73,19 +74,19 @@ def test_other_variables_are_left_alone() -> None:
 
 
 def test_variables_that_mean_nothing_are_told_with_what_was_perhaps_meant() -> None:
-    assert strangers({"MPIRDD_MEMROY": "1g", "MPIRDD_TASKRETRIES": "3", "MPIRDD_COLOUR_OF_BARS": "red", "HOME": "x"}) == [
+    assert unknown_variables({"MPIRDD_MEMROY": "1g", "MPIRDD_TASKRETRIES": "3", "MPIRDD_COLOUR_OF_BARS": "red", "HOME": "x"}) == [
         ("MPIRDD_COLOUR_OF_BARS", None), ("MPIRDD_MEMROY", "MPIRDD_MEMORY"), ("MPIRDD_TASKRETRIES", "MPIRDD_TASK_RETRIES")]
 
 
 def test_no_variable_that_this_repository_speaks_of_is_a_stranger() -> None:
-    """Not those of tests, benchmarks and batch scripts either."""
+    """Variables of tests, benchmarks and batch scripts count, too."""
     root = Path(__file__).parents[2]
     files = [path for folder in ("mpirdd", "benchmarks", "tests", "slurm", "docs", "jobs", ".github", "ci")
              for path in (root / folder).rglob("*") if path.suffix in (".py", ".sh", ".md", ".yml", ".sbatch")]
     spoken_of = {name for path in files if path != Path(__file__)
                  for name in re.findall(r"\bMPIRDD_[A-Z0-9_]*[A-Z0-9]\b", path.read_text())}
     assert len(spoken_of) > 10
-    assert strangers(spoken_of) == []
+    assert unknown_variables(spoken_of) == []
 
 
 def test_an_error_calls_a_setting_by_the_name_that_the_user_knows() -> None:
@@ -96,8 +97,8 @@ def test_an_error_calls_a_setting_by_the_name_that_the_user_knows() -> None:
 
 
 @pytest.mark.parametrize(("size", "text"), [
-    (0, "0 bytes"), (1, "1 byte"), (1_023, "1023 bytes"), (1_024, "1.0 KiB"), (40_000, "39.1 KiB"), (3 << 19, "1.5 MiB"),
-    (5 << 30, "5.0 GiB"), (7 << 40, "7168.0 GiB")])
+    (0, "0 B"), (1, "1 B"), (1_023, "1023 B"), (1_024, "1.0 KiB"), (40_000, "39.1 KiB"), (3 << 19, "1.5 MiB"),
+    (123 << 20, "123 MiB"), (5 << 30, "5.0 GiB"), (7 << 40, "7.0 TiB")])
 def test_sizes_are_shown_in_a_unit_that_fits(size: int, text: str) -> None:
     assert shown_size(size) == text
 

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpirdd.storage import shared
-from mpirdd.storage.codec import decode, encode
-from mpirdd.storage.shared import Filling, attach, fill
-from mpirdd.words.messages import Address
+from mpirdd.protocol.messages import Address
+from mpirdd.store import shared_memory as shared
+from mpirdd.store.codec import decode, encode
+from mpirdd.store.shared_memory import Filling, attach, fill
 
 READ = """
 import sys
-from mpirdd.storage.shared import attach
-from mpirdd.words.messages import Address
+from mpirdd.store.shared_memory import attach
+from mpirdd.protocol.messages import Address
 path, name, *sizes = sys.argv[1:]
 print([bytes(frame) for frame in attach(Address(path, name, tuple(map(int, sizes)))).frames])
 """

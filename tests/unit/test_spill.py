@@ -1,4 +1,5 @@
-"""Spill files: what is written comes back, damage is found, a full disk is named, and nothing stays behind."""
+"""Spill files: written values come back, errors report damage and name a full disk, and nothing
+stays behind."""
 
 from __future__ import annotations
 
@@ -17,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpirdd.storage.codec import decode, encode
-from mpirdd.storage.scratch import Scratch
-from mpirdd.storage.spill import Segment, SpillFile
-from mpirdd.storage.workspace import Workspace
-from mpirdd.words.errors import ClusterError, CorruptSpill, ScratchError, ScratchFull
+from mpirdd.protocol.errors import ClusterError, CorruptSpill, ScratchError, ScratchFull
+from mpirdd.store.codec import decode, encode
+from mpirdd.store.scratch import Scratch
+from mpirdd.store.spill import Segment, SpillFile
+from mpirdd.store.task_memory import TaskMemory
 
 NOISE = Random(1).randbytes(300_000)
 TEXT = b"the quick brown fox jumps over the lazy dog " * 10_000
@@ -150,24 +151,28 @@ def test_a_full_disk_is_named_with_what_is_free_and_what_to_do(small_disk: Path)
         for _ in range(30):
             file.write([NOISE])
     assert str(small_disk) in str(raised.value)
-    assert re.search(r"has [\d.]+ [KM]iB free.*, and 29\d\.\d KiB more are to be spilled", str(raised.value)), str(raised.value)
+    assert re.search(r"has [\d.]+ [KM]iB free.*, and 29\d KiB more are to be spilled", str(raised.value)), str(raised.value)
     assert os.uname().nodename in str(raised.value)
 
 
 def test_a_write_that_cannot_fit_is_refused_before_it_begins(small_disk: Path) -> None:
     file = SpillFile(Scratch(str(small_disk)))
-    with pytest.raises(ScratchFull, match=r"has 4\.0 MiB free \(of which 204\.8 KiB are left to others\), and 9\.\d MiB more"):
+    with pytest.raises(ScratchFull, match=r"has 4\.0 MiB free \(of which 205 KiB are left to others\), and 9\.\d MiB more"):
         file.write([NOISE] * 33)
     assert os.statvfs(small_disk).f_bavail == os.statvfs(small_disk).f_blocks
 
 
 def test_a_closed_file_gives_its_space_back(small_disk: Path) -> None:
     scratch = Scratch(str(small_disk))
+    SpillFile(scratch).close()  # the scratch folder itself stays
+    free = os.statvfs(small_disk).f_bavail
     for _ in range(10):
         file = SpillFile(scratch)
         for _ in range(6):
             file.write([NOISE])
+        assert os.statvfs(small_disk).f_bavail < free
         file.close()
+        assert os.statvfs(small_disk).f_bavail == free
 
 
 def test_the_last_value_s_space_can_be_taken_back_and_is_written_over(scratch: Scratch) -> None:
@@ -189,11 +194,11 @@ def test_messages_about_a_full_disk_have_numbers_that_say_something(
 
     file = SpillFile(scratch)
     monkeypatch.setattr(os, "pwritev", full)
-    with pytest.raises(ScratchFull, match=r"has [\d.]+ \w+ free, and 37 bytes more are to be spilled") as raised:
+    with pytest.raises(ScratchFull, match=r"has [\d.]+ \w+ free, and 37 B more are to be spilled") as raised:
         file.write([b"short"])
-    assert "0.0" not in str(raised.value)
+    assert not re.search(r"\b0\.0\b", str(raised.value)), "a size that rounds to nothing"
     assert file.size == 0, "the space of what was not written"
-    monkeypatch.setattr("tempfile.mkstemp", full)
+    monkeypatch.setattr("mpirdd.store.spill.new_name", full)
     with pytest.raises(ScratchFull, match="and a spill file is to be made there"):
         SpillFile(scratch)
 
@@ -229,18 +234,25 @@ class Miser:
     def release(self, nbytes: int) -> None:
         self.lent -= nbytes
 
+    def process_bytes(self) -> int:
+        return 0
 
-def test_a_workspace_gives_everything_back_at_its_end(scratch: Scratch) -> None:
+    @property
+    def process_limit_bytes(self) -> int:
+        return 0
+
+
+def test_task_memory_gives_everything_back_at_its_end(scratch: Scratch) -> None:
     scratch.path()
     miser = Miser()
-    workspace = Workspace(miser, scratch)
-    assert (workspace.grow(60), workspace.grow(60), workspace.grow(40), workspace.grow(1)) == (True, False, True, False)
-    workspace.give_back(30)
-    assert miser.lent == workspace.held_bytes == 70
+    memory = TaskMemory(miser, scratch)
+    assert (memory.grow(60), memory.grow(60), memory.grow(40), memory.grow(1)) == (True, False, True, False)
+    memory.give_back(30)
+    assert miser.lent == memory.held_bytes == 70
     gc.collect()
     before = len(os.listdir("/proc/self/fd"))
-    workspace.spill_file().write([TEXT])
-    workspace.close()
+    memory.spill_file().write([TEXT])
+    memory.close()
     assert (miser.lent, len(os.listdir("/proc/self/fd"))) == (0, before)
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpirdd.user.statcounter import StatCounter
+from mpirdd.api.statcounter import StatCounter
 
 NUMBERS = st.lists(st.integers(-1000, 1000) | st.floats(-1e6, 1e6), min_size=2, max_size=60)
 

@@ -1,20 +1,23 @@
-"""``mpirdd submit`` without a Slurm: which word goes where, and what the script says."""
+"""``mpirdd submit`` without a Slurm: the place of each word, and the text of the script."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 
-from mpirdd.edge import batch, cli
-from mpirdd.edge.batch import Batch
-from mpirdd.edge.submit import _described, _exit_code, _Log, _log_of, _make_log_folder, fields, lead_s, walltime_s
-from mpirdd.words.errors import UsageError
+from mpirdd.launch import cli
+from mpirdd.launch.slurm.batch import Batch
+from mpirdd.launch.slurm.follow import _described, _exit_code, _Log, fields, log_of
+from mpirdd.launch.slurm.submit import _make_log_folder, lead_s, walltime_s
+from mpirdd.protocol.errors import UsageError
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "slurm").glob("*.sh"))
 
@@ -42,10 +45,12 @@ def run_line(script: list[str]) -> str:
 
 @pytest.mark.usefixtures("job")
 def test_options_that_nobody_knows_go_to_sbatch_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["--nodes", "4", "--ntasks-per-node=32", "-p", "main", "-N4", "--exclusive", "--gres", "gpu:1", "-A", "a b"]
+    given = ["--nodes", "4", "--ntasks-per-node=32", "-p", "main", "-N4", "--exclusive", "--gres", "gpu:1", "-A", "a b", "-c2",
+             "-c", "3"]
     script = dry_run(capsys, *given, "job.py", "--nodes", "7")
     assert options(script)[5:] == [
-        "--nodes=4", "--ntasks-per-node=32", "-p main", "-N4", "--exclusive", "--gres=gpu:1", "-A 'a b'"]
+        "--nodes=4", "--ntasks-per-node=32", "-p main", "-N4", "--exclusive", "--gres=gpu:1", "-A 'a b'", "-c2",
+        "-c 3"]
     assert run_line(script).endswith("mpirdd run job.py --nodes 7 &")
 
 
@@ -90,7 +95,7 @@ def test_a_setup_that_fails_ends_the_job_with_its_line_and_exit_code(capsys: pyt
 
 
 def squeue(folder: Path, ends_in_s: int) -> str:
-    """A PATH with a squeue that says when the job ends."""
+    """A PATH with a squeue that reports when the job ends."""
     (folder / "bin").mkdir()
     (folder / "bin" / "squeue").write_text(f"#!/bin/bash\ndate -d '{ends_in_s} seconds' +%Y-%m-%dT%H:%M:%S\n")
     (folder / "bin" / "squeue").chmod(0o755)
@@ -101,7 +106,7 @@ def squeue(folder: Path, ends_in_s: int) -> str:
     ("ends_in_s", "signals", "code"), [(3600, "USR2 USR2 TERM", 143), (60, "USR2 TERM", 143)],
     ids=["by hand, long before the end", "at the end"])
 def test_what_the_script_is_told_reaches_the_run(tmp_path: Path, ends_in_s: int, signals: str, code: int) -> None:
-    """A run that writes down what it is sent; of the walltime's signal it hears 3 s later, in which it may start."""
+    """A run that notes its signals; the walltime's signal comes 3 s later, so the run can start."""
     run = ("import signal, sys\nfor s in (signal.SIGUSR2, signal.SIGTERM):\n"
            "  signal.signal(s, lambda n, _: (print(signal.Signals(n).name, flush=True), n == 15 and sys.exit(143)))\n"
            "print('up', flush=True)\nwhile True: signal.pause()\n")
@@ -132,8 +137,8 @@ def test_the_folder_of_the_log_is_made(tmp_path: Path) -> None:
 def test_where_a_log_is_may_hold_blanks_and_the_node() -> None:
     record = fields("JobId=7 JobName=my job NodeList=(null) BatchHost=n1.site TRES=cpu=2,mem=1 StdOut=/a/my job-7-%N.log Power=")
     assert (record["JobName"], record["TRES"], record["Power"]) == ("my job", "cpu=2,mem=1", "")
-    assert _log_of(record) == "/a/my job-7-n1.log"
-    assert _log_of({"StdOut": "/a/%N.log"}) == "/a/%N.log"
+    assert log_of(record) == "/a/my job-7-n1.log"
+    assert log_of({"StdOut": "/a/%N.log"}) == "/a/%N.log"
 
 
 def test_the_log_of_a_job_of_an_array_is_printed_behind_its_index(
@@ -153,6 +158,51 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
         ["bash", "-c", f"set -o pipefail; {sys.executable} -m mpirdd submit --dry-run job.py | true"],
         capture_output=True, text=True, timeout=30, env={**os.environ, "PYTHONPATH": str(SCRIPTS[0].parents[1])})
     assert (done.returncode, done.stderr) == (0, "")
+
+
+BREAKING = "a\ntouch PWN"
+
+
+@pytest.mark.parametrize("words", [
+    [f"--job-name={BREAKING}"], ["--job-name", BREAKING], ["-J", BREAKING], [f"-J{BREAKING}"], [f"--{BREAKING}=1"],
+    ["--comment=a\rb"], [f"--setup={BREAKING}"], [f"--srun={BREAKING}"], [f"--mpi-args={BREAKING}"], [f"--scratch={BREAKING}"],
+    ["--srun=pmi2", f"--scratch={BREAKING}"], ["--comment=\x1b[2J"], ["--comment=\x85"], ["--comment=\x7f"],
+], ids=repr)
+def test_control_characters_do_not_get_into_a_script(job: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["submit", "--dry-run", *words, "job.py"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "control character" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_nor_do_those_of_the_program_and_the_environment(
+    job: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job.parent / f"{BREAKING}.py").write_text("")
+    (job.parent / "mpirdd").mkdir()  # hides the package, so that PYTHONPATH goes into the script
+    monkeypatch.setattr("sys.path", [str(job.parent)])
+    for words in (["job.py", BREAKING], [f"{BREAKING}.py"], ["-m", BREAKING]):
+        assert cli.main(["submit", "--dry-run", *words]) == 2, words
+    monkeypatch.setenv("PYTHONPATH", BREAKING)
+    assert cli.main(["submit", "--dry-run", "job.py"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("job")
+def test_blanks_tabs_and_quotes_are_no_trouble(capsys: pytest.CaptureFixture[str]) -> None:
+    script = dry_run(capsys, "--comment=it's mine; $(touch PWN) # x", "--job-name=two words", "job.py", "--sep", "\t")
+    assert [shlex.split(line) for line in options(script)[-2:]] == [
+        ["--comment=it's mine; $(touch PWN) # x"], ["--job-name=two words"]]
+    assert run_line(script).endswith("job.py --sep '\t' &")
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize("option", ["--report=r.html", "--ui"])
+def test_what_the_launcher_makes_is_refused_with_srun(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert f" {option} " in run_line(dry_run(capsys, option, "-m", "package.module"))
+    assert cli.main(["submit", "--dry-run", "--srun=pmi2", option, "-m", "package.module"]) == 2
+    assert "mpirdd report FILE" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("job")
@@ -238,10 +288,6 @@ def test_generated_scripts_are_shellcheck_clean(requeue: bool, srun: str | None)
     assert shellcheck(text) == ""
 
 
-def watch(lead_s: int = 120) -> str:
-    return batch._WATCH.format(lead=lead_s, saving=20, notice="USR2")
-
-
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_are_shellcheck_clean_and_say_what_to_edit(path: Path) -> None:
     text = path.read_text()
@@ -250,13 +296,9 @@ def test_scripts_are_shellcheck_clean_and_say_what_to_edit(path: Path) -> None:
     assert "# EDIT" in text
 
 
-@pytest.mark.parametrize("name", ["one-node", "many-nodes", "many-nodes-srun", "resume"])
-def test_scripts_watch_the_walltime_as_generated_ones_do(name: str) -> None:
-    text = next(path for path in SCRIPTS if path.stem == name).read_text()
-    parts = [watch(), batch._WAIT] + ([batch._REQUEUE] if name == "resume" else [])
-    assert all(part in text for part in parts)
-    lines = Batch([], "python", ["--signal=B:USR2@120", "--open-mode=append"], requeue=name == "resume").text().splitlines()
-    assert not [line for line in lines if line not in text and not line.startswith("python ")]
+def test_scripts_are_what_their_templates_make() -> None:
+    make = run_path(str(SCRIPTS[0].parent / "templates" / "make.py"))
+    assert make["scripts"]() == {path.name: path.read_text() for path in SCRIPTS}, "run: python slurm/templates/make.py"
 
 
 @pytest.mark.parametrize(
@@ -270,3 +312,27 @@ def test_scripts_watch_the_walltime_as_generated_ones_do(name: str) -> None:
 )
 def test_the_state_of_a_job_is_told_in_a_few_words(record: dict[str, str], said: str) -> None:
     assert _described([record]) == said
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize(("given", "asked"), [
+    (["--ntasks=8"], "--ntasks=10"), (["-n", "8"], "-n 10"), (["--num-executors", "7"], "--ntasks=10"),
+])
+def test_the_script_asks_for_the_spares_too(capsys: pytest.CaptureFixture[str], given: list[str], asked: str) -> None:
+    script = dry_run(capsys, *given, "--spares", "2", "job.py")
+    assert asked in options(script)
+    assert " --spares 2 " in run_line(script)
+
+
+@pytest.mark.usefixtures("job")
+def test_of_tasks_by_node_the_last_are_spares_and_srun_has_none(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--nodes=2", "--ntasks-per-node=4", "--spares=1"]
+    assert cli.main(["submit", "--dry-run", *words, "job.py"]) == 0
+    said = capsys.readouterr()
+    assert "--ntasks-per-node=4" in said.out and "--ntasks=" not in said.out
+    assert said.err.startswith("mpirdd: --spares 1: of the tasks that Slurm gives, the last 1 waits;")
+    assert cli.main(["submit", "--dry-run", "--srun=pmi2", *words, "job.py"]) == 0
+    said = capsys.readouterr()
+    assert "MPIRDD_SPARES" not in said.out and "--ntasks-per-node=4" in said.out
+    assert said.err == ("mpirdd: the job goes without --spares 1: srun ends it with its first lost rank, so that a spare could "
+                        "never join\n")

@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 from lineages import Lineage
 
-from mpirdd.decisions.lineage import Node, walk
-from mpirdd.decisions.plan import Goal, Have, missing
-from mpirdd.roles.task import LONGEST_CHAIN, BlocksMissing, Outcome, run_task
-from mpirdd.storage.blocks import BlockStore
-from mpirdd.storage.codec import encode
-from mpirdd.storage.workspace import Workspace
-from mpirdd.words.ids import BlockId, NodeId
-from mpirdd.words.stage import ClosureId, Output, Stage
+from mpirdd.executor.task import LONGEST_CHAIN, BlocksMissing, Outcome, run_task
+from mpirdd.protocol.ids import BlockId, NodeId
+from mpirdd.protocol.stage import ClosureId, Output, Stage
+from mpirdd.scheduler.lineage import Node, walk
+from mpirdd.scheduler.locations import BlockLocations
+from mpirdd.scheduler.planner import missing
+from mpirdd.scheduler.stage_plan import Target
+from mpirdd.store.blocks import BlockStore
+from mpirdd.store.codec import encode
+from mpirdd.store.fragments import Fragment
+from mpirdd.store.task_memory import TaskMemory
 
 Step = Callable[..., Iterable[Any]]
 
@@ -31,7 +34,7 @@ class Bench:
         self.kept: set[NodeId] = set()
         self.calls: list[tuple[NodeId, int]] = []
         """(node, partition) of each step that was called, in order."""
-        self.have = Have()
+        self.locations = BlockLocations()
 
     def source(self, *splits: list[Any]) -> Node:
         node = self.lineage.source(len(splits))
@@ -52,7 +55,7 @@ class Bench:
     def shuffle(self, parent: Node, partitions: int) -> Node:
         node = self.lineage.shuffle(parent, partitions)
         self.closures[ClosureId("step", node.id)] = (
-            lambda buckets, workspace: iter([list(map(bytes, bucket)) for bucket in buckets]))
+            lambda buckets, memory: iter([list(map(bytes, bucket)) for bucket in buckets]))
         return node
 
     def keep(self, node: Node) -> Node:
@@ -61,15 +64,15 @@ class Bench:
 
     def stage(self, node: Node, output: Output = Output("result", 0)) -> tuple[Stage, dict[tuple[NodeId, int], Any]]:  # noqa: B008
         """The stage that the planner makes, with all splits of all sources."""
-        need = missing(Goal(node, range(node.num_partitions), output, "test"), self.have, self.kept)[0]
+        stage = missing(Target(node, range(node.num_partitions), output, "test"), self.locations, self.kept)[0]
         splits = {(source.id, index): index for source in walk(node) if not source.parents
                   for index in range(source.num_partitions)}
-        return Stage(1, "test", node.id, output, need.pipes), splits
+        return Stage(1, "test", node.id, output, stage.pipes), splits
 
     def run(self, node: Node, partition: int = 0) -> Outcome:
         stage, splits = self.stage(node)
         return run_task(stage, partition, store=self.store, closures=self.closures, splits=splits,
-                        workspace=Workspace.unbounded())
+                        memory=TaskMemory.unbounded())
 
 
 def concatenate(partition: int, *parts: Iterable[Any]) -> Iterable[Any]:
@@ -131,7 +134,7 @@ def test_a_kept_partition_is_stored_reported_and_read_the_next_time() -> None:
     first = bench.run(node)
     assert first.result == [-2, -3]
     assert first.made == [BlockId("rdd", kept.id, 0)]
-    assert list(bench.store.records(BlockId("rdd", kept.id, 0))) == [2, 3]
+    assert list(bench.store.kept.records(BlockId("rdd", kept.id, 0))) == [2, 3]
     calls = len(bench.calls)
     again = bench.run(node)
     assert (again.result, again.made) == ([-2, -3], [])
@@ -162,19 +165,19 @@ def test_diamonds_over_kept_nodes_cost_what_the_nodes_cost() -> None:
 def test_map_tasks_store_their_buckets() -> None:
     bench = Bench()
     node = bench.source([1, 2, 3])
-    bench.closures[ClosureId("scatter", 9)] = lambda partition, records, workspace: [[encode(record) for record in records]]
+    bench.closures[ClosureId("write", 9)] = lambda partition, records, memory: [dict(enumerate(map(encode, records)))]
     stage, splits = bench.stage(node, Output("map", 9))
     outcome = run_task(stage, 0, store=bench.store, closures=bench.closures, splits=splits,
-                       workspace=Workspace.unbounded())
+                       memory=TaskMemory.unbounded())
     assert (outcome.result, outcome.made) == (None, [BlockId("map", 9, 0)])
-    assert [len(pack) for pack in bench.store.packs(BlockId("map", 9, 0))] == [3]
+    assert [len(pack.buckets) for pack in bench.store.shuffles.packs(BlockId("map", 9, 0))] == [3]
 
 
 def test_a_shuffle_s_head_reads_what_was_exchanged() -> None:
     bench = Bench()
     shuffled = bench.shuffle(bench.source([1]), 2)
     for source, bucket in (3, [b"y", b"z"]), (1, [b"x"]):
-        bench.store.arrive(BlockId("in", shuffled.id, 1), source, bucket)  # type: ignore[arg-type]
+        bench.store.arrive(BlockId("in", shuffled.id, 1), source, Fragment(bucket))
     bench.store.complete_arrivals()
     assert bench.run(shuffled, 1).result == [[b"x"], [b"y", b"z"]]
 
@@ -194,7 +197,7 @@ def test_a_kept_block_that_the_driver_counted_on_is_missing_when_it_is_gone() ->
     """The driver sends no splits for what it thinks is kept, and leaves out what lies behind."""
     bench = Bench()
     kept = bench.keep(bench.step(bench.lineage.zip(bench.source([1]), bench.source([2])), concatenate))
-    bench.have.add(BlockId("rdd", kept.id, 0), 1)
+    bench.locations.add(BlockId("rdd", kept.id, 0), 1)
     with pytest.raises(BlocksMissing) as missing_blocks:
         bench.run(bench.map(kept, lambda x: x))
     assert missing_blocks.value.blocks == (BlockId("rdd", kept.id, 0),)

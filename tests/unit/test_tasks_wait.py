@@ -1,14 +1,15 @@
-"""An executor's queue: tasks wait for the broadcast variables of their stage, and nobody waits for them."""
+"""An executor's queue: tasks wait for the broadcast variables of their stage, and nothing else
+waits for them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mpirdd.roles.executor import Executor
-from mpirdd.storage.codec import decode, encode, pickle_function
-from mpirdd.together.inprocess import Network
-from mpirdd.words import messages
-from mpirdd.words.stage import ClosureId, Output, Pipe, Stage
+from mpirdd.comm.inprocess import Network
+from mpirdd.executor.executor import Executor
+from mpirdd.protocol import messages
+from mpirdd.protocol.stage import ClosureId, Output, Pipe, Stage
+from mpirdd.store.codec import decode, encode, pickle_function
 
 
 def reader(split: Any) -> Any:
@@ -27,7 +28,7 @@ def test_a_task_waits_for_its_variable_while_later_ones_run() -> None:
         driver.send(1, encode(message))
 
     def finished() -> list[int]:
-        """The stages of the tasks that have been reported since the last look."""
+        """The stages of the tasks reported since the last look."""
         while executor.step():
             pass
         stages = []
@@ -38,13 +39,13 @@ def test_a_task_waits_for_its_variable_while_later_ones_run() -> None:
         return stages
 
     closures = {ClosureId("step", 1): reader, ClosureId("action", 1): collect}
-    send(messages.Closures(tuple((name, pickle_function(function, "")) for name, function in closures.items())))
+    send(messages.KeepClosures(tuple((name, pickle_function(function, "")) for name, function in closures.items())))
     pipes = {1: Pipe(1, "source", 1, (), None, (), False)}
     for stage, needs in ((7, {1: 50, 2: 51}), (8, {}), (9, {2: 51})):
         send(messages.OpenStage(Stage(stage, "", 1, Output("result", 1), pipes), {}, needs))
         send(messages.RunTasks(stage, (0, 1), 0, (), {(1, 0): [1], (1, 1): [2]}))
     assert finished() == [8, 8]
-    send(messages.Broadcast(51, encode("second")))
+    send(messages.BroadcastValue(51, encode("second")))
     assert finished() == [9, 9]
-    send(messages.Broadcast(50, encode("first")))
+    send(messages.BroadcastValue(50, encode("first")))
     assert finished() == [7, 7]

@@ -1,4 +1,4 @@
-"""Text input against plain Python: ``bytes.splitlines`` says what the lines are."""
+"""Text input against plain Python: ``bytes.splitlines`` defines the lines."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpirdd.storage.text import InputFile, TextSplit, find_inputs, local_path, plan_splits, read_lines
-from mpirdd.words.errors import InputError
+from mpirdd.formats import linecount
+from mpirdd.formats.inputfiles import InputFile
+from mpirdd.formats.lineends import TextOptions
+from mpirdd.formats.paths import find_inputs, local_path
+from mpirdd.formats.splits import FileSplit, evened
+from mpirdd.formats.text import plan_splits, read_lines
+from mpirdd.protocol.errors import InputError
+from mpirdd.store.costs import Costs
 
 ADDRESSES = Path(__file__).parents[2] / "jobs" / "data" / "state_union"
 
@@ -26,14 +33,14 @@ def names(path: str) -> list[str]:
     return [os.path.basename(file.path) for file in find_inputs(path)]
 
 
-def whole(path: Path) -> TextSplit:
-    return TextSplit(str(path), 0, path.stat().st_size)
+def whole(path: Path) -> FileSplit:
+    return FileSplit(str(path), 0, path.stat().st_size)
 
 
-def cut(path: Path, cuts: list[int]) -> list[TextSplit]:
+def cut(path: Path, cuts: list[int]) -> list[FileSplit]:
     """The file cut at the given offsets."""
     borders = [0, *cuts, path.stat().st_size]
-    return [TextSplit(str(path), start, end - start) for start, end in pairwise(borders)]
+    return [FileSplit(str(path), start, end - start) for start, end in pairwise(borders)]
 
 
 def line_starts(content: bytes) -> list[int]:
@@ -65,7 +72,9 @@ def test_a_file_is_found_with_its_size_and_absolute_path(
 
 
 def test_a_folder_gives_its_own_files_by_name_without_hidden_ones(folder: Path) -> None:
-    assert names(str(folder)) == ["a.txt", "b.txt", "c.log"]
+    for name in ("b", "a", ".hidden", "_SUCCESS"):
+        (folder / "empty" / name).write_text("")
+    assert names(str(folder / "empty")) == ["a", "b"]
 
 
 def test_an_empty_folder_gives_no_files(folder: Path) -> None:
@@ -121,19 +130,19 @@ def test_a_missing_input_is_named_with_its_absolute_path(
             find_inputs(paths)
 
 
-@pytest.mark.parametrize("path", ["", "a.txt,", "hdfs://name/a", "s3a://bucket/a", "file://data/a.txt"])
+@pytest.mark.parametrize("path", ["", "a.txt,", "file://data/a.txt"])
 def test_a_path_that_is_none_is_refused_with_advice(
     path: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    with pytest.raises(InputError, match=r"give a file|copy or mount|write file:///data/a\.txt"):
+    with pytest.raises(InputError, match=r"give a file|write file:///data/a\.txt"):
         find_inputs(path)
 
 
 def test_a_dangling_link_in_a_folder_is_an_error_not_a_gap(folder: Path) -> None:
-    (folder / "gone.txt").symlink_to(folder / "nowhere")
+    (folder / "more" / "gone.txt").symlink_to(folder / "nowhere")
     with pytest.raises(InputError, match=r"gone\.txt: No such file"):
-        find_inputs(str(folder))
+        find_inputs(str(folder / "more"))
 
 
 def test_a_pipe_is_refused(folder: Path) -> None:
@@ -172,12 +181,34 @@ def test_splits_are_hadoops(
     sizes: list[int], min_partitions: int, expected: list[tuple[int, int, int]]
 ) -> None:
     files = [InputFile(f"/f{index}", size) for index, size in enumerate(sizes)]
-    assert plan_splits(files, min_partitions) == [TextSplit(f"/f{file}", *span) for file, *span in expected]
+    assert plan_splits(files, min_partitions) == [FileSplit(f"/f{file}", *span) for file, *span in expected]
+
+
+@pytest.mark.parametrize(("count", "executors"), [(2, 2), (5, 2), (7, 2), (4, 3), (5, 4), (3, 8), (11, 3), (8, 2)])
+def test_a_few_splits_of_a_large_file_give_executors_equal_shares(count: int, executors: int) -> None:
+    hadoops = plan_splits([InputFile("/f", count * (32 << 20) - (20 << 20))], 2)
+    splits = evened(hadoops, executors)
+    assert len(splits) == len(hadoops) == count
+    assert [split.start for split in splits] == [0, *(split.end for split in splits[:-1])]
+    assert splits[-1].end == hadoops[-1].end
+    busy_until = [0] * executors  # each takes the next split as soon as it is free
+    for split in splits:
+        busy_until[busy_until.index(min(busy_until))] += split.length
+    even = sum(split.length for split in splits) / min(count, executors)
+    assert max(busy_until) < 1.001 * even
+
+
+def test_small_files_and_many_splits_and_several_files_stay_as_hadoop_cuts_them() -> None:
+    for sizes, least in [([100], 3), ([1 << 30], 2), ([40 << 20, 1 << 20], 2)]:
+        splits = plan_splits([InputFile(f"/f{index}", size) for index, size in enumerate(sizes)], least)
+        assert evened(splits, 2) is splits
+    remote = plan_splits([InputFile("s3://b/f", 150 << 20)], 2)
+    assert evened(remote, 2) is remote
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".GZ"])
 def test_a_compressed_file_is_one_split(suffix: str) -> None:
-    assert plan_splits([InputFile(f"/a{suffix}", 1000)], 4) == [TextSplit(f"/a{suffix}", 0, 1000)]
+    assert plan_splits([InputFile(f"/a{suffix}", 1000)], 4) == [FileSplit(f"/a{suffix}", 0, 1000)]
 
 
 @given(st.lists(st.integers(0, 200), max_size=8), st.integers(0, 12))
@@ -191,7 +222,7 @@ def test_splits_cover_every_byte_once(sizes: list[int], min_partitions: int) -> 
 
 
 def test_a_split_can_be_pickled() -> None:
-    split = TextSplit("/a", 3, 4)
+    split = FileSplit("/a", 3, 4)
     assert pickle.loads(pickle.dumps(split)) == split
 
 
@@ -277,12 +308,12 @@ def test_the_first_line_costs_one_chunk_of_a_huge_split(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.write(b"first\nsecond\n")
         file.truncate(1 << 40)  # sparse: nobody reads this in a test
-    lines = read_lines(TextSplit(str(path), 0, 1 << 40))
+    lines = read_lines(FileSplit(str(path), 0, 1 << 40))
     assert [next(lines), next(lines)] == ["first", "second"]
 
 
 def test_nothing_is_read_before_the_first_line_is_asked_for(tmp_path: Path) -> None:
-    lines = read_lines(TextSplit(str(tmp_path / "gone"), 0, 10))
+    lines = read_lines(FileSplit(str(tmp_path / "gone"), 0, 10))
     with pytest.raises(InputError):
         next(lines)
 
@@ -345,8 +376,8 @@ def test_a_bad_byte_is_reported_with_its_offset_in_the_file(tmp_path: Path, chun
 def test_errors_and_bytes_read_what_is_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "latin"
     path.write_bytes(b"\xff\ncaf\xe9\r\n\xff")
-    assert list(read_lines(whole(path), errors="replace")) == ["\ufffd", "caf\ufffd", "\ufffd"]
-    assert list(read_lines(whole(path), errors="ignore")) == ["", "caf", ""]
+    assert list(read_lines(whole(path), options=TextOptions(errors="replace"))) == ["\ufffd", "caf\ufffd", "\ufffd"]
+    assert list(read_lines(whole(path), options=TextOptions(errors="ignore"))) == ["", "caf", ""]
     assert list(read_lines(whole(path), use_unicode=False)) == [b"\xff", b"caf\xe9", b"\xff"]
 
 
@@ -368,19 +399,19 @@ def test_the_state_of_the_union_reads_as_plain_python_reads_it() -> None:
     expected = [line.decode(errors="replace") for content in contents for line in content.splitlines()]
     for min_partitions in (1, 2, 200):
         splits = plan_splits(files, min_partitions)
-        assert [line for split in splits for line in read_lines(split, errors="replace")] == expected
+        assert [line for split in splits for line in read_lines(split, options=TextOptions(errors="replace"))] == expected
 
 
 def test_a_vanished_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="gone is not there"):
-        list(read_lines(TextSplit(str(tmp_path / "gone"), 0, 10)))
+        list(read_lines(FileSplit(str(tmp_path / "gone"), 0, 10)))
 
 
 def test_a_file_that_shrank_before_it_is_read_is_an_input_error(tmp_path: Path) -> None:
     path = tmp_path / "input"
     path.write_bytes(b"one\ntwo\n")
     with pytest.raises(InputError, match="has become shorter: 8 bytes now, 12 or more"):
-        list(read_lines(TextSplit(str(path), 8, 4)))
+        list(read_lines(FileSplit(str(path), 8, 4)))
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_an_input_error(tmp_path: Path) -> None:
@@ -395,4 +426,65 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_input_error(tmp_path: Path) 
 
 def test_a_file_that_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read .*: Is a directory"):
-        list(read_lines(TextSplit(str(tmp_path), 0, 0)))
+        list(read_lines(FileSplit(str(tmp_path), 0, 0)))
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 3, 1000])
+@pytest.mark.parametrize("content", [
+    b"", b"\n", b"a", b"a\n", b"a\n\nb", b"a\r\nb\r", b"\r\r\n\n", "\ufeffzwei\nz\u00f6lf\n".encode(), b"x||y||", b"|||"])
+def test_lines_are_counted_as_they_are_made(tmp_path: Path, content: bytes, chunk_bytes: int) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(content)
+    for how in (TextOptions(), TextOptions("latin-1"), TextOptions(delimiter="||"), TextOptions(errors="replace")):
+        for unicode in (True, False):
+            for split in cut(path, sorted({0, len(content) // 2} - {0})):
+                made = list(read_lines(split, options=how, use_unicode=unicode, chunk_bytes=chunk_bytes))
+                counted = read_lines(split, options=how, use_unicode=unicode, chunk_bytes=chunk_bytes).count()
+                assert counted == len(made), (how, split)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 3, 1000])
+def test_bytes_that_are_ignored_do_not_bring_line_ends_together(tmp_path: Path, chunk_bytes: int) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(b"a\r\xff\nb\r\n")
+    options = TextOptions(errors="ignore")
+    assert list(read_lines(whole(path), options=options, chunk_bytes=chunk_bytes)) == ["a", "", "b"]
+    assert read_lines(whole(path), options=options, chunk_bytes=chunk_bytes).count() == 3
+
+
+def test_counting_lines_finds_what_cannot_be_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(b"good\nb\xffd\n")
+    with pytest.raises(InputError, match="byte 0xff at offset 6"):
+        read_lines(whole(path)).count()
+    assert read_lines(whole(path), use_unicode=False).count() == 2
+    assert read_lines(whole(path), options=TextOptions(errors="ignore")).count() == 2
+
+
+PIECES = ["a", "bc\n", "\n", "é", "€\n", "\r\n", "\r", "x" * 9, "\ufeff", "\x85", "\u2028"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join), st.integers(1, 9), st.integers(1, 30), st.booleans())
+def test_counting_finds_as_many_lines_as_reading_whatever_is_cut(
+    tmp_path_factory: pytest.TempPathFactory, text: str, buffer_bytes: int, part: int, use_unicode: bool
+) -> None:
+    path = tmp_path_factory.mktemp("count") / "x"
+    path.write_bytes(text.encode())
+    cuts = range(part, path.stat().st_size, part)
+    with patch.object(linecount, "_BUFFER_BYTES", buffer_bytes):
+        for split in cut(path, list(cuts)):
+            costs = Costs()
+            made = list(read_lines(split, use_unicode=use_unicode, costs=Costs()))
+            assert read_lines(split, use_unicode=use_unicode, costs=costs).count() == len(made)
+            assert costs.take().get("input_records", 0) == len(made)
+
+
+def test_counting_finds_what_is_no_utf_8_in_any_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linecount, "_BUFFER_BYTES", 8)
+    for data in (b"a\n" * 20 + b"\xff\n" + b"b\n" * 20, b"a\n" * 7 + "é".encode()[:1], b"a\n" * 7 + "é".encode()[:1] + b"\nb"):
+        path = tmp_path / "x"
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=r"is not UTF-8: byte 0x(ff|c3) at offset (40|14)"):
+            read_lines(whole(path)).count()
+        with pytest.raises(InputError, match=r"is not UTF-8: byte 0x(ff|c3) at offset (40|14)"):
+            list(read_lines(whole(path)))

@@ -1,4 +1,4 @@
-"""How long a waiting rank sleeps, with a clock that only sleeping moves."""
+"""The sleep of a waiting rank, with a clock that only sleeping moves."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from mpirdd.roles import waiting
-from mpirdd.roles.waiting import Waiting
+from mpirdd.comm import waiting
+from mpirdd.comm.waiting import Waiting
 
 
 class Clock:
@@ -53,6 +53,18 @@ def test_a_long_wait_sleeps_longer_and_longer_up_to_the_bound(clock: Clock) -> N
     assert max(clock.sleeps) == 0.01
 
 
+def test_who_has_waited_for_half_a_minute_looks_less_often(clock: Clock) -> None:
+    wait(clock, Waiting(spin_s=1e-4, poll_sleep_s=0.01), 29.0)
+    assert max(clock.sleeps) == 0.01
+    waits = Waiting(spin_s=1e-4, poll_sleep_s=0.01)
+    wait(clock, waits, 31.0)
+    assert max(clock.sleeps) == 0.05
+    waits.reset()
+    clock.sleeps.clear()
+    wait(clock, waits, 1.0)
+    assert max(clock.sleeps) == 0.01
+
+
 def test_what_comes_is_noticed_a_sixteenth_late_at_most(clock: Clock) -> None:
     began = clock.now
     waits = Waiting(spin_s=1e-4, poll_sleep_s=10.0)
@@ -73,7 +85,7 @@ def test_a_reset_begins_anew(clock: Clock) -> None:
 
 
 def test_time_between_a_reset_and_the_next_pause_does_not_count(clock: Clock) -> None:
-    """A task that ran for an hour says nothing about how soon the next message comes."""
+    """A task that ran for an hour does not tell how soon the next message comes."""
     waits = Waiting(spin_s=1e-4, poll_sleep_s=0.01)
     waits.pause()
     waits.reset()

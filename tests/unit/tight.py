@@ -1,16 +1,17 @@
-"""Workspaces that refuse memory: at a limit, or as a list of answers says."""
+"""Task memory that refuses: at a limit, or by a list of answers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
 
-from mpirdd.storage.scratch import Scratch
-from mpirdd.storage.workspace import Workspace
+from mpirdd.store.scratch import Scratch
+from mpirdd.store.task_memory import TaskMemory
 
 
 class Lender:
-    """Lends up to ``limit_bytes``, and not where an answer is False. The answers are repeated for ever."""
+    """Lends up to ``limit_bytes``, and refuses where an answer is False. The answers repeat for
+    ever."""
 
     def __init__(self, limit_bytes: int, answers: Sequence[bool] = (True,)) -> None:
         self.task_limit_bytes = limit_bytes
@@ -30,7 +31,14 @@ class Lender:
         self.lent -= nbytes
         assert self.lent >= 0
 
+    def process_bytes(self) -> int:
+        return 0
 
-def tight(limit_bytes: int, answers: Sequence[bool] = (True,)) -> tuple[Workspace, Lender]:
+    @property
+    def process_limit_bytes(self) -> int:
+        return 0
+
+
+def tight(limit_bytes: int, answers: Sequence[bool] = (True,)) -> tuple[TaskMemory, Lender]:
     lender = Lender(limit_bytes, answers)
-    return Workspace(lender, Scratch()), lender
+    return TaskMemory(lender, Scratch()), lender

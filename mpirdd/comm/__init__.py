@@ -1,0 +1,2 @@
+"""Communication among ranks: the transport protocol and its two networks, the exchange,
+broadcast."""

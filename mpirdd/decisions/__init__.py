@@ -1,1 +1,0 @@
-"""What to do, decided by pure code: no I/O, no clock, no randomness, no MPI."""

@@ -1,0 +1,2 @@
+"""Rank 0's loop: runs jobs by turning the scheduler's commands into messages, and messages into
+events."""

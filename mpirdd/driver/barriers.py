@@ -1,0 +1,78 @@
+"""The barriers, at which the tasks of a barrier stage wait for each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from mpirdd.driver.channel import Channel
+from mpirdd.protocol import messages
+from mpirdd.protocol.errors import Failure
+from mpirdd.protocol.ids import Rank, StageId
+from mpirdd.protocol.values import dataclass, field
+from mpirdd.scheduler import events
+
+
+@dataclass(slots=True)
+class _Stage:
+    label: str
+    tasks: int
+    waiting: dict[int, tuple[Rank, str]] = field(default_factory=dict)
+    """Tasks at the barrier, by partition: their ranks, and their messages to the others."""
+    ended: bool = False
+    """A task has ended, and will come to no further barrier."""
+
+
+class Barriers:
+    """All barrier stages under way.
+
+    Args:
+        tell: takes events for the scheduler.
+    """
+
+    def __init__(self, channel: Channel, hosts: Mapping[Rank, str], tell: Callable[[events.Event], None]) -> None:
+        self._channel, self._hosts, self._tell = channel, hosts, tell
+        self._stages: dict[StageId, _Stage] = {}
+
+    def tasks_started(self, command: events.StartTasks) -> None:
+        stage = command.stage
+        if command.barrier and stage.id not in self._stages:
+            self._stages[stage.id] = _Stage(stage.label, len(command.barrier))
+
+    def arrived(self, sender: Rank, message: messages.AtBarrier) -> None:
+        """A task waits: let all tasks of the stage go on once all have come."""
+        stage = self._stages.get(message.stage)
+        if stage is None:
+            return  # given up meanwhile
+        waiting = stage.waiting
+        waiting[message.partition] = sender, message.message
+        if len(waiting) == stage.tasks:
+            said = tuple(text for _, (_, text) in sorted(waiting.items()))
+            for rank, _ in waiting.values():
+                self._channel.send(rank, messages.BarrierPassed(message.stage, said))
+            waiting.clear()
+        self._check(message.stage, stage)
+
+    def task_finished(self, stage_id: StageId) -> None:
+        stage = self._stages.get(stage_id)
+        if stage is not None:
+            stage.ended = True
+            self._check(stage_id, stage)
+
+    def stage_closed(self, stage: StageId) -> None:
+        self._stages.pop(stage, None)
+
+    def executor_lost(self, rank: Rank) -> None:
+        for stage in self._stages.values():
+            for partition in [partition for partition, (waiting, _) in stage.waiting.items() if waiting == rank]:
+                del stage.waiting[partition]
+
+    def _check(self, stage_id: StageId, stage: _Stage) -> None:
+        """End the wait of tasks at a barrier for one that has ended and will not come."""
+        if not stage.waiting or not stage.ended:
+            return
+        partition, (rank, _) = min(stage.waiting.items())
+        summary = ("UsageError: this task waits at a barrier, but another task of its stage has ended without coming there. All "
+                   "tasks of a barrier stage must call barrier() and allGather() equally often: do not leave them out in some "
+                   "partitions, and do not unite or coalesce barrier RDDs with others before a shuffle.")
+        failure = Failure(summary, "", rank, self._hosts[rank], stage.label, partition, None)
+        self._tell(events.TaskFailed(rank, stage_id, partition, failure))

@@ -1,0 +1,201 @@
+"""The failure detector: MPI's reports of dead executors, and the meaning of the silence of others.
+
+MPI names ranks whose process has died. A stopped process, or one behind a cut cable, says nothing.
+So an executor that has been silent for ``ping_s`` is pinged; it answers from a thread of its own,
+also while a task runs for hours. The detector gives up an executor that owes an answer for too
+long. A single long call of C code keeps an executor from answering, too: on the driver's own host,
+one that uses its core is left alone.
+
+Time counts against an executor only while the driver looks for its answer in vain. Time in which
+the driver itself did not look (the program computes between two jobs, the whole run was suspended)
+counts for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from mpirdd.comm.transport import Transport
+from mpirdd.driver.stack_requests import StackRequests
+from mpirdd.driver.witnesses import Witnesses
+from mpirdd.observe.endings import cpu_ticks
+from mpirdd.protocol import messages
+from mpirdd.protocol.errors import ClusterError
+from mpirdd.protocol.ids import Rank
+from mpirdd.protocol.settings import Settings
+from mpirdd.protocol.values import dataclass
+
+GIVEN_UP = "given up"
+"""Why an executor is asked for its stack that owes an answer for too long."""
+
+
+class FailureDetector:
+    """One for each driver."""
+
+    def __init__(
+        self, transport: Transport, settings: Settings, executors: Iterable[Rank], send: Callable[[Rank, Any], None],
+        lost: Mapping[Rank, str],
+    ) -> None:
+        self.hosts: dict[Rank, str] = {}
+        self.pids: dict[Rank, int] = {}
+        self.lost = dict(lost)
+        """The reason for giving up each of them."""
+        self.witnesses = Witnesses()
+        """Of the executors on the driver's host."""
+        self.stacks = StackRequests(
+            self.witnesses, hosts=self.hosts, pids=self.pids, lost=self.lost, home=transport.host, send=send)
+        self._transport, self._send = transport, send
+        self._timeout_s = settings.executor_timeout_s
+        self._silences = Silences(executors, ping_s=settings.ping_s, timeout_s=self._timeout_s, now=monotonic())
+        self._ticks: dict[Rank, int] = {}
+        self._exits: dict[Rank, int] = {}
+        self._dying: list[Rank] = []
+        """Those of which the kernel will say in a moment how they have died."""
+        self._asked: set[Rank] = set()
+
+    def joined(self, rank: Rank, host: str, pid: int) -> None:
+        self.hosts[rank], self.pids[rank] = host, pid
+        if host == self._transport.host:
+            self.witnesses.joined(rank, pid)
+
+    def exiting(self, rank: Rank, code: int) -> None:
+        """The executor has said that a task ends it."""
+        self._exits[rank] = code
+
+    def heard(self, rank: Rank) -> bool:
+        """A message has come. False if the driver has given up its sender, which lives after all:
+        the message then counts for nothing."""
+        if rank in self.lost:
+            return False
+        self._silences.heard(rank, monotonic())
+        return True
+
+    def newly_lost(self) -> Iterator[Rank]:
+        """Name the executors lost since the last call. Call it when there is nothing else to do.
+
+        Raises:
+            ClusterError: one is lost, and this MPI cannot go on without it.
+        """
+        self._dying += [rank for rank in self._transport.lost() if rank not in self.lost and rank not in self._dying]
+        for rank in list(self._dying):
+            how = "" if rank in self._exits else self.witnesses.ending(rank)
+            if how is not None:
+                self._dying.remove(rank)
+                yield from self._note([rank], how or "it died")
+        if self._silences.due(now := monotonic()):
+            yield from self._look(now)
+
+    def _note(self, ranks: Iterable[Rank], why: str) -> Iterator[Rank]:
+        for rank in ranks:
+            if rank not in self.lost:
+                exited = f"a task called os._exit({self._exits[rank]}) there" if rank in self._exits else ""
+                self.lost[rank] = exited or why
+                self._silences.forget(rank)
+                yield rank
+
+    def _look(self, now: float) -> Iterator[Rank]:
+        to_ping, late, silent = self._silences.look(now)
+        for rank in to_ping:
+            self._send(rank, messages.Ping())
+        for rank in late + silent:
+            if self.hosts.get(rank) == self._transport.host:
+                ticks, before = cpu_ticks(self.pids[rank]), self._ticks.get(rank)
+                if ticks is None:
+                    how = self.witnesses.ending(rank)
+                    if how is not None and rank not in self._dying:
+                        yield from self._give_up(rank, how or "its process has ended")
+                elif before is not None and ticks > before:
+                    self._silences.heard(rank, now)
+                self._ticks[rank] = ticks or 0
+        for rank in silent:
+            if self._silences.is_silent(rank):
+                if rank not in self._asked and self.stacks.ask(rank, GIVEN_UP, itself=False):
+                    self._asked.add(rank)  # it has until the next look to tell its stack
+                    continue
+                state = self.witnesses.state(rank)
+                if self._transport.recovers:  # else its death would end this rank, too, before it has said why
+                    self._end_process(rank)
+                yield from self._give_up(
+                    rank, f"it did not answer for {self._timeout_s:g} s{state and ': '}{state}")
+
+    def _give_up(self, rank: Rank, why: str) -> Iterator[Rank]:
+        if not self._transport.recovers:
+            raise ClusterError(
+                f"rank {rank} (host {self.hosts.get(rank, 'unknown')}) is lost: {why}. This MPI cannot go on without it; "
+                "with Open MPI 5 or newer, `mpirdd run` survives that")
+        yield from self._note([rank], why)
+        self._transport.declare_lost(rank)  # the transport will name it next time, which is no news then
+
+    def _end_process(self, rank: Rank) -> None:
+        """Kill a given-up executor that might wake up again."""
+        pid, host = self.pids.get(rank), self.hosts.get(rank)
+        if pid is None:
+            return
+        if host == self._transport.host:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+            return
+        neighbours = [other for other in self.hosts if self.hosts[other] == host and other != rank and other not in self.lost]
+        for other in neighbours[:1]:
+            self._send(other, messages.EndProcess(pid))
+
+
+# --- silence --------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Silence:
+    heard: float
+    """When the executor last said something."""
+    pinged: bool = False
+    silent_s: float = 0.0
+    """The time for which the driver has looked for its answer in vain."""
+
+
+class Silences:
+    """The silence of each executor. Pure: times come from outside, of any clock that does not go
+    back, in seconds."""
+
+    def __init__(self, executors: Iterable[Rank], *, ping_s: float, timeout_s: float, now: float) -> None:
+        self._ping_s, self._timeout_s = ping_s, timeout_s
+        self._executors = {rank: _Silence(now) for rank in executors}
+        self._looked = now
+        self._next_look = now + ping_s
+
+    def heard(self, rank: Rank, now: float) -> None:
+        silence = self._executors.get(rank)
+        if silence is not None:
+            silence.heard, silence.pinged, silence.silent_s = now, False, 0.0
+
+    def is_silent(self, rank: Rank) -> bool:
+        """Has the driver given it up, without a message since?"""
+        return rank in self._executors and self._executors[rank].silent_s >= self._timeout_s
+
+    def forget(self, rank: Rank) -> None:
+        self._executors.pop(rank, None)
+
+    def due(self, now: float) -> bool:
+        """Is it time to look again? For a caller that asks very often."""
+        return now >= self._next_look
+
+    def look(self, now: float) -> tuple[list[Rank], list[Rank], list[Rank]]:
+        """Executors to ping now, those that have owed an answer for a while, and those to give
+        up."""
+        looked_s = min(now - self._looked, 2 * self._ping_s)
+        self._looked, self._next_look = now, now + self._ping_s / 2
+        to_ping: list[Rank] = []
+        late: list[Rank] = []
+        silent: list[Rank] = []
+        for rank, silence in self._executors.items():
+            if silence.pinged:
+                silence.silent_s += looked_s
+                (silent if silence.silent_s >= self._timeout_s else late).append(rank)
+            elif now - silence.heard >= self._ping_s:
+                silence.pinged, silence.silent_s = True, 0.0
+                to_ping.append(rank)
+        return to_ping, late, silent

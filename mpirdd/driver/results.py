@@ -1,0 +1,184 @@
+"""The results of jobs: those of their tasks, additions to accumulators, and each job's end."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mpirdd.executor.failures import failure_of
+from mpirdd.protocol import messages
+from mpirdd.protocol.errors import ClusterError, Failure, JobCancelled, ResultTooLarge, TaskError
+from mpirdd.protocol.ids import JobId, NodeId, Rank, StageId
+from mpirdd.protocol.stage import Stage
+from mpirdd.scheduler import events
+from mpirdd.store.codec import decode
+
+_UNSET = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The origin of a job, by which the program can cancel it."""
+
+    group: str | None = None
+    tags: frozenset[str] = frozenset()
+    properties: dict[str, str] = field(default_factory=dict)
+    """Local properties of the thread that asks, for its tasks."""
+
+
+class Job:
+    """The driver's own knowledge of a job: its results so far, and its end."""
+
+    def __init__(self, request: Request, label: str, partitions: Sequence[int]) -> None:
+        self.request, self.label = request, label
+        self.results: dict[int, Any] = dict.fromkeys(partitions, _UNSET)
+        self.result_bytes = 0
+        self.ended = False
+        self.cancelled = False
+        self.failure: Failure | None = None
+        self.error: ResultTooLarge | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.ended and not self.cancelled and self.error is None and self.failure is None
+
+    def end(self) -> tuple[str, str]:
+        """How it has ended, as the event log says it: status, and the first line of the error."""
+        if self.succeeded:
+            return "SUCCEEDED", ""
+        if self.error is not None or self.failure is not None:
+            text = str(self.error) if self.failure is None else self.failure.summary
+            return "FAILED", text.partition("\n")[0]
+        return "CANCELLED", ""
+
+    def values(self, *, executors_left: bool) -> list[Any]:
+        """The results of a job that has ended, in the order of its partitions; or its failure,
+        raised."""
+        if self.error is not None:
+            raise self.error
+        if self.cancelled:
+            raise JobCancelled(f"{self.label} was cancelled")
+        if self.failure is not None and not executors_left:
+            raise ClusterError(f"{self.label}: all executors are lost, so nothing can run any more. The lines above say "
+                               "which, and why.")
+        if self.failure is not None:
+            exception = _exception(self.failure)
+            if isinstance(exception, ResultTooLarge):
+                raise exception
+            raise TaskError(self.failure) from exception
+        return list(self.results.values())
+
+
+class Results:
+    """All jobs under way.
+
+    Args:
+        max_result_bytes: more than this ends the job; 0 for no limit.
+        hosts: of the executors.
+        tell: takes events for the scheduler.
+    """
+
+    def __init__(
+        self, max_result_bytes: int, hosts: Mapping[Rank, str], tell: Callable[[events.Event], None]
+    ) -> None:
+        self.jobs: dict[JobId, Job] = {}
+        self.take_updates: Callable[[dict[int, Any]], None] = lambda updates: None
+        """Gets the tasks' additions to accumulators, exactly once for each partition of a job or
+        shuffle."""
+        self._max_result_bytes, self._hosts, self._tell = max_result_bytes, hosts, tell
+        self._stages: dict[StageId, Stage] = {}
+        """Those under way."""
+        self._counted: set[tuple[NodeId, int]] = set()
+        """Map tasks, by shuffle and partition, whose additions have counted."""
+
+    def tasks_started(self, command: events.StartTasks) -> None:
+        self._stages[command.stage.id] = command.stage
+
+    def stage_closed(self, stage: StageId) -> None:
+        self._stages.pop(stage, None)
+
+    def take(self, sender: Rank, done: messages.Done) -> events.TaskFinished | events.TaskFailed | None:
+        """Take what a finished task gives.
+
+        Returns:
+            What the scheduler is to be told; None when the task's job has ended by this.
+        """
+        finished = events.TaskFinished(sender, done.stage, done.partition, done.made, done.seconds)
+        stage = self._stages.get(done.stage)
+        if stage is None:
+            return finished  # of a job that has ended
+        output = stage.output
+        if output.kind == "map":
+            if done.updates and (output.of, done.partition) not in self._counted:
+                self._counted.add((output.of, done.partition))
+                return self._update(sender, done, stage) or finished
+            return finished
+        job = self.jobs[output.of]
+        if job.results[done.partition] is not _UNSET:
+            return finished  # another attempt was faster
+        job.result_bytes += sum(map(len, done.result))
+        if 0 < self._max_result_bytes < job.result_bytes:
+            self._refuse(output.of, job)
+            return None
+        try:
+            result = decode(done.result)
+        except Exception as problem:  # whatever the user's classes raise when they are unpickled
+            return self._not_taken(sender, done, stage, problem, "unpickle its result")
+        failed = self._update(sender, done, stage) if done.updates else None
+        if failed is None:
+            job.results[done.partition] = result
+        return failed or finished
+
+    def _update(self, sender: Rank, done: messages.Done, stage: Stage) -> events.TaskFailed | None:
+        try:
+            self.take_updates(decode(done.updates))
+        except Exception as problem:  # whatever the user's classes and accumulators raise
+            return self._not_taken(sender, done, stage, problem, "add what it gave to accumulators")
+        return None
+
+    def _not_taken(
+        self, sender: Rank, done: messages.Done, stage: Stage, problem: Exception, what: str
+    ) -> events.TaskFailed:
+        """The task has failed, because the driver cannot take what it gave."""
+        failure = failure_of(
+            problem, rank=sender, host=self._hosts[sender], stage=stage.label, partition=done.partition)
+        summary = f"UsageError: the task has ended well, but the driver cannot {what}: {failure.summary}"
+        return events.TaskFailed(sender, done.stage, done.partition, replace(failure, summary=summary))
+
+    def _refuse(self, job_id: JobId, job: Job) -> None:
+        """End a job whose results exceed the driver's limit."""
+        job.error = ResultTooLarge.of_a_job(job.result_bytes, self._max_result_bytes, job.label)
+        job.ended = True
+        job.results.clear()
+        self._tell(events.JobWithdrawn(job_id))
+
+    def job_ended(self, command: events.JobEnded) -> None:
+        job = self.jobs.get(command.job)
+        if job is not None:
+            job.failure, job.ended = command.failure, True
+
+    def cancel(self, wanted: Callable[[Request], bool]) -> None:
+        """Cancel the jobs under way whose request is ``wanted``."""
+        for job_id, job in list(self.jobs.items()):
+            if not job.ended and wanted(job.request):
+                job.cancelled = job.ended = True
+                self._tell(events.JobWithdrawn(job_id))
+
+    def forget(self, nodes: Iterable[NodeId]) -> None:
+        """The nodes are gone, and nothing of them will be computed again."""
+        if self._counted:
+            gone = set(nodes)
+            self._counted = {counted for counted in self._counted if counted[0] not in gone}
+
+
+def _exception(failure: Failure) -> BaseException | None:
+    """The user's exception, where it can be loaded here."""
+    if failure.exception is None:
+        return None
+    try:
+        exception = pickle.loads(failure.exception)
+    except Exception:  # whatever the user's classes raise when they are unpickled
+        return None
+    return exception if isinstance(exception, BaseException) else None

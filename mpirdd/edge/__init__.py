@@ -1,1 +1,0 @@
-"""The edge: command line, launching, diagnosis, and the one module that imports mpi4py."""

@@ -1,1 +1,0 @@
-"""Where PySpark keeps its RDD layer since version 4."""

@@ -1,3 +1,0 @@
-from mpirdd.user.broadcast import Broadcast
-
-__all__ = ["Broadcast"]

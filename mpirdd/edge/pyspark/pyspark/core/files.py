@@ -1,3 +1,0 @@
-from mpirdd.user.files import SparkFiles
-
-__all__ = ["SparkFiles"]

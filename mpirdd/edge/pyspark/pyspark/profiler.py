@@ -1,3 +1,0 @@
-from mpirdd.user.profiling import BasicProfiler, Profiler
-
-__all__ = ["BasicProfiler", "Profiler"]

@@ -1,3 +1,0 @@
-from mpirdd.user.results import ResultIterable
-
-__all__ = ["ResultIterable"]

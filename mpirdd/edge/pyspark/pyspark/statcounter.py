@@ -1,3 +1,0 @@
-from mpirdd.user.statcounter import StatCounter
-
-__all__ = ["StatCounter"]

@@ -1,3 +1,0 @@
-from mpirdd.user.storagelevel import StorageLevel
-
-__all__ = ["StorageLevel"]

@@ -1,3 +1,0 @@
-from mpirdd.user.taskcontext import BarrierTaskContext, BarrierTaskInfo, TaskContext
-
-__all__ = ["BarrierTaskContext", "BarrierTaskInfo", "TaskContext"]

@@ -1,0 +1,55 @@
+"""An executor's state of one Context: its settings and its stores."""
+
+from __future__ import annotations
+
+from mpirdd.executor.process import HostedProcess
+from mpirdd.protocol.settings import Settings
+from mpirdd.store.blocks import BlockStore
+from mpirdd.store.costs import Costs
+from mpirdd.store.memory import Memory
+from mpirdd.store.scratch import Scratch
+from mpirdd.store.task_memory import TaskMemory
+
+
+class ContextState:
+    """Made anew, and empty, by ``start`` when a Context begins. The parts of an executor share it.
+
+    Args:
+        allotted_bytes: the budget, where the settings give none.
+    """
+
+    def __init__(self, process: HostedProcess, allotted_bytes: int) -> None:
+        self._process, self._allotted_bytes = process, allotted_bytes
+        self._make(Settings(), allotted_bytes)
+
+    def start(self, settings: Settings, budget: int = 0) -> None:
+        """A Context begins, or a spare joins: free the data of the one before, and make an empty store
+        within the new budget, by default that of the settings."""
+        self.clear()
+        budget = budget or settings.memory or self._allotted_bytes
+        self._process.use_memory(budget)
+        self._make(settings, budget)
+
+    def clear(self) -> None:
+        """Forget all data."""
+        self.store.clear()
+        self.scratch.remove()
+
+    @property
+    def memory(self) -> Memory:
+        return self.store.memory
+
+    @property
+    def costs(self) -> Costs:
+        return self.scratch.costs
+
+    def _make(self, settings: Settings, budget: int) -> None:
+        self.settings = settings
+        self.scratch = Scratch(settings.scratch)
+        self.store = BlockStore(
+            Memory(budget, self._process.resident), self.scratch, through_files=settings.mode == "mapreduce")
+        self.task_memory = self.own_task_memory()
+
+    def own_task_memory(self) -> TaskMemory:
+        """Working memory for a task that runs inside of another one."""
+        return TaskMemory(self.store.memory, self.scratch)

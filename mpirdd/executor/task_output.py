@@ -1,0 +1,101 @@
+"""The output of tasks, caught line by line, so lines of different ranks never mix and stdout stays
+the program's own."""
+
+from __future__ import annotations
+
+import io
+import sys
+from codecs import getincrementaldecoder
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any, TextIO
+
+from mpirdd.executor.breakpoints import with_terminal
+
+
+class TaskOutput(io.TextIOBase):
+    """A text stream that passes whole lines on, without their newline. In a ``with`` block it is stdout and stderr.
+
+    Args:
+        write_line: gets each line.
+        shared: the process is the program's as well; then catch only the output of the block's own
+            thread.
+    """
+
+    def __init__(self, write_line: Callable[[str], None], *, shared: bool = False) -> None:
+        self._write_line = write_line
+        self._shared = shared
+        self._rest = ""
+        self._bytes: _Bytes | None = None
+        self._before: list[tuple[TextIO, TextIO]] = []
+        """A signal handler of the program may run a task inside of another one."""
+        self._breakpointhook = sys.breakpointhook
+
+    def __enter__(self) -> TaskOutput:
+        self._before.append((sys.stdout, sys.stderr))
+        if self._shared:
+            if len(self._before) == 1:
+                self._breakpointhook = sys.breakpointhook
+            if sys.breakpointhook is sys.__breakpointhook__:
+                sys.breakpointhook = with_terminal(sys.stdout)
+            sys.stdout, sys.stderr = _OfThread(self, sys.stdout), _OfThread(self, sys.stderr)
+        else:
+            sys.stdout = sys.stderr = self
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        sys.stdout, sys.stderr = self._before.pop()
+        if self._shared and not self._before:
+            sys.breakpointhook = self._breakpointhook
+        self.end_line()
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        """Of the standard error stream, for programs that tasks start: ``subprocess.run(..., stdout=sys.stdout)``."""
+        return 2
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._write_line(line)
+        return len(text)
+
+    @property
+    def buffer(self) -> io.BufferedIOBase:
+        """The stream for programs that write bytes, which should be UTF-8."""
+        if self._bytes is None:
+            self._bytes = _Bytes(self)
+        return self._bytes
+
+    def end_line(self) -> None:
+        """Pass on the text printed without a newline."""
+        if self._rest:
+            self.write("\n")
+
+
+class _Bytes(io.BufferedIOBase):
+    """Bytes for a text stream; those that are no UTF-8 become U+FFFD."""
+
+    def __init__(self, text: TaskOutput) -> None:
+        self._text = text
+        self._decoder = getincrementaldecoder("utf-8")("replace")
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        with memoryview(data) as view:
+            self._text.write(self._decoder.decode(view.tobytes()))
+            return view.nbytes
+
+
+class _OfThread:
+    """``lines`` for the thread that makes this, ``other`` for all others."""
+
+    def __init__(self, lines: TaskOutput, other: TextIO) -> None:
+        self._lines, self._other, self._thread = lines, other, get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lines if get_ident() == self._thread else self._other, name)

@@ -1,0 +1,86 @@
+"""Output on a file system with neither an atomic rename nor uploads that another process can complete.
+
+    start      nothing
+    write      folder/_temporary-<token>/part-00000, ...
+    commit     the server renames or copies each to folder/part-00000, ..., then the driver puts _SUCCESS
+
+Such stores show a file only when it is whole, and the last attempt at one stays. A killed driver leaves its temporary
+names, which readers pass over; the next output that is committed in the folder takes them away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+
+from mpirdd.formats.filesystems import FileSystem, join, name_of
+from mpirdd.formats.outputfolders.protocol import (
+    SUCCESS,
+    TEMPORARY,
+    Part,
+    Token,
+    check_replaceable,
+    in_parallel,
+    in_words,
+    missing,
+    taken,
+)
+
+
+class CopiedFolder:
+    def __init__(self, fs: FileSystem, folder: str, token: Token) -> None:
+        self._fs, self._folder, self._token = fs, folder, token
+        self._temporary = join(folder, f"{TEMPORARY}{token}")
+
+    def start(self) -> None:
+        pass
+
+    def write(self, name: str, attempt_id: int | str, data: Iterable[bytes]) -> str:
+        path = join(self._temporary, name)
+        with in_words(path):
+            writer = self._fs.create(path, overwrite=True)
+        try:
+            for piece in data:
+                with in_words(path):
+                    writer.write(piece)
+            with in_words(path):
+                writer.close()
+        except BaseException:  # whatever it is: no half of a file stays
+            writer.abort()
+            raise
+        return name
+
+    def commit(self, parts: Collection[Part] | None) -> None:
+        fs, folder = self._fs, self._folder
+        with in_words(folder):
+            old = [name for name in self._names_in(folder) if not name.startswith(TEMPORARY)]
+            if self._token.replaces:
+                check_replaceable(folder, old)
+            elif old:
+                raise taken(join(folder, old[0]))
+            there = self._names_in(self._temporary)
+            names = there if parts is None else sorted(map(str, parts))
+            if absent := [name for name in names if name not in there]:
+                raise missing(names, absent, self._temporary)
+            for name in [SUCCESS, *names] if old else ():
+                fs.remove(join(folder, name))
+            in_parallel(self._move, names)
+            for name in set(old).difference(names, (SUCCESS,)):
+                fs.remove(join(folder, name), recursive=True)
+            for name in self._names_in(folder):
+                if name.startswith(TEMPORARY):
+                    fs.remove(join(folder, name), recursive=True)
+            try:
+                fs.create(join(folder, SUCCESS)).close()
+            except FileExistsError:
+                raise taken(join(folder, SUCCESS)) from None
+
+    def abandon(self) -> None:
+        with suppress(OSError):
+            self._fs.remove(self._temporary, recursive=True)
+
+    def _names_in(self, folder: str) -> list[str]:
+        return [] if self._fs.info(folder) is None else [name_of(each.path) for each in self._fs.entries(folder)]
+
+    def _move(self, name: str) -> None:
+        self._fs.rename(join(self._temporary, name), join(self._folder, name))

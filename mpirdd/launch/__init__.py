@@ -1,0 +1,1 @@
+"""Command line, starting ranks, diagnosis, and joining the world."""

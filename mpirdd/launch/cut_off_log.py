@@ -1,0 +1,98 @@
+"""What the launcher does for the driver that was killed: it ends the event log, and prints the summary.
+
+The driver writes the last line of its event log, and the summary, when its program ends. Killed, it can do neither. The
+launcher outlives it, knows how it ended, and finds the log through the setting ``events``.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+from mpirdd.launch.supervision import End
+from mpirdd.protocol.errors import MpirddError
+from mpirdd.protocol.settings import Settings
+
+_RUN, _END = b'{"event":"run"', b'{"event":"end"'
+
+
+def close_after(end: End, setting: str, driver: tuple[str, int] | None) -> str | None:
+    """``close_log``, once the run has ended in this way."""
+    if not setting:
+        return None
+    status, why = ("killed", end.why.split(". ")[0].rstrip(".")) if end.lost else ("terminated", f"exit code {end.code}")
+    return close_log(setting, driver, status=status, why=why)
+
+
+def close_log(setting: str, driver: tuple[str, int] | None, *, status: str, why: str) -> str | None:
+    """Write the last line of a log that its driver has not ended.
+
+    Args:
+        setting: ``events``.
+        driver: its host and process id, by which its run is known among others in the log.
+
+    Returns:
+        The path of the log; None if there is none of this driver's, or it has an end.
+    """
+    from mpirdd.observe.event_files import newest  # most runs need it not
+
+    path = newest(os.path.abspath(setting))
+    if path is None or driver is None:
+        return None
+    try:
+        with open(path, "r+b") as file:
+            run, whole = _open_run(file.fileno())
+            if run is None or (run.get("host"), run.get("pid")) != driver:
+                return None
+            line = {"event": "end", "t": round(max(time.time() - run["unix"], 0.0), 6), "status": status, "error": why}
+            file.seek(0, os.SEEK_END)
+            file.write((b"" if whole else b"\n") + json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
+    except (OSError, ValueError, KeyError, TypeError):  # a full disk, or no event log after all
+        return None
+    return path
+
+
+def _open_run(file: int) -> tuple[dict[str, Any] | None, bool]:
+    """The ``run`` line of the last run, if that has no end; and whether the last line of the file is whole."""
+    if not os.fstat(file).st_size:
+        return None, True
+    with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as text:
+        begins = text.rfind(b"\n" + _RUN) + 1  # 0 is where the first one begins
+        ends = text.find(b"\n" + _END, begins)
+        if ends >= 0 or text[begins:begins + len(_RUN)] != _RUN:
+            return None, True
+        line = text[begins:max(text.find(b"\n", begins), 0) or len(text)]
+        return json.loads(line), text[-1:] == b"\n"
+
+
+def tell_summary(log: str | None, settings: Settings, *, asked: bool) -> None:
+    """Print the summary that the driver could not print.
+
+    Args:
+        log: what ``close_log`` has given.
+        asked: the user has said ``--summary``.
+    """
+    if log is None:
+        if asked and not settings.events:
+            _write("mpirdd: no summary, as what it is made of was lost with the driver; with --events FILE there is one\n")
+        return
+    from mpirdd.observe.event_files import read_log
+    from mpirdd.observe.run_state import RunState
+    from mpirdd.observe.summary import summary, terminal_width
+
+    state = RunState()
+    with suppress(MpirddError, KeyError, TypeError, ValueError):  # the end of the run is told in any case
+        for line in read_log([log]).events:
+            state.take(line)
+        if state.stages:
+            _write(summary(state, width=terminal_width(sys.stderr.isatty())))
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()

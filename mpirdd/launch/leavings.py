@@ -1,0 +1,97 @@
+"""What a run that was killed leaves behind on this host besides its scratch folders, and taking it away.
+
+MPI's shared memory files (Open MPI: 16 MB a rank) and mpirun's session folder stay when their processes are killed. So each
+rank notes in the run's folder which files it has mapped, and the launcher notes mpirun's process id. The launcher takes
+them away at the end of the run, or, when it was killed itself, the next run on this host does.
+
+Only what a run of ours has noted is ever removed, and only while no process uses it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+
+from mpirdd.store.scratch import remove_tree, temporary_folder
+
+_SHARED = "/dev/shm"
+_FILES = re.compile(r"(sm_segment\..+|mpich_shm_[0-9a-f]+_\d+|vader_segment\..+)$")
+_NOTE, _MPIRUN = "shared-", "mpirun-"
+
+
+def note_shared_files(folder: str, rank: int) -> None:
+    """On a rank, once MPI has started: note the files that MPI has mapped, for the launcher's host alone to read."""
+    names = sorted(_mapped("self"))
+    with suppress(OSError), open(os.path.join(folder, f"{_NOTE}{os.uname().nodename}-{rank}"), "x") as file:
+        file.write("\n".join(names))
+
+
+def note_mpirun(folder: str, pid: int) -> None:
+    """On the launcher, once mpirun has started."""
+    with suppress(OSError), open(os.path.join(folder, f"{_MPIRUN}{pid}"), "x"):
+        pass
+
+
+def take_away(folder: str) -> bool:
+    """Remove what the notes in a run's folder name, if nobody uses it. The run is over. Never raises.
+
+    Returns:
+        False if a process still uses some of it.
+    """
+    noted: set[str] = set()
+    used: set[str] = set()
+    with suppress(OSError):
+        noted, pids = _read(folder)
+        used = _in_use() if noted else set()
+        for name in noted - used:
+            _remove(os.path.join(_SHARED, name))
+        for pid in pids:
+            session = os.path.join(temporary_folder(), f"ompi.{pid}")
+            if not os.path.exists(f"/proc/{pid}") and _is_ours(session):
+                remove_tree(session)
+    return not noted & used
+
+
+def _read(folder: str) -> tuple[set[str], list[int]]:
+    noted: set[str] = set()
+    pids = []
+    for name in os.listdir(folder):
+        if name.startswith(f"{_NOTE}{os.uname().nodename}-"):
+            with open(os.path.join(folder, name)) as file:
+                noted.update(name for name in file.read().split("\n") if _FILES.match(name))
+        elif name.startswith(_MPIRUN) and name[len(_MPIRUN):].isdigit():
+            pids.append(int(name[len(_MPIRUN):]))
+    there = set(os.listdir(_SHARED)) if noted else set()
+    # A rank that died before it could note its file belongs to the same MPI job, which Open MPI's names tell.
+    jobs = tuple(name.rpartition(".")[0] + "." for name in noted if name.startswith(("sm_segment.", "vader_segment.")))
+    return {name for name in there if name in noted or name.startswith(jobs)}, pids
+
+
+def _in_use() -> set[str]:
+    used: set[str] = set()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            used |= _mapped(entry)
+    return used
+
+
+def _mapped(process: str) -> set[str]:
+    """The names of MPI's shared memory files that a process has mapped; none of a process that we may not look at."""
+    with suppress(OSError), open(f"/proc/{process}/maps") as maps:
+        paths = {line.rstrip("\n").partition("/")[2] for line in maps if f" {_SHARED}/" in line}
+        return {name for path in paths if _FILES.match(name := path.removeprefix(f"{_SHARED[1:]}/"))}
+    return set()
+
+
+def _remove(path: str) -> None:
+    with suppress(OSError):
+        if _is_ours(path):
+            os.unlink(path)
+
+
+def _is_ours(path: str) -> bool:
+    with suppress(OSError):
+        status = os.lstat(path)
+        return status.st_uid == os.geteuid()
+    return False

@@ -1,0 +1,178 @@
+"""``mpirdd run --report FILE`` and ``--ui``: a run with its report at the end, or live while it goes on.
+
+Both read the run's event log, which goes beside the report where the user has not asked for one. They are the work of
+the launcher, which is still there when the program has failed, was killed, or got SIGTERM. So a run on one rank, which is
+otherwise this process itself, becomes a child.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from importlib.util import find_spec
+from select import select
+from socket import gethostname
+from types import FrameType
+
+from mpirdd.launch import mpirun
+from mpirdd.launch.cut_off_log import close_log
+from mpirdd.launch.mpirun import LaunchRequest
+from mpirdd.launch.observing import REPORT_MARK, event_file_in, refuse_others_file, write_report
+from mpirdd.launch.status_channel import die_with_parent
+from mpirdd.observe.event_file import refuse_url
+from mpirdd.observe.report_page import no_plotly
+from mpirdd.protocol.errors import MpirddError, UsageError
+
+EVENTS = "MPIRDD_EVENTS"
+_SERVER_STARTS_S = 20.0
+
+
+def run_observed(request: LaunchRequest, *, report: str | None, ui: bool) -> int:
+    """Run a program as ``mpirun.run`` does. Returns its exit code, whatever becomes of the report.
+
+    Raises:
+        UsageError: also if plotly is missing, or the report could not be written.
+    """
+    if find_spec("plotly") is None:
+        raise UsageError(no_plotly())
+    if report is not None:
+        _check_target(report)
+    with _log_for(request, report) as log:
+        if report is not None and os.path.abspath(report) == os.path.abspath(log):
+            raise UsageError(f"--report {report} is the event log, too; give one of them another name")
+        request = replace(request, settings={**(request.settings or {}), EVENTS: log})
+        before = _size(log)
+        with _live(log) if ui else nullcontext():
+            code = _run(request)
+        if report is not None:
+            _report(log, report, begun=_size(log) > before)
+    return code
+
+
+def _report(log: str, report: str, *, begun: bool) -> None:
+    """Also after a failure. The program's exit code stays what it is."""
+    try:
+        if not begun:
+            raise UsageError("no report: the run has not written any event")
+        print(f"mpirdd: {write_report([log], report, over=True)}", file=sys.stderr)
+    except MpirddError as error:
+        print(f"mpirdd: {error}", file=sys.stderr)
+
+
+def _check_target(report: str) -> None:
+    refuse_url(f"--report {report}", report)
+    folder = os.path.dirname(os.path.abspath(report))
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(report):
+        raise UsageError(f"--report {report}: cannot be written; give a file in a folder that exists")
+    refuse_others_file(report, REPORT_MARK)
+
+
+@contextmanager
+def _log_for(request: LaunchRequest, report: str | None) -> Iterator[str]:
+    """The file for the event log: the user's; else beside the report; else one that is gone afterwards."""
+    given = {**os.environ, **(request.settings or {})}.get(EVENTS, "")
+    if given:
+        yield event_file_in(given, request.program[-1] if request.program[0] == "-m" else request.program[0])
+    elif report is not None:
+        yield os.path.abspath(os.path.splitext(report)[0] + ".events.jsonl")
+    else:
+        # The hosts of a run that begins elsewhere presumably share the current folder.
+        near = mpirun.rank_0_is_near(os.environ, request.mpi_words)
+        folder = tempfile.mkdtemp(prefix=".mpirdd-events-", dir=None if near else os.getcwd())
+        try:
+            yield os.path.join(folder, "events.jsonl")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _live(log: str) -> Iterator[None]:
+    """Serve the live report, from a process of its own, as long as the block runs."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mpirdd.launch.live_report", log], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        start_new_session=True)  # Ctrl-C is for the run
+    assert server.stdin is not None and server.stdout is not None
+    try:
+        if select([server.stdout], [], [], _SERVER_STARTS_S)[0] and (address := server.stdout.readline().decode().strip()):
+            from mpirdd.launch.live_report import how_to_reach
+
+            print(f"mpirdd: {how_to_reach(address)}", file=sys.stderr, flush=True)
+        else:
+            print("mpirdd: the live report cannot be served here; the run goes on without", file=sys.stderr)
+        yield
+    finally:
+        server.stdin.close()  # which ends it
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(5)
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+def _run(request: LaunchRequest) -> int:
+    ranks = mpirun.default_ranks(os.environ) if request.ranks is None else request.ranks
+    return _run_as_child(request) if ranks == 1 else mpirun.run(request)
+
+
+def _run_as_child(request: LaunchRequest) -> int:
+    """A run on one rank, which gets the signals that this process gets. Told to end, it ends with that signal's code."""
+    environment = {**os.environ, **(request.settings or {})}
+    child: subprocess.Popen[bytes] | None = None
+    seen: list[int] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        if child is not None:
+            tell(child, number)
+
+    def tell(child: subprocess.Popen[bytes], number: int) -> None:
+        if number != signal.SIGINT or not _from_terminal():
+            child.send_signal(number)
+
+    with _handled(pass_on):
+        started = subprocess.Popen(
+            [sys.executable, "-m", "mpirdd", "run", "-n", "1", *request.program], env=environment, preexec_fn=_end_with_us)
+        early, child = tuple(seen), started
+        for number in early:
+            tell(child, number)
+        code = child.wait()
+    if code < 0:
+        close_log(environment[EVENTS], (gethostname(), child.pid), status="killed", why=f"it was killed by signal {-code}")
+    told = next((number for number in seen if number in (signal.SIGTERM, signal.SIGHUP)), None)
+    return 128 + told if told else 128 - code if code < 0 else code
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
+               if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _from_terminal() -> bool:
+    """A terminal sends Ctrl-C to all processes of the group, so to the child, too."""
+    with suppress(OSError):
+        return os.tcgetpgrp(0) == os.getpgrp()
+    return False
+
+
+def _end_with_us() -> None:
+    die_with_parent(signal.SIGTERM)
+
+
+def _size(path: str) -> int:
+    with suppress(OSError):
+        return os.path.getsize(path)
+    return 0

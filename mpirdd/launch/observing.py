@@ -1,0 +1,340 @@
+"""The commands that read event logs: ``mpirdd report``, ``mpirdd top`` and ``mpirdd trace``.
+
+They need no MPI and run anywhere the log can be read, on a login node for example, while the run goes on or years later.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mpirdd.observe.event_file import refuse_url
+from mpirdd.protocol.errors import UsageError
+from mpirdd.protocol.package import install_command
+from mpirdd.protocol.shown import shown_size
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction  # the type has no public name
+
+    from mpirdd.observe.run_view import RunView
+
+    _Commands = _SubParsersAction[ArgumentParser]
+
+_LOOK_S = 1.0
+_CLOCKS_DIFFER_S = 60.0
+"""The clock may have been set since the run began."""
+REPORT_MARK = '<meta name="generator" content="mpirdd">'
+_TRACE_HEAD = '{"displayTimeUnit":"ms","traceEvents":['
+
+
+def write_report(paths: list[str], target: str, *, run: int | None = None, over: bool = False) -> str:
+    """Write the report of an event log. Returns a line for the user.
+
+    Args:
+        over: the run is known to be over.
+
+    Raises:
+        UsageError: the log cannot be read, the report not be written, or plotly is missing.
+    """
+    from mpirdd.observe.event_files import read_log
+    from mpirdd.observe.report_data import report_data
+    from mpirdd.observe.report_page import page
+    from mpirdd.observe.run_view import RunView
+    from mpirdd.observe.stands_out import StandsOut
+
+    refuse_others_file(target, REPORT_MARK)
+    log = read_log(paths, run=run)
+    with odd_lines_told(paths):
+        view, outstanding = RunView().take_all(log.events), StandsOut()
+        for event in log.events:
+            outstanding.take(event)
+        over = over or not driver_lives(view)
+        text = page(report_data(view, notes=log.notes, over=over, hints=outstanding.hints()))
+    _write(target, [text])
+    return f"report: {target} ({shown_size(len(text.encode()))})"
+
+
+@contextmanager
+def odd_lines_told(paths: Sequence[str]) -> Iterator[None]:
+    """Around whatever takes the events of a log: a line that lacks a field, or has another kind of value, is told in words.
+
+    Raises:
+        UsageError: for that.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise UsageError(f"{', '.join(paths)}: a line of this event log lacks a field, or has a wrong one ({error!r}); another "
+                         "version of mpirdd may have written it, or something else than mpirdd") from None
+
+
+def refuse_others_file(target: str, mark: str) -> None:
+    """An older report or trace is replaced; nothing else ever is.
+
+    Args:
+        mark: what such a file has near its beginning.
+
+    Raises:
+        UsageError: ``target`` is another file, cannot be read, or is a URL.
+    """
+    refuse_url(f"the output {target}", target)
+    import gzip
+    import zlib
+
+    if not os.path.exists(target) or os.path.isdir(target) or os.path.getsize(target) == 0:
+        return
+    try:
+        with open(target, "rb") as file:
+            head = file.read(512)
+        if head.startswith(b"\x1f\x8b"):
+            with gzip.open(target) as packed:
+                head = packed.read(512)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UsageError(f"{target} exists and cannot be read: {error}") from None
+    if mark.encode() not in head:
+        raise UsageError(f"{target} exists and is another file, so it is left as it is; give another name, or remove it")
+
+
+def event_file_in(setting: str, program: str) -> str:
+    """The file that the setting ``events`` means: in a folder, a new one named by program and time."""
+    refuse_url(f"--events {setting}", setting)
+    path = os.path.abspath(setting)
+    if not (os.path.isdir(path) or setting.endswith(os.sep)):
+        return path
+    stem = os.path.splitext(os.path.basename(program.rstrip("/")))[0] or "run"
+    return os.path.join(path, f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl")
+
+
+class Told(Protocol):
+    """What a log has told of its run."""
+
+    @property
+    def run(self) -> Mapping[str, Any]: ...
+    @property
+    def end(self) -> Mapping[str, Any] | None: ...
+
+
+def driver_lives(run: Told) -> bool:
+    """May the driver of a log without an end still be at work? Also yes for other hosts, where nobody can look."""
+    return run.end is None and (run.run.get("host") != os.uname().nodename or process_lives(run))
+
+
+def process_lives(run: Told) -> bool:
+    """Is the driver's process on this host, and there? A later process with the same number is another one."""
+    pid, unix = run.run.get("pid"), run.run.get("unix", 0.0)
+    if run.run.get("host") != os.uname().nodename or not isinstance(pid, int):
+        return False
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+        with open("/proc/uptime") as file:
+            up_s = float(file.read().split()[0])
+    except (OSError, ValueError, IndexError):
+        return False
+    began = time.time() - up_s + ticks / os.sysconf("SC_CLK_TCK")
+    return bool(began <= unix + _CLOCKS_DIFFER_S)
+
+
+def add_report(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "report",
+        help="make an HTML report of a run from its event log",
+        description="Make one HTML file of the event log of a run (mpirdd run --events FILE): timeline, stages, lineage, memory, "
+        "shuffles, errors. It needs no network. The run may still go on.",
+        allow_abbrev=False,
+    )
+    add_log(parser)
+    parser.add_argument("-o", "--output", metavar="FILE.html", required=True, help="the file to write")
+    parser.set_defaults(carry_out=_report)
+
+
+def _report(options: Namespace) -> int:
+    print(write_report(options.events, options.output, run=options.run))
+    return 0
+
+
+def add_trace(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "trace",
+        help="make a trace of a run for Perfetto from its event log",
+        description="Make a trace of the event log of a run, for https://ui.perfetto.dev or chrome://tracing: ranks as rows, "
+        "tasks with their parts, exchanges, memory, and arrows for shuffles.",
+        allow_abbrev=False,
+    )
+    add_log(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="FILE.json", required=True, help="the file to write; compressed if it ends in .gz")
+    parser.set_defaults(carry_out=_trace)
+
+
+def _trace(options: Namespace) -> int:
+    from mpirdd.observe.event_files import read_log
+    from mpirdd.observe.run_view import RunView
+    from mpirdd.observe.trace import trace_events
+
+    refuse_others_file(options.output, _TRACE_HEAD)
+    log = read_log(options.events, run=options.run)
+    for note in log.notes:
+        print(f"mpirdd: {note}", file=sys.stderr)
+    with odd_lines_told(options.events):
+        entries = trace_events(RunView().take_all(log.events))
+    from json import JSONEncoder
+
+    encode = JSONEncoder(separators=(",", ":")).encode
+    last = len(entries) - 1
+    _write(options.output, [
+        _TRACE_HEAD + "\n",
+        *(encode(entry) + (",\n" if number < last else "\n") for number, entry in enumerate(entries)), "]}\n"])
+    print(f"trace: {options.output} ({len(entries):,} entries, {shown_size(os.path.getsize(options.output))}); open it at "
+          "https://ui.perfetto.dev, which keeps it in the browser")
+    return 0
+
+
+def add_top(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "top",
+        help="watch a run in the terminal by its event log",
+        description="Watch a run by its event log: jobs, stages, executors, memory, rates. The log may be written on another "
+        "host, and need not be there yet. Ends with the run; Ctrl-C ends it sooner and does nothing to the run.",
+        allow_abbrev=False,
+    )
+    add_log(parser)
+    parser.add_argument("--once", action="store_true", help="print how it is now, and end")
+    parser.set_defaults(carry_out=_top)
+
+
+def _top(options: Namespace) -> int:
+    try:
+        from rich.console import Console
+    except ImportError:
+        raise UsageError(f"mpirdd top needs rich, which is not installed here.\n  fix: {install_command('observe')}") from None
+
+    console = Console()
+    watch = _Watch(options.events)
+    if options.once or options.run is not None:
+        watch.look_once(options.run)
+        console.print(watch.frame(height=10_000, width=console.width))
+        return 0
+    from rich.live import Live
+
+    try:
+        with Live(console=console, auto_refresh=False, screen=console.is_terminal, transient=False) as live:
+            while not watch.look():
+                live.update(watch.frame(height=console.height, width=console.width), refresh=console.is_terminal)
+                time.sleep(_LOOK_S)
+    except KeyboardInterrupt:
+        return 130
+    console.print(watch.frame(height=console.height, width=console.width))
+    return 0
+
+
+class _Watch:
+    """Follows a log: its newest run, how fast it goes, and whether it is over."""
+
+    def __init__(self, paths: list[str]) -> None:
+        from mpirdd.observe.contexts import Joiner
+        from mpirdd.observe.event_files import Tails
+        from mpirdd.observe.rates import RateMeter
+        from mpirdd.observe.run_view import RunView
+
+        self._paths = paths
+        self._tails: Tails | None = None
+        self._joiner = Joiner()
+        self._new_view: Callable[[], RunView] = lambda: RunView(details=False)
+        self._new_tails, self._new_meter = Tails, RateMeter
+        self._view, self._meter = self._new_view(), RateMeter()
+        self.begun = False
+        self._gone = 0
+        """Looks in a row that have found no driver."""
+
+    def look_once(self, run: int | None) -> None:
+        """Take all that is there.
+
+        Args:
+            run: of a log with several runs, which.
+
+        Raises:
+            UsageError: nothing is there.
+        """
+        from mpirdd.observe.event_files import read_log
+
+        log = read_log(self._paths, run=run)
+        with odd_lines_told(self._paths):
+            self._view.take_all(log.events)
+        self.begun = True
+        self._gone = 0 if driver_lives(self._view) else 1
+
+    def look(self) -> bool:
+        """Take what is new. True if the run is over."""
+        from mpirdd.observe.event_files import newest
+
+        if self._tails is None:
+            paths = [newest(path) for path in self._paths]
+            if None in paths:
+                return False
+            self._tails = self._new_tails([path for path in paths if path is not None])
+        with odd_lines_told(self._paths):
+            for event in map(self._joiner.take, self._tails.new()):
+                if event["event"] == "run":
+                    self._view, self._meter = self._new_view(), self._new_meter()
+                self.begun = True
+                self._view.take(event)
+        if not self.begun:
+            return False
+        # The driver writes its last lines before it goes: they count only if they are not there at the next look, too.
+        self._gone = 0 if driver_lives(self._view) else self._gone + 1
+        if self._view.end is not None:  # as long as the program goes on, it may make another Context
+            return not process_lives(self._view)
+        return self._gone > 1
+
+    def frame(self, *, height: int, width: int) -> Any:
+        from rich.text import Text
+
+        from mpirdd.observe.top_frame import frame
+
+        if not self.begun:
+            return Text(f"waiting for {', '.join(self._paths)} ...")
+        view = self._view
+        now = view.now if view.end is not None or self._gone else max(view.now, time.time() - view.run.get("unix", time.time()))
+        killed = bool(self._gone) and view.end is None
+        note = "the log has no end, and the driver is gone: the run was killed" if killed else ""
+        return frame(view, self._meter.rates(view, now), now=now, height=height, width=width, note=note, title=_name(view),
+                     status="killed" if killed else "")
+
+
+def _name(run: RunView) -> str:
+    return " ".join(os.path.basename(str(word)) for word in run.run.get("program", ())[:4]) or str(run.run.get("app", ""))
+
+
+def add_log(parser: ArgumentParser) -> None:
+    """The words that name a log and one of its runs."""
+    parser.add_argument(
+        "events", nargs="+", metavar="EVENTS",
+        help="the log: a file, all files that together hold it, or a folder, whose newest log is taken")
+    parser.add_argument("--run", type=int, metavar="N", help="of a log with several runs, the Nth (default: the last)")
+
+
+def _write(target: str, pieces: list[str]) -> None:
+    """A file that appears whole.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    import gzip
+
+    part = f"{target}.{os.getpid()}.part"
+    try:
+        if target.endswith(".gz"):
+            with gzip.open(part, "wt", encoding="utf-8", compresslevel=6) as packed:
+                packed.writelines(pieces)
+        else:
+            with open(part, "w", encoding="utf-8") as file:
+                file.writelines(pieces)
+        os.replace(part, target)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}") from None

@@ -1,0 +1,314 @@
+"""This process's part in the run: driver or executor, from joining the world to leaving it.
+
+Each rank imports its own part alone, once it knows which it is: a driver in a larger world needs no executor, and
+executors need neither driver nor scheduler, which take half of the imports' time.
+
+MPI makes the process as a whole a rank, so there is state of the process as a whole. One object, ``Process``, owns it: the
+end of the network, the executor of a world of one, the ways out. (``api.this_process`` has the Context of the program.)
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from dataclasses import replace
+from functools import partial
+from threading import RLock, get_ident
+from typing import TYPE_CHECKING, ClassVar, NoReturn
+
+from mpirdd.comm.waiting import Waiting
+from mpirdd.executor.stacks import Offered
+from mpirdd.launch.forks import ForkGuard
+from mpirdd.launch.launchers import launched_rank, launched_size
+from mpirdd.launch.leaving import Leaving, flush_files
+from mpirdd.launch.resources import budget, overcommitted
+from mpirdd.launch.world import open_transport
+from mpirdd.protocol import messages
+from mpirdd.protocol.errors import ClusterError, UsageError
+from mpirdd.protocol.settings import Settings, hash_seed_is_fixed, unknown_variables
+from mpirdd.store.codec import encode
+
+if TYPE_CHECKING:
+    from mpirdd.driver.driver import Driver
+    from mpirdd.executor.executor import Executor
+
+_MOST_RESULT_BYTES, _LEAST_RESULT_BYTES = 1 << 30, 64 << 20
+_FOR_THE_LAUNCHER_S = 3.0
+"""When one executor is lost, mpirun is about to end all ranks and to say which was lost first. An executor that ended the
+run by itself would take the blame, so it leaves mpirun this time."""
+
+_CANNOT_BE_LEFT = (
+    "exchange=collective: nobody can leave a collective of MPI when a rank dies, and this run is to survive that.\n"
+    "  fix: mpirdd run --exchange collective ...   (turns recovery off)\n"
+    "   or: mpirun without --with-ft\n"
+    "   or: leave the setting away, and executors exchange bytes pairwise"
+)
+_SPARE_SLEEP_S = 0.05
+"""Between two looks of a rank that waits as a spare: 0.2 % of a core, and nobody waits for its answers."""
+
+
+class Process:
+    """The part of this process in the run. Made once, by whatever joins the world first: ``of_this_program``."""
+
+    _made: ClassVar[Process | None] = None
+
+    def __init__(self) -> None:
+        self.serving = False
+        """This process is an executor."""
+        self.finished = False
+        self.leaving = Leaving()
+        self.forks = ForkGuard()
+        # Before MPI starts: Open MPI leaves faults alone that somebody handles.
+        self.stacks = Offered(launched_rank(os.environ), fatal=launched_size(os.environ) > 1)
+        self.forks.guard_stacks(self.stacks)
+        self.watched = False
+        """A launcher of ours on this host tells how this process ends."""
+        self.transport, ranks = open_transport()
+        self.forks.guard_transport(self.transport)
+        self.allotted_bytes = budget(ranks).amount
+        self._executors_here = max(ranks - 1, 1)
+        self._warned: set[str] = set()
+        self._hosted: Executor | None = None
+        self._driver: Driver | None = None
+        self._contexts = 0
+        """So many were made."""
+        atexit.register(self.finish)
+
+    @classmethod
+    def of_this_program(cls) -> Process:
+        """The one of this process. The first call joins the world.
+
+        Raises:
+            ClusterError: the ranks do not form one world.
+        """
+        if cls._made is None:
+            cls._made = cls()
+        return cls._made
+
+    def drive(self, settings: Settings) -> Driver:
+        """A driver on this rank; in a world of one, with an executor in this process.
+
+        Raises:
+            UsageError: the settings ask for collective exchanges in a run that is to survive losses.
+        """
+        from mpirdd.driver.driver import Driver
+        from mpirdd.observe.observers import Observers
+
+        if settings.exchange == "collective" and self.transport.recovers and self.transport.size > 1:
+            raise UsageError(_CANNOT_BE_LEFT)
+        settings = self._with_possible_spares(settings)
+        waiting = Waiting(spin_s=settings.spin_s, poll_sleep_s=settings.poll_sleep_s)
+        folder = program_folder()
+        if not self.watched and self.transport.size > 1:
+            self.stacks.to_stderr()
+        if self.transport.size > 1:
+            pause, resume, transport = (lambda busy: waiting.pause(busy=busy)), waiting.reset, self.transport
+            in_engine = _never
+        else:
+            from mpirdd.comm.inprocess import Network
+            from mpirdd.executor.executor import Executor
+            from mpirdd.executor.interrupt import Interrupts
+
+            network = Network(2, self.transport.host)
+            end = network.end(1)
+            interrupts = Interrupts(end)
+            executor = Executor(end, interrupts, allotted_bytes=self.allotted_bytes)
+            transport = network.end(0)
+            stepper = _Stepper(executor)
+            pause, resume, in_engine = stepper, _do_nothing, stepper.in_engine
+            self._hosted = executor
+            self.forks.guard_tasks(interrupts)
+        if settings.max_result_bytes < 0:
+            quarter = (settings.memory or self.allotted_bytes) // 4
+            settings = replace(settings, max_result_bytes=max(min(quarter, _MOST_RESULT_BYTES), _LEAST_RESULT_BYTES))
+        observers = Observers(settings)
+        self._contexts += 1
+        observers.begin(host=transport.host, ranks=self.transport.size, mpi=mpi_version(), folder=os.getcwd(),
+                        context=self._contexts)
+        driver = Driver(transport, settings, folder=folder, pause=pause, resume=resume, in_engine=in_engine,
+                        observers=observers, before=self._driver if self.transport.size > 1 else None)
+        self.forks.guard_driver(driver)
+        self._driver = driver
+        if not driver.everybody_sees_folder:
+            ship_modules_of(folder)
+        return driver
+
+    def _with_possible_spares(self, settings: Settings) -> Settings:
+        executors = self.transport.size - 1
+        if not executors or not self.transport.recovers:
+            return replace(settings, spares=0)
+        if settings.spares >= executors:
+            raise UsageError(f"spares={settings.spares} leaves no executor: this run has {self.transport.size} ranks in all, and "
+                             "one of them is the driver")
+        return settings
+
+    def warn(self, settings: Settings) -> None:
+        """Warn, once, of settings that look wrong, whether mpirdd follows or ignores them."""
+        said = [overcommitted(settings.memory, self._executors_here)]
+        if settings.spares and self.transport.size > 1 and not self.transport.recovers:
+            said.append(f"spares={settings.spares} has no effect: here the loss of a rank ends the run, so that a spare could "
+                        "never join. Start the ranks with `mpirdd run` on Open MPI 5 or newer")
+        if self.transport.size > 1 and not hash_seed_is_fixed():
+            said.append("each rank has another hash seed, so that hash() of text differs between them, but for partition "
+                        "functions: import mpirdd before mpi4py, or set PYTHONHASHSEED=0 for all ranks")
+        for name, meant in unknown_variables(os.environ):
+            said.append(f"mpirdd ignores the environment variable {name}, as it is no setting"
+                        + (f": did you mean {meant}?" if meant else ". Settings: mpirdd.protocol.settings.Settings"))
+        for text in said:
+            if text and text not in self._warned:
+                self._warned.add(text)
+                logging.getLogger("mpirdd").warning("%s", text)
+
+    def ends_with(self, error: BaseException | None) -> None:
+        """The program ends by this, if by any."""
+        if self._driver is not None and error is not None and not self.forks.in_child:
+            self._driver.observers.ends_with(error)
+
+    def let_go(self) -> None:
+        """After the Context has stopped: let an executor in this process drop its data now, as other ranks do."""
+        while self._hosted is not None and self._hosted.step():
+            pass
+
+    def serve(self) -> None:
+        """Be an executor until the driver's program has ended."""
+        from mpirdd.executor.executor import Executor
+        from mpirdd.executor.interrupt import DriverLost, Watch
+        from mpirdd.executor.process import OwnProcess
+
+        settings = Settings.read()
+        waiting = Waiting(spin_s=settings.spin_s, poll_sleep_s=settings.poll_sleep_s)
+        process = OwnProcess(self.stacks)
+        self.stacks.tell_of_ends()
+        if not self.watched and not self.transport.recovers:
+            self.stacks.to_stderr()
+        watch = Watch(self.transport, self.leaving.with_a_lost_driver, process.look)
+        self.forks.guard_tasks(watch)
+        executor = Executor(self.transport, watch, process=process, allotted_bytes=self.allotted_bytes)
+        self.serving = True
+        self.leaving.make_abrupt_exits_known(partial(self._say_exit, executor))
+        with open(os.devnull) as nothing:  # MPICH gives all ranks a pipe that never ends; a debugger in a task would wait there
+            os.dup2(nothing.fileno(), 0)
+        os.dup2(2, 1)  # what a task's child processes print is not the program's output
+        try:
+            while not executor.stopped:
+                if executor.step():
+                    waiting.reset()
+                elif executor.waits and not executor.busy():
+                    time.sleep(_SPARE_SLEEP_S)
+                else:
+                    waiting.pause(busy=executor.busy())
+        except DriverLost:
+            self.leaving.with_a_lost_driver()
+        except BaseException as error:
+            if isinstance(error, ClusterError) and not self.transport.recovers:
+                time.sleep(_FOR_THE_LAUNCHER_S)
+            # Broad, as the others must not wait for this rank whatever has failed here. It was not a user's function: what
+            # those raise goes to the driver.
+            end = "this rank" if self.transport.recovers else "all ranks"
+            sys.stderr.write(f"mpirdd: the executor on rank {self.transport.rank} ({self.transport.host}) failed:\n"
+                             f"{traceback.format_exc()}mpirdd: ending {end}\n")
+            sys.stderr.flush()
+            if self.transport.recovers:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.transport.abort(1)
+
+    def _say_exit(self, executor: Executor, code: int) -> None:
+        """A task has called ``os._exit``. The driver is told; where it cannot tell the user, as the run ends and no launcher of
+        ours watches it, this rank does."""
+        if not self.transport.recovers and self.leaving.tell_launcher is None:
+            os.write(2, f"mpirdd: a task called os._exit({code}) on rank {self.transport.rank} ({self.transport.host}), which "
+                        "ends the run\n".encode())
+        executor.exiting(code)
+
+    def serve_and_leave(self) -> NoReturn:
+        """``serve``, then end the process without going back into the user's script."""
+        if self.serving:
+            raise UsageError("a Context cannot be made inside a function that runs on executors")
+        self.serve()
+        self.finish()
+        self.leaving.as_an_executor()
+
+    def finish(self) -> None:
+        """Leave MPI; on the driver, let the executors leave first. Runs at exit in any case; a second call does nothing.
+
+        MPI waits for all ranks, for ever if one does not answer any more. So open files are written out first.
+        """
+        if self.finished or self.forks.in_child:
+            return
+        self.finished = True
+        if self._driver is not None:
+            self.ends_with(getattr(sys, "last_value", None))
+            self._driver.observers.end()
+        flush_files()
+        if self.transport.rank == 0:
+            for rank in range(1, self.transport.size):
+                self.transport.send(rank, encode(messages.Stop()))
+        self.transport.close()
+
+
+def program_folder() -> str:
+    """The folder of the running program, where Python looks for its modules (behind links), or the current one."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    return os.path.dirname(os.path.realpath(script)) if script else os.getcwd()
+
+
+def ship_modules_of(folder: str) -> None:
+    """From now on, send functions of modules in ``folder`` by value, as some executor cannot import them."""
+    import cloudpickle
+
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        inside = path and os.path.abspath(path).startswith(folder + os.sep) and "site-packages" not in path
+        if inside and module.__name__ != "__main__":
+            cloudpickle.register_pickle_by_value(module)
+
+
+def mpi_version() -> str:
+    """The MPI of this process, as it names itself; empty in a process without MPI."""
+    if "mpirdd.comm.mpi_library" not in sys.modules:
+        return ""
+    from mpirdd.comm.mpi_library import library_version
+
+    return library_version()
+
+
+class _Stepper:
+    """How a driver waits that hosts its executor: by letting it work, for one thread at a time.
+
+    A signal handler that interrupts a task, and runs a job, lets it work inside of itself.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor, self._lock, self._depth = executor, RLock(), 0
+        self._thread = 0
+        """The one that works, or has worked last."""
+
+    def in_engine(self) -> bool:
+        """Does the calling thread work here, and in no task? Inside of a task's handler it may work here once more."""
+        return self._depth > self._executor.running and self._thread == get_ident()
+
+    def __call__(self, busy: bool) -> None:
+        with self._lock:
+            if self._depth > self._executor.running:
+                raise UsageError(
+                    "a signal handler has interrupted mpirdd where no job can run, and runs one: note in the handler that "
+                    "the signal has come, and run the job later")
+            self._depth += 1
+            self._thread = get_ident()
+            try:
+                self._executor.step()
+            finally:
+                self._depth -= 1
+
+
+def _do_nothing() -> None:
+    pass
+
+
+def _never() -> bool:
+    return False

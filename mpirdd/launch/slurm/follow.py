@@ -1,0 +1,146 @@
+"""Following a batch job of Slurm to its end: its state, its log, its exit code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from mpirdd.protocol.errors import ClusterError
+
+COMMAND_TIMEOUT_S = 60.0
+"""Most that a command of Slurm may take."""
+NO_INDEX = "4294967294"
+"""Slurm shows this as the index of an array's jobs that have not started yet."""
+_LOOK_S = 2.0
+_OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "PREEMPTED")
+
+
+def follow(job: str) -> int:
+    """Print what the job logs until it has ended. Returns its exit code, of an array the largest."""
+    said, logs = "", dict[str, _Log]()
+    try:
+        while True:
+            records = records_of(job)
+            over = all(_state(record) in _OVER for record in records)
+            state = _described(records)
+            if state != said and state:
+                print(f"mpirdd: job {job}: {state}", file=sys.stderr, flush=True)
+                said = state
+            for record in records:
+                path, index = log_of(record), record.get("ArrayTaskId", "")
+                if path and NO_INDEX not in path:
+                    logs.setdefault(path, _Log(f"[{index}] " if index else "")).print_new(path)
+            if over and not _in_queue(job):
+                break
+            time.sleep(_LOOK_S)
+    except KeyboardInterrupt:
+        print(f"\nmpirdd: job {job} goes on without being followed; to end it: scancel {job}, or to let it save "
+              f"first: {ending_gently(job)}", file=sys.stderr)
+        return 130
+    if not records:
+        records = _accounted(job)
+    if not records:
+        raise ClusterError(f"Slurm has forgotten job {job}, and sacct does not know it: how it ended is in its log")
+    return max(_exit_code(record) for record in records)
+
+
+def ending_gently(job: str) -> str:
+    """The command that tells the script alone, so that mpirun lives until the program has saved."""
+    return f"scancel --batch --signal=TERM {job}"
+
+
+def log_of(record: Mapping[str, str]) -> str:
+    """Where a job's log is; with %a of an array that has not started, and %N before there is a node."""
+    node, path = record.get("BatchHost", ""), record.get("StdOut", "")
+    if "%N" not in path or not node:
+        return path
+    host = fields(_ask("scontrol", "show", "node", "-o", node)).get("NodeHostName", node)  # a node's name may be another
+    return path.replace("%N", host.split(".")[0])  # scontrol leaves this one to the reader
+
+
+class _Log:
+    """Prints a growing file, each line behind what says whose it is."""
+
+    def __init__(self, whose: str) -> None:
+        self._whose, self._seen, self._in_line = whose.encode(), 0, False
+
+    def print_new(self, path: str) -> None:
+        out = sys.stdout.buffer
+        try:
+            with open(path, "rb") as file:
+                file.seek(self._seen)
+                while data := file.read(1 << 20):
+                    self._seen += len(data)
+                    for line in data.splitlines(keepends=True) if self._whose else [data]:
+                        out.write(line if self._in_line else self._whose + line)
+                        self._in_line = not line.endswith(b"\n")
+        except BrokenPipeError:
+            raise
+        except OSError:  # not there yet, or not visible from this host
+            return
+        sys.stdout.flush()
+
+
+def records_of(job: str) -> list[dict[str, str]]:
+    """What slurmctld knows of the job, one for each of its array; nothing some minutes after its end."""
+    text = _ask("scontrol", "show", "job", "-o", job)
+    return [fields(line) for line in text.splitlines() if "JobState=" in line]
+
+
+def fields(line: str) -> dict[str, str]:
+    """A line of scontrol as keys and values, which may hold blanks.
+
+    >>> fields("JobId=7 JobName=my job Reason=None StdOut=/a/my job-7.log")["StdOut"]
+    '/a/my job-7.log'
+    """
+    return dict(re.findall(r"(\w[\w:/]*)=(.*?)(?=\s+\w[\w:/]*=|\s*$)", line))
+
+
+def _accounted(job: str) -> list[dict[str, str]]:
+    """The same from the accounting, where a site has it."""
+    lines = [line.split("|") for line in _ask("sacct", "-n", "-P", "-X", "-j", job, "-o", "State,ExitCode").splitlines()]
+    return [{"JobState": line[0].split()[0], "ExitCode": line[1]} for line in lines if len(line) == 2 and line[0]]
+
+
+def _in_queue(job: str) -> bool:
+    return bool(_ask("squeue", "-h", "-j", job, "-t", "PENDING,RUNNING,SUSPENDED,COMPLETING,REQUEUED", "-o", "%T").strip())
+
+
+def _ask(*words: str) -> str:
+    """What a command of Slurm answers; nothing if it fails, as slurmctld may be busy or the job forgotten."""
+    try:
+        return subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def _state(record: Mapping[str, str]) -> str:
+    return record.get("JobState", "")
+
+
+def _described(records: Sequence[Mapping[str, str]]) -> str:
+    if len(records) != 1:
+        counts: dict[str, int] = {}
+        for record in records:
+            counts[_state(record)] = counts.get(_state(record), 0) + 1
+        return ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
+    record, state = records[0], _state(records[0])
+    restarts = f", restart {record['Restarts']}" if record.get("Restarts", "0") != "0" else ""
+    if state == "PENDING":
+        reason = record.get("Reason", "None")
+        return f"PENDING{restarts}" if reason == "None" else f"PENDING ({reason}){restarts}"
+    return f"{state} on {record['NodeList']}{restarts}" if state == "RUNNING" and record.get("NodeList") else state + restarts
+
+
+def _exit_code(record: Mapping[str, str]) -> int:
+    """As a shell would have it. Slurm says ``code:signal``; a job it has ended itself may have 0:0."""
+    code, _, number = record.get("ExitCode", "").partition(":")
+    if code.isdigit() and int(code):
+        return int(code)
+    if number.isdigit() and int(number):
+        return 128 + int(number)
+    return 0 if _state(record) == "COMPLETED" else 1
+

@@ -1,0 +1,1 @@
+"""A run's reports: history of jobs and stages, memory of the executors, progress, notices."""

@@ -1,0 +1,142 @@
+"""The event log's file: JSON lines, appended and handed to the system a few at a time.
+
+Lines of events that come by the thousand wait until the driver has nothing else to do, or for 0.1 s at most while lines keep
+coming; all others go to the system at once, with those that waited. Each ``write`` has whole lines and goes to a file opened
+for appending, so whoever reads the file while it grows sees whole lines, and a driver that is killed loses those that waited.
+(A machine that dies loses what its kernel had not written yet: nothing is forced to the disk.)
+
+Nothing is overwritten: a file that has events of an earlier run gets the new run's behind them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from mpirdd.protocol.errors import UsageError
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=str).encode
+"""Made once: ``json.dumps`` with separators makes an encoder for each line, which takes as long again."""
+
+
+_MAY_WAIT = frozenset({"node", "stage", "stage_end", "started", "task", "tasks", "exchange", "exchanged", "kept", "memory"})
+"""Emitted while a job runs, so that the driver's loop soon calls ``flush``."""
+_MOST_WAIT_S, _MOST_WAIT = 0.1, 200
+"""Lines wait no longer, and no more of them."""
+
+
+def refuse_url(said: str, path: str) -> None:
+    """
+    Raises:
+        UsageError: ``path`` is a URL, which as a name of a file would be one in a local folder ``s3:``.
+    """
+    if "://" in path:
+        raise UsageError(f"{said} is a URL, but event logs and what is made of them are written to local files; give a local "
+                         "path, and copy the file afterwards")
+
+
+def place_of(setting: str, app: str) -> str:
+    """The path of the file: the setting itself; or a new name in it, where it is a folder.
+
+    Raises:
+        UsageError: it is a URL.
+    """
+    refuse_url(f"--events {setting}", setting)
+    path = os.path.abspath(setting)
+    if os.path.isdir(path) or setting.endswith(os.sep):
+        stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in app) or "mpirdd"
+        return os.path.join(path, f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl")
+    return path
+
+
+class EventFile:
+    """Open for appending until ``close``.
+
+    Raises:
+        UsageError: the file cannot be written, or holds something else than events.
+    """
+
+    def __init__(self, setting: str, app: str) -> None:
+        self.path = place_of(setting, app)
+        self.bytes = 0
+        """Written by this run."""
+        self._waiting: list[str] = []
+        self._since = 0.0
+        try:
+            if setting.endswith(os.sep):
+                os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise UsageError(f"--events {setting}: {self.path} cannot be written: {error.strerror}. Give a file or a folder "
+                             "that exists (a name that ends in / is made).") from None
+        self._process = os.getpid()
+        try:
+            self._begin(setting)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, setting: str) -> None:
+        """Look at what is there, and end a line that an earlier run has left unfinished."""
+        size = os.fstat(self._file).st_size
+        if not size:
+            self._lock()
+            return
+        head = os.pread(self._file, 200, 0)
+        if not head.startswith(b'{"event":'):
+            raise UsageError(f"--events {setting}: {self.path} exists and is no event log; choose another name")
+        if self._lock() and os.pread(self._file, 1, size - 1) != b"\n":
+            os.write(self._file, b"\n")
+
+    def _lock(self) -> bool:
+        """Whether no other run writes this file now, as far as one can tell. If one does, the user is told. (A lock of the
+        process: those of a file would pass to processes that the program forks, and outlive the Context.)"""
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            if not os.path.isfile(self.path):  # /dev/null
+                return True
+            sys.stderr.write(f"mpirdd: another run is writing the event log {self.path}, so readers will take the two for one. "
+                             "Give each run a file of its own, or a folder, in which each makes one.\n")
+            return False
+        except OSError:  # a file system without locks
+            pass
+        return True
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append an event."""
+        waiting = self._waiting
+        if not waiting:
+            self._since = line["t"]
+        waiting.append(_encode(line))
+        if line["event"] not in _MAY_WAIT or line["t"] - self._since > _MOST_WAIT_S or len(waiting) >= _MOST_WAIT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand to the system what has waited. A disk that fails ends the log, and not the run."""
+        if not self._waiting:
+            return
+        lines, self._waiting = self._waiting, []
+        if self._file < 0 or os.getpid() != self._process:
+            return
+        data = ("\n".join(lines) + "\n").encode(errors="backslashreplace")
+        try:
+            written = os.write(self._file, data)
+            if written < len(data):  # a full disk takes a part first, and then says why
+                os.write(self._file, data[written:])
+        except OSError as error:
+            sys.stderr.write(f"mpirdd: the event log {self.path} ends here, as it cannot be written any more: "
+                             f"{error.strerror}. The run goes on.\n")
+            self.close()
+            return
+        self.bytes += len(data)
+
+    def close(self) -> None:
+        self.flush()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1

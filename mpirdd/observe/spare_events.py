@@ -1,0 +1,29 @@
+"""The events of spares: ranks that wait, and join as executors when others are lost."""
+
+from __future__ import annotations
+
+from mpirdd.observe.run_events import Event
+from mpirdd.protocol.ids import Rank
+from mpirdd.protocol.values import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SpareWaits(Event):
+    """A rank has started that is no executor yet. It takes the place of one that is lost."""
+
+    KIND = "spare"
+    spare: Rank
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpareLost(Event):
+    """It was lost while it waited."""
+
+    KIND = "spare_lost"
+    spare: Rank
+    host: str
+    why: str
+    left: int
+    """How many spares wait."""

@@ -1,0 +1,25 @@
+"""The hints of a log of which parts may be missing, or that another version has written."""
+
+from __future__ import annotations
+
+from mpirdd.observe.hints import hints
+from mpirdd.observe.run_state import RunState
+from mpirdd.observe.views import Event
+
+
+class StandsOut:
+    """Takes events one after the other. Tells hints of whole logs only: with figures missing they might be wrong."""
+
+    def __init__(self) -> None:
+        self._state: RunState | None = RunState()
+
+    def take(self, event: Event) -> None:
+        if self._state is None:
+            return
+        try:
+            self._state.take(dict(event))
+        except (KeyError, TypeError, ValueError, AttributeError):  # something that the log tells of has no beginning there
+            self._state = None
+
+    def hints(self) -> list[str]:
+        return hints(self._state) if self._state is not None else []

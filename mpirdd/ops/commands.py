@@ -1,0 +1,198 @@
+"""Records through an external command: lines in, lines out.
+
+The command is fed and read in turns, as its two pipes allow, in the task's own thread: neither side can wait
+for the other, however much goes in before something comes out, and no more than a few chunks are in memory.
+(A second thread to feed it would run the users' functions outside their task, and lose their errors.)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from subprocess import PIPE, CalledProcessError, Popen
+from tempfile import TemporaryFile
+from typing import IO, AnyStr
+
+from mpirdd.protocol.errors import CommandError
+
+_STDERR_BYTES = 4096
+"""How much of the end of a command's stderr is shown."""
+_BYTES_AT_ONCE = 1 << 16
+"""What a pipe holds on Linux."""
+_BYTES_FOR_LINE = 128
+"""What a line counts beside its length, so that no more than 512 are read ahead of the command."""
+_QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.""", re.DOTALL)
+_SHELL_OPERATOR = re.compile(r"\d*[|&;<>]+[&\d]*")
+"""A word by itself: more than that may well be an argument, such as an address with an &."""
+
+
+def pipe_lines(
+    command: str, environment: Mapping[str, str], check_code: bool, records: Iterable[object]
+) -> Iterator[str]:
+    """The lines that ``command`` writes when each record's ``str`` is a line of its input. Its stderr is that
+    of this process.
+
+    A command that ends without reading all its input is no error. One that is left alone before its end is
+    killed.
+
+    Raises:
+        FileNotFoundError: there is no such command.
+        CalledProcessError: with ``check_code``, at the end, if its exit code is not 0.
+    """
+    arguments = shlex.split(command)
+    process = Popen(arguments, env=dict(environment), stdin=PIPE, stdout=PIPE, bufsize=0)
+    with _to_its_end(process):
+        yield from map(bytes.decode, _lines(process, _chunks(map(str, records), _join_text)))
+    if check_code and process.returncode:
+        raise CalledProcessError(process.returncode, command)
+
+
+def check_command(command: str, role: str) -> None:
+    """Whether ``stream_lines`` can make sense of it; whether there is such a command is for the hosts to say.
+
+    Raises:
+        CommandError: it is empty, a quote has no end, or it is for a shell.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise CommandError(f"the {role} `{command}` cannot be split into words: {error}") from None
+    if not words or not words[0]:
+        raise CommandError(f"the {role} is an empty command; `cat` hands lines on as they are")
+    for_a_shell = [word for word in _QUOTED.sub("_", command).split() if _SHELL_OPERATOR.fullmatch(word)]
+    if for_a_shell:
+        raise CommandError(
+            f"the {role} `{command}` runs without a shell, which {for_a_shell[0]} is for; "
+            f"write {shlex.join(['sh', '-c', command])}, or quote the sign if it is an argument"
+        )
+
+
+def stream_lines(command: str, role: str, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines that ``command`` writes when ``lines``, which have no ends, are its input: Hadoop Streaming's contract.
+    What it writes to its stderr comes out on that of this process when it has ended.
+
+    A command that ends well without reading all its input is no error.
+
+    Args:
+        role: mapper, combiner or reducer, for messages.
+
+    Raises:
+        CommandError: there is no such command, or it cannot be run; or, at the end, its exit code is not 0: with the end of
+            its stderr.
+    """
+    with TemporaryFile() as errors:
+        try:
+            process = Popen(shlex.split(command), stdin=PIPE, stdout=PIPE, stderr=errors, bufsize=0)
+        except (OSError, ValueError) as error:
+            raise CommandError(
+                f"the {role} `{command}` cannot be run on {os.uname().nodename} (without a shell): {error}") from error
+        with _to_its_end(process):
+            yield from _lines(process, _chunks(lines, b"\n".join))
+        said = _end_of(errors)
+        if process.returncode:
+            how = f"exit code {process.returncode}" if process.returncode > 0 else f"signal {-process.returncode}"
+            tail = f"; its stderr ended:\n{said}" if said else ", and said nothing on stderr"
+            raise CommandError(f"the {role} `{command}` failed on {os.uname().nodename} with {how}{tail}")
+        if said:
+            print(said, file=sys.stderr)
+
+
+@contextmanager
+def _to_its_end(process: Popen[bytes]) -> Iterator[None]:
+    """Waits for the process at the end; kills it if its reader is left alone or fails."""
+    with process:
+        try:
+            yield
+        except BaseException:
+            process.kill()
+            raise
+
+
+def _lines(process: Popen[bytes], chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """What the process writes, line by line."""
+    begun: list[bytes] = []  # the parts of a line of which the end has not come
+    for piece in _run(process, chunks):
+        *lines, rest = piece.split(b"\n")
+        if lines and begun:
+            begun.append(lines[0])
+            begun = [b"".join(begun)]
+            lines[0] = begun.pop()
+        yield from lines
+        if rest:
+            begun.append(rest)
+    if begun:
+        yield b"".join(begun)
+
+
+def _chunks(lines: Iterable[AnyStr], join: Callable[[list[AnyStr]], bytes]) -> Iterator[bytes]:
+    """The lines with their ends, in chunks of some size: short ones together, a long one by itself."""
+    chunk: list[AnyStr] = []
+    append = chunk.append
+    size = 0
+    for line in lines:
+        append(line)
+        size += len(line) + _BYTES_FOR_LINE
+        if size < _BYTES_AT_ONCE:
+            continue
+        if len(line) < _BYTES_AT_ONCE:
+            append(line[:0])
+            yield join(chunk)
+        else:
+            chunk[-1] = line[:0]
+            if len(chunk) > 1:
+                yield join(chunk)
+            yield join([line])
+            yield b"\n"
+        chunk.clear()
+        size = 0
+    if chunk:
+        append(chunk[0][:0])
+        yield join(chunk)
+
+
+def _join_text(lines: list[str]) -> bytes:
+    """Lines that end in line ends of their own lose these."""
+    text = "\n".join(lines)
+    if text.count("\n") >= len(lines):
+        text = "\n".join([line.rstrip("\n") for line in lines])
+    return text.encode()
+
+
+def _end_of(file: IO[bytes]) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _STDERR_BYTES))
+    return file.read().decode(errors="replace").strip()
+
+
+def _run(process: Popen[bytes], chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """What the process writes, while it is fed."""
+    assert process.stdin is not None and process.stdout is not None
+    feed, drain = process.stdin.fileno(), process.stdout.fileno()
+    os.set_blocking(feed, False)
+    ready = select.poll()
+    ready.register(drain, select.POLLIN)
+    ready.register(feed, select.POLLOUT)
+    open_pipes = {feed, drain}
+    waiting = memoryview(b"")
+    while open_pipes:
+        for pipe, _ in ready.poll():
+            if pipe == drain:
+                moved = len(piece := os.read(drain, _BYTES_AT_ONCE))
+                if piece:
+                    yield piece
+            else:
+                waiting = waiting or memoryview(next(chunks, b""))
+                try:
+                    moved = os.write(feed, waiting)
+                except BrokenPipeError:  # it wants no more
+                    moved = 0
+                waiting = waiting[moved:]
+            if not moved:
+                ready.unregister(pipe)
+                open_pipes.remove(pipe)
+                (process.stdin if pipe == feed else process.stdout).close()

@@ -1,0 +1,182 @@
+"""Different values: the two ends of the shuffle of ``distinct``, on keys that have no values.
+
+All loops are C's. 1,000,000 different ints take 1.0 times the CPU time of a loop by hand, where pairs
+of a key and None took 6 times it: no tuple is made, and buckets are lists of keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
+from itertools import chain, repeat
+from operator import itemgetter
+from sys import getsizeof
+from typing import Any
+
+from mpirdd.ops.combine import Combiner, aggregated
+from mpirdd.ops.partitioners import Partitioner
+from mpirdd.protocol.pairs import blame
+from mpirdd.store.chunks import taken
+from mpirdd.store.measure import size_of
+from mpirdd.store.pieces import Cut, per_piece, slices
+from mpirdd.store.spill_trigger import SpillTrigger
+from mpirdd.store.spilled_list import Columns
+from mpirdd.store.task_memory import TaskMemory
+
+_AT_ONCE = 1 << 14
+"""Values that are in the processor's cache from the first look to the last."""
+_LOOK = 1 << 10
+"""So many of the first values tell whether all may be different."""
+_FEW = 8
+"""Where so many times as many values come as are held, most likely none is new."""
+
+
+class Values:
+    """Different values, the first of those that are equal, in the order in which they came.
+
+    While all values are new, a set and a list hold them: 42 ns for an int, where a dict takes 60 to 100.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[Any] = set()
+        self._in_order: list[Any] = []
+        self._table: dict[Any, None] = {}
+        """Holds them instead, once there was a value twice."""
+
+    def __len__(self) -> int:
+        return len(self._in_order) or len(self._table)
+
+    def add(self, values: list[Any]) -> None:
+        """Raises TypeError if one of them cannot be hashed."""
+        if not self._table:
+            before = len(self._known)
+            self._known.update(values)
+            fresh = len(self._known) - before
+            if fresh == len(values):
+                self._in_order += values
+                return
+            if not fresh:
+                return
+            self._table = dict.fromkeys(self._in_order)
+            self._known, self._in_order = set(), []
+        if len(values) > _FEW * len(self._table) > 0 and self._table.keys() >= set(values):
+            return
+        self._table.update(zip(values, repeat(None)))
+
+    def size(self) -> int:
+        """Bytes."""
+        return size_of((self._known, self._table)) + getsizeof(self._in_order)
+
+    def take(self) -> Collection[Any]:
+        """What is held; nothing is held then."""
+        held = self._table or self._in_order
+        self._known, self._in_order, self._table = set(), [], {}
+        return held
+
+
+class Buckets:
+    """Different values by the partition that they go to, each partition's in the order in which they came.
+
+    They are placed batch by batch, while they are in the processor's cache: where they lie scattered in memory, to place them
+    at the end takes 120 ns more.
+    """
+
+    def __init__(self, splitter: Partitioner) -> None:
+        self._splitter = splitter
+        self._known: set[Any] = set()
+        self._lists: list[list[Any]] = [[] for _ in range(splitter.num_partitions)]
+        self._tables: list[dict[Any, None]] = []
+        """Hold them instead, once there was a value twice."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self._tables or self._lists))
+
+    def add(self, values: list[Any]) -> None:
+        """Raises TypeError if one of them cannot be hashed."""
+        if not self._known and len(values) > _LOOK and 2 * len(set(values[:_LOOK])) < _LOOK and not len(self):
+            self._tables, self._lists = [{} for _ in range(self._splitter.num_partitions)], []
+        if not self._tables:
+            before = len(self._known)
+            self._known.update(values)
+            fresh = len(self._known) - before
+            if fresh == len(values):
+                for mine, more in zip(self._lists, self._splitter.split_keys(values), strict=True):
+                    mine += more
+                return
+            if not fresh:
+                return
+            self._tables, self._lists = list(map(dict.fromkeys, self._lists)), []
+            self._known = set()
+        if len(values) > _FEW * len(self):
+            self._known = self._known or set().union(*self._tables)
+            if self._known.issuperset(values):
+                return
+        self._known = set()
+        for table, keys in zip(self._tables, self._splitter.split_keys(dict.fromkeys(values)), strict=True):
+            table.update(zip(keys, repeat(None)))
+
+    def size(self) -> int:
+        """Bytes."""
+        return size_of((self._known, self._tables)) + sum(map(getsizeof, self._lists))
+
+    def take(self) -> list[list[Any]]:
+        """What is held."""
+        return list(map(list, self._tables)) if self._tables else self._lists
+
+
+def packs(
+    splitter: Partitioner, operation: str, records: Iterable[Any], memory: TaskMemory
+) -> Iterator[tuple[list[list[Any]], Cut, int, int]]:
+    """For the map side: the buckets of a map task, how to cut them, how many values are in them, as many as working memory
+    allows, and their bytes. A value may come in several."""
+    trigger = SpillTrigger(memory)
+    buckets, size, unmeasured = Buckets(splitter), 0, 0
+    try:
+        for batch in taken(records, trigger, _AT_ONCE):
+            before = len(buckets)
+            try:
+                buckets.add(batch)
+            except TypeError as error:
+                for key in batch:
+                    blame((key, None), operation, error)
+                raise
+            unmeasured += len(buckets) - before
+            if unmeasured < trigger.batch and not trigger.full:
+                continue
+            size, added, unmeasured = buckets.size(), unmeasured, 0
+            if not trigger.may_grow(size, max(added, 1)):
+                yield buckets.take(), partial(slices, step=per_piece(len(buckets), size, memory)), len(buckets), size
+                buckets, size = Buckets(splitter), 0
+                trigger.emptied()
+        size = size or buckets.size()
+        yield buckets.take(), partial(slices, step=per_piece(len(buckets), size, memory)), len(buckets), size
+    finally:
+        trigger.emptied()
+
+
+def merged(combiner: Combiner, pieces: Iterator[list[Any]], memory: TaskMemory) -> Iterator[Any]:
+    """For the reduce side: the different values of all pieces. What does not fit into memory goes the way of pairs."""
+    return chain.from_iterable(_merged(combiner, pieces, memory))
+
+
+def _merged(combiner: Combiner, pieces: Iterator[list[Any]], memory: TaskMemory) -> Iterator[Iterable[Any]]:
+    trigger, values, unmeasured = SpillTrigger(memory), Values(), 0
+    try:
+        for piece in pieces:
+            values.add(piece)
+            unmeasured += len(piece)
+            if unmeasured < trigger.batch and not trigger.full:
+                continue
+            if not trigger.may_grow(values.size(), unmeasured):
+                first = list(values.take())
+                trigger.emptied()
+                yield map(itemgetter(0), aggregated(combiner, map(_as_pairs, chain((first,), pieces)), memory))
+                return
+            unmeasured = 0
+        yield values.take()
+    finally:
+        trigger.emptied()
+
+
+def _as_pairs(keys: list[Any]) -> Columns:
+    return Columns(keys, [None] * len(keys))

@@ -1,0 +1,139 @@
+"""The bounds of a sort's partitions, chosen from samples of its keys.
+
+A key that alone would fill a partition is *shared* by several: dealt out among them in the order of its
+records, so that a sort of equal keys uses all ranks and still is stable.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from mpirdd.protocol.errors import RecordError, UsageError
+from mpirdd.protocol.pairs import NOTHING
+
+
+class Bound(NamedTuple):
+    """Where one partition of a sort ends and the next begins."""
+
+    key: Any
+    """The last sort key of the partition: the greatest of an ascending sort."""
+    until: float = math.inf
+    """Which records of a shared key go no later than here: 2.25 means those of map partitions 0 and 1, and
+    the first quarter of those of map partition 2."""
+
+
+def sample_keys(
+    records: Iterable[Any], size: int, seed: int, key: Callable[[Any], Any] | None = None
+) -> tuple[int, list[Any]]:
+    """How many records there are, and the keys of ``size`` of them (or of all), each with the same
+    chance, in no order. ``key`` makes a record's key; None: the record is its key.
+
+    Algorithm L (Li 1994, "Reservoir-sampling algorithms of time complexity O(n(1 + log(N/n)))"): it draws
+    how many records to skip, so that all but the few taken cost 15 ns beyond their own making. It holds
+    no record, as records may be large where their keys are not.
+    """
+    if size < 1:
+        raise UsageError(f"the size of a sample must be at least 1, not {size}")
+    iterator = iter(records)
+    keys = iterator if key is None else map(key, iterator)
+    chosen = list(islice(keys, size))
+    count = len(chosen)
+    from random import Random
+
+    random = Random(seed).random
+    threshold = _draw(random) ** (1 / size)
+    while True:
+        count += _pass_over(iterator, _skip(random, threshold))
+        taken = next(keys, NOTHING)
+        if taken is NOTHING:
+            return count, chosen
+        count += 1
+        chosen[int(random() * size)] = taken
+        threshold *= _draw(random)  ** (1 / size)
+
+
+def _pass_over(iterator: Iterator[Any], records: int) -> int:
+    """Returns how many there were to pass over, which are fewer at the end."""
+    counter = itertools.count()
+    deque(zip(islice(iterator, min(records, sys.maxsize)), counter, strict=False), maxlen=0)
+    return next(counter)
+
+
+def _draw(random: Callable[[], float]) -> float:
+    return 1.0 - random()  # above 0, for the logarithm
+
+
+def _skip(random: Callable[[], float], threshold: float) -> int:
+    return math.floor(math.log(_draw(random)) / math.log1p(-threshold)) if threshold < 1.0 else 0
+
+
+def range_bounds(
+    samples: Iterable[tuple[int, Sequence[Any]]], num_partitions: int, *, ascending: bool = True
+) -> tuple[Bound, ...]:
+    """Bounds that cut the records into equal parts, going by samples of the sort keys of each map partition.
+
+    The samples are as ``sample_keys`` gives them, in the order of the map partitions, empty ones too. There
+    are ``num_partitions - 1`` bounds, or none where the samples are empty. A sampled key weighs as much as
+    the records it stands for, so small and large map partitions may have samples of one size, as in Spark. A
+    key that weighs as much as a partition or more is shared; any other goes whole to one partition, which
+    therefore holds less than two parts of what was sampled.
+    """
+    weighted = [
+        (key, source, count / len(keys)) for source, (count, keys) in enumerate(samples) for key in keys
+    ]
+    try:
+        weighted.sort(key=itemgetter(0), reverse=not ascending)
+    except TypeError as error:
+        raise not_comparable(error) from None
+    total = math.fsum(weight for _, _, weight in weighted)
+    bounds: list[Bound] = []
+    before = 0.0
+    for key, weights in _by_key(weighted):
+        weight = sum(weights.values())
+        is_shared = weight >= total / num_partitions
+        while len(bounds) < num_partitions - 1:
+            cut = total * (len(bounds) + 1) / num_partitions - before
+            if cut > weight:
+                break
+            bounds.append(Bound(key, _reach(weights, cut)) if is_shared else Bound(key))
+        before += weight
+    return tuple(bounds)
+
+
+def _by_key(weighted: list[tuple[Any, int, float]]) -> Iterator[tuple[Any, dict[int, float]]]:
+    """Each key of a sorted list once, with its weight in each source that has it, in their order."""
+    run: Any = None
+    weights: dict[int, float] = {}
+    for key, source, weight in weighted:
+        if weights and not ties(run, key):
+            yield run, weights
+            weights = {}
+        run = key
+        weights[source] = weights.get(source, 0.0) + weight
+    if weights:
+        yield run, weights
+
+
+def _reach(weights: dict[int, float], cut: float) -> float:
+    """How far into the sources one gets with a weight of ``cut``, as ``Bound.until`` counts."""
+    for source, weight in weights.items():
+        if cut <= weight:
+            return source + cut / weight
+        cut -= weight
+    return float(max(weights) + 1)  # rounding
+
+
+def ties(one: Any, other: Any) -> bool:
+    """Whether sort keys tie. Sorting asks only ``<`` of them, so nothing else does."""
+    return not (one < other or other < one)
+
+
+def not_comparable(error: TypeError) -> RecordError:
+    return RecordError(f"the sort keys have no order: {error}; give a keyfunc whose results can be compared")

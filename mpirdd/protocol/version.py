@@ -1,0 +1,3 @@
+"""The version of mpirdd, for those below the top package."""
+
+__version__ = "0.1.0"

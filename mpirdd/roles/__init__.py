@@ -1,1 +1,0 @@
-"""The two parts that ranks play: the driver (rank 0) and the executors (all others)."""

@@ -1,0 +1,339 @@
+"""Kept partitions: the ``rdd`` blocks of an executor, in chunks.
+
+A chunk lies in memory as the computed objects (reading it costs nothing) or as bytes, or it lies on
+disk, by the level of its node. The store measures a partition while a task computes it, so it never
+holds a partition whole that does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, NamedTuple
+
+from mpirdd.protocol.errors import ScratchError
+from mpirdd.protocol.ids import BlockId
+from mpirdd.protocol.stage import Level
+from mpirdd.store.batches import batches
+from mpirdd.store.chunks import Chunks
+from mpirdd.store.codec import decode, encode
+from mpirdd.store.fragments import Fragment, SpillFiles, afresh, take_back
+from mpirdd.store.measure import size_of
+from mpirdd.store.memory import Evictable, Memory
+from mpirdd.store.scratch import Scratch
+from mpirdd.store.spill import SpillFile
+from mpirdd.store.task_memory import TaskMemory
+
+Sizes = tuple[int, int]
+"""Bytes in memory, bytes on disk."""
+
+_CHUNK_BYTES = 8 << 20
+"""Records are measured, encoded and written in chunks of about this size, or a sixteenth of the budget."""
+
+
+class Objects(NamedTuple):
+    """A chunk as it was computed."""
+
+    records: list[Any]
+    memory_bytes: int
+
+    def pieces(self, chunk_bytes: int) -> Iterator[list[Any]]:
+        """The records in lists of about ``chunk_bytes``."""
+        count = max(1, self.memory_bytes // chunk_bytes)
+        length = max(1, -(-len(self.records) // count))
+        return (self.records[at : at + length] for at in range(0, len(self.records), length))
+
+
+Chunk = Objects | Fragment
+
+
+class KeptPartition(Evictable):
+    """The chunks of one kept partition."""
+
+    kept = True
+
+    def __init__(self, block: BlockId, level: Level, memory: Memory, files: SpillFiles, chunk_bytes: int,
+                 changed: set[BlockId]) -> None:
+        super().__init__(block.of)
+        self.block, self.level = block, level
+        self.failed: ScratchError | None = None
+        """What arrived could not be stored: a reader of the partition gets this error."""
+        self.chunks: list[Chunk] = []
+        self.gone = False
+        """The partition was dropped for want of memory."""
+        self._memory, self._files, self._chunk_bytes, self._changed = memory, files, chunk_bytes, changed
+
+    @property
+    def disk_bytes(self) -> int:
+        return sum(chunk.disk_bytes for chunk in self.chunks if isinstance(chunk, Fragment))
+
+    def records(self) -> Chunks:
+        if self.failed is not None:
+            raise afresh(self.failed)
+        return Chunks(_Opened(self.chunks))
+
+    def add(self, source: int, fragment: Fragment) -> None:
+        """Add a chunk that has arrived from another executor; ``source`` is 1 when its records were objects there.
+        Raises ScratchError."""
+        if not self.level.memory:
+            self._files.move([fragment])
+            self.chunks.append(fragment)
+            return
+        records = decode(fragment.frames) if source else None
+        chunk = fragment if records is None else Objects(records, size_of(records))
+        if not self._memory.hold(self, chunk.memory_bytes):
+            self._files.move([fragment])
+            chunk = fragment
+        self.chunks.append(chunk)
+
+    def take_back(self) -> None:
+        """Nobody will read it: its space on disk is free again."""
+        take_back(self.chunks)
+        self.chunks = []
+
+    def evict(self) -> None:
+        self._changed.add(self.block)
+        if not self.level.disk:
+            self.gone = True
+            self.chunks = []
+            return
+        chunks: list[Chunk] = []
+        written: list[Fragment] = []
+        try:
+            for chunk in self.chunks:
+                if isinstance(chunk, Objects):
+                    for piece in chunk.pieces(self._chunk_bytes):
+                        written.append(self._files.write(encode(piece)))
+                        chunks.append(written[-1])
+                else:
+                    self._files.move([chunk])
+                    chunks.append(chunk)
+        except ScratchError:
+            take_back(written)
+            raise
+        self.chunks = chunks
+
+
+class KeptPartitions:
+    """The ``rdd`` blocks of one executor.
+
+    Args:
+        through_files: copies that arrive go to files at once, however much memory there is.
+    """
+
+    def __init__(self, memory: Memory, scratch: Scratch, files: SpillFiles, *, through_files: bool) -> None:
+        self._memory, self._scratch, self._files, self._through_files = memory, scratch, files, through_files
+        self._chunk_bytes = max(min(_CHUNK_BYTES, memory.limit_bytes // 16), 1 << 12)
+        self._kept: dict[BlockId, KeptPartition] = {}
+        self._pinned: list[KeptPartition] = []
+        self._changed: set[BlockId] = set()
+        self._refused: list[BlockId] = []
+        """Partitions that did not fit, and that nobody has been told of yet."""
+
+    def __contains__(self, block: BlockId) -> bool:
+        kept = self._kept.get(block)
+        return kept is not None and not kept.gone
+
+    def __iter__(self) -> Iterator[BlockId]:
+        return (block for block, kept in self._kept.items() if not kept.gone)
+
+    def blocks(self) -> list[BlockId]:
+        """All that are known, those that were dropped for want of memory among them."""
+        return list(self._kept)
+
+    def records(self, block: BlockId) -> Chunks:
+        """Of a kept partition. KeyError when it is not here."""
+        return self._kept[block].records()
+
+    def counts(self, block: BlockId) -> tuple[tuple[str, int], ...]:
+        """What ``Costs.note`` takes when the partition is read: its bytes, and its records where they lie as objects."""
+        kept = self._kept[block]
+        records = sum([len(chunk.records) for chunk in kept.chunks if isinstance(chunk, Objects)])
+        return ("cached_bytes", kept.memory_bytes + kept.disk_bytes), ("cached_records", records)
+
+    # --- while a task runs --------------------------------------------------------------------------------------------
+
+    def pin(self, block: BlockId) -> None:
+        """The task will read the kept partition: it stays where it is until the task has ended."""
+        kept = self._kept[block]
+        self._memory.used(kept)
+        self._pin(kept)
+
+    def end_task(self) -> None:
+        """The task reads no blocks any more."""
+        for kept in self._pinned:
+            kept.pinned = False
+            if self._kept.get(kept.block) is not kept:
+                self._memory.let_go(kept)  # a partition that did not fit, and was not used up
+        self._pinned.clear()
+
+    def keep(
+        self, block: BlockId, level: Level, records: Iterable[Any], memory: TaskMemory | None = None
+    ) -> tuple[Iterable[Any], bool]:
+        """Keep what is computed, as far as the level and the memory allow. ``memory`` notices records that are larger than
+        those before them.
+
+        Returns the records (the kept ones, or those gathered so far and then the rest), and whether they are kept.
+
+        Raises:
+            ScratchError: the level says disk, and that fails.
+        """
+        self.drop(block)
+        kept = self._new(block, level)
+        self._pin(kept)
+        source = iter(records)
+        rest: Iterable[Any] = source
+        if level.memory:
+            missed = self._fill_memory(kept, source, memory)
+            if missed is not None and not level.disk:
+                self._refused.append(block)
+                return self._taken_back(kept, missed, source), False
+            if missed is not None:
+                kept.evict()
+                self._memory.let_go(kept)
+            rest = () if missed is None else chain(missed, source)
+        try:
+            self._write_rest(kept, rest, memory)
+        except BaseException:  # an interrupted task, too, leaves no half of a partition
+            kept.take_back()
+            raise
+        self._kept[block] = kept
+        self._changed.add(block)
+        return kept.records(), True
+
+    def _fill_memory(self, kept: KeptPartition, source: Iterator[Any], memory: TaskMemory | None) -> list[Any] | None:
+        """Hold chunks while they fit; return the one that did not, or None."""
+        chunks = self._batches(source, memory) if kept.level.encoded else batches(source, self._chunk_bytes, memory)
+        for records, nbytes in chunks:
+            chunk: Chunk = Objects(records, nbytes)
+            if kept.level.encoded:
+                # Read-only, as who reads a partition again must find what was kept.
+                chunk = Fragment([memoryview(frame).toreadonly() for frame in self._scratch.costs.encode(records)])
+            if not self._memory.hold(kept, chunk.memory_bytes):
+                return records
+            kept.chunks.append(chunk)
+        return None
+
+    def _write_rest(self, kept: KeptPartition, records: Iterable[Any], memory: TaskMemory | None) -> None:
+        """Write what is not in memory to disk, chunk by chunk."""
+        encoded = (self._scratch.costs.encode(batch) for batch, _ in self._batches(records, memory))
+        if not kept.level.committed:
+            for frames in encoded:
+                kept.chunks.append(self._files.write(frames))
+            return
+        file = SpillFile(self._scratch, named=True)
+        for frames in encoded:
+            kept.chunks.append(Fragment.on_disk(file, file.write(frames)))
+        file.commit(f"rdd-{kept.block.of}-part-{kept.block.part:05}-")
+
+    def _taken_back(self, kept: KeptPartition, missed: list[Any], source: Iterator[Any]) -> Iterator[Any]:
+        """The records of a partition that does not fit. Its chunks are let go one by one, as they are used up."""
+
+        def chunks() -> Iterator[Iterable[Any]]:
+            kept.chunks.reverse()
+            while kept.chunks:
+                chunk = kept.chunks.pop()
+                yield opened(chunk)
+                self._memory.let_go(kept, chunk.memory_bytes)
+
+        return chain(chain.from_iterable(chunks()), missed, source)
+
+    def _batches(self, records: Iterable[Any], memory: TaskMemory | None) -> Iterator[tuple[list[Any], int]]:
+        """The records in lists of about ``_chunk_bytes``."""
+        batch: list[Any] = []
+        size = 0
+        for chunk, nbytes in batches(iter(records), self._chunk_bytes, memory):
+            batch += chunk
+            size += nbytes
+            if size >= self._chunk_bytes // 2:
+                yield batch, size
+                batch, size = [], 0
+        if batch:
+            yield batch, size
+
+    # --- copies from and for other executors --------------------------------------------------------------------------
+
+    def new_copy(self, block: BlockId, level: Level) -> KeptPartition:
+        """An empty partition for what another executor sends, not here before ``put``. It is never dropped for want
+        of memory: one whose level has no disk goes there all the same, as whoever asked for the copy counts on it."""
+        return self._new(block, level._replace(disk=True, memory=level.memory and not self._through_files))
+
+    def put(self, block: BlockId, arrived: KeptPartition) -> None:
+        """What an exchange brought is whole."""
+        self.drop(block)
+        self._kept[block] = arrived
+        self._changed.add(block)
+
+    def fragments(self, block: BlockId) -> Iterator[tuple[int, Fragment]]:
+        """A whole partition, as ``KeptPartition.add`` takes it on another executor."""
+        for chunk in self._kept[block].chunks:
+            if isinstance(chunk, Fragment):
+                yield 0, chunk
+                continue
+            pieces = list(chunk.pieces(self._chunk_bytes))
+            for piece in pieces:
+                frames = encode(piece)
+                # Arrays are sent as they are; of what is pickled for it a second copy would gather here.
+                copied = len(pieces) > 1 and len(frames[0]) > self._chunk_bytes // 8
+                yield 1, self._files.write(frames) if copied else Fragment(frames)
+
+    # --- what is here -------------------------------------------------------------------------------------------------
+
+    def drop(self, block: BlockId) -> None:
+        """Forget the block; one that is not here is no error."""
+        kept = self._kept.pop(block, None)
+        if kept is not None:
+            self._memory.let_go(kept)
+        self._changed.discard(block)
+
+    def failed(self) -> list[BlockId]:
+        """Blocks that could not be stored when they arrived."""
+        return [block for block, kept in self._kept.items() if kept.failed is not None]
+
+    def take_changes(self) -> tuple[dict[BlockId, Sizes], list[BlockId]]:
+        """What has changed since the last call: the sizes of kept partitions, and those that were dropped for want of
+        memory."""
+        sizes: dict[BlockId, Sizes] = {}
+        gone: list[BlockId] = []
+        for block in sorted(self._changed):
+            kept = self._kept.get(block)
+            if kept is None or kept.gone:
+                gone.append(block)
+            else:
+                sizes[block] = kept.memory_bytes, kept.disk_bytes
+        for block in gone:
+            self.drop(block)
+        self._changed.clear()
+        return sizes, gone
+
+    def take_refused(self) -> tuple[BlockId, ...]:
+        """Partitions that were to be kept since the last call, and did not fit."""
+        refused = tuple(self._refused)
+        self._refused.clear()
+        return refused
+
+    def _new(self, block: BlockId, level: Level) -> KeptPartition:
+        return KeptPartition(block, level, self._memory, self._files, self._chunk_bytes, self._changed)
+
+    def _pin(self, kept: KeptPartition) -> None:
+        kept.pinned = True
+        self._pinned.append(kept)
+
+
+class _Opened(Iterable[Any]):
+    """The records of each chunk, decoded when its turn comes."""
+
+    def __init__(self, chunks: list[Chunk]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[Iterable[Any]]:
+        return map(opened, self._chunks)
+
+
+def opened(chunk: Chunk) -> Iterable[Any]:
+    """The records of a chunk."""
+    if isinstance(chunk, Objects):
+        return chunk.records
+    records: Iterable[Any] = chunk.decoded()
+    return records
+

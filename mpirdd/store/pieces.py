@@ -1,0 +1,69 @@
+"""Cutting what a task holds into pieces, each encoded, written and read back at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mpirdd.store.measure import size_of
+from mpirdd.store.task_memory import TaskMemory
+
+Cut = Callable[[list[Any]], Iterator[Any]]
+"""Records -> pieces of them."""
+CutColumns = Callable[[list[Any], list[Any]], Iterator[tuple[list[Any], list[Any]]]]
+"""Keys and values -> those of each piece."""
+
+_MOST_PIECE_BYTES = 4 << 20
+_CAREFULLY = 128
+"""Records that are measured at once where each may be large: none of them is left out of the sample."""
+
+
+def piece_bytes(memory: TaskMemory) -> int:
+    """Size of a piece in memory: small beside the limit, as merging holds one piece of each run."""
+    return max(1 << 14, min(_MOST_PIECE_BYTES, memory.limit_bytes // 64))
+
+
+def per_piece(count: int, size_bytes: int, memory: TaskMemory) -> int:
+    """How many of ``count`` things that take ``size_bytes`` together make one piece; at least one."""
+    return max(1, count * piece_bytes(memory) // max(1, size_bytes))
+
+
+def slices(records: list[Any], step: int) -> Iterator[list[Any]]:
+    """A list cut into lists of ``step`` records; nothing for an empty one."""
+    if len(records) <= step:
+        return iter((records,) if records else ())
+    return (records[begin : begin + step] for begin in range(0, len(records), step))
+
+
+def slices_of_columns(keys: list[Any], values: list[Any], step: int) -> Iterator[tuple[list[Any], list[Any]]]:
+    """The same of keys and their values."""
+    return zip(slices(keys, step), slices(values, step), strict=True)
+
+
+def measured_columns(keys: list[Any], values: list[Any], memory: TaskMemory) -> Iterator[tuple[list[Any], list[Any]]]:
+    """``measured_pieces`` of keys and their values."""
+    for piece in measured_pieces(list(zip(keys, values, strict=True)), memory):
+        yield [key for key, _ in piece], [value for _, value in piece]
+
+
+def measured_pieces(records: list[Any], memory: TaskMemory) -> Iterator[list[Any]]:
+    """A list cut into pieces of the right size although some of its records are much larger than others.
+    Measuring costs 2 us a record."""
+    most = piece_bytes(memory)
+    left = list(slices(records, _CAREFULLY))[::-1]
+    piece: list[Any] = []
+    size = 0
+    while left:
+        more = left.pop()
+        more_size = size_of(more)
+        if more_size > most and len(more) > 1:
+            middle = len(more) // 2
+            left += (more[middle:], more[:middle])
+            continue
+        if piece and size + more_size > most:
+            yield piece
+            piece, size = [], 0
+        piece += more
+        size += more_size
+    if piece:
+        yield piece

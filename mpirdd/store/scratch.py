@@ -1,0 +1,151 @@
+"""A private folder on this host's local disk, for as long as a process needs it.
+
+It has mode 0700 and a name that cannot be guessed. ``remove`` deletes it. A killed process cannot,
+so the next one that makes a folder of the same purpose on this host does. It recognises the dead by
+their locks, which the system frees.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+
+from mpirdd.protocol.errors import ClusterError
+
+_YOUNG_S = 60.0
+"""A folder may be this new and not be locked yet."""
+
+
+def scratch_parent(given: str = "") -> str:
+    """The folder to make scratch folders in: the one given, else ``SLURM_TMPDIR``, ``TMPDIR``, or the system's."""
+    return given or os.environ.get("SLURM_TMPDIR") or temporary_folder()
+
+
+def temporary_folder() -> str:
+    """``TMPDIR``, ``TEMP`` or ``TMP``, where it can be written to; else the system's. As ``tempfile.gettempdir``, but that
+    module brings 17 others along, which every rank would import."""
+    named = [os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
+    for folder in (*filter(None, named), "/tmp", "/var/tmp", "/usr/tmp"):
+        if os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
+            return os.path.abspath(folder)
+    return os.getcwd()
+
+
+def new_name(prefix: str, parent: str) -> str:
+    """A path in ``parent`` that nobody can guess."""
+    return os.path.join(parent, prefix + os.urandom(8).hex())
+
+
+def make_private_folder(prefix: str, parent: str) -> str:
+    """A new folder of mode 0700 with a name that cannot be guessed. Raises OSError."""
+    path = new_name(prefix, parent)
+    os.mkdir(path, 0o700)
+    return path
+
+
+def remove_tree(path: str) -> None:
+    """Remove a folder with all that is in it; never raises."""
+    from shutil import rmtree  # late: it imports the modules of all compressions
+
+    rmtree(path, ignore_errors=True)
+
+
+Clear = Callable[[str], bool]
+
+
+class ScratchFolder:
+    """Made in ``parent``, or where ``SLURM_TMPDIR``, ``TMPDIR`` or the system says. Folders that killed processes have left
+    there are removed.
+
+    Args:
+        clear: called with the path of each such folder first; False: the folder stays.
+
+    Raises:
+        ClusterError: no folder can be made there.
+    """
+
+    def __init__(self, purpose: str, parent: str = "", *, clear: Clear | None = None) -> None:
+        parent = scratch_parent(parent)
+        prefix = f"mpirdd-{purpose}-"
+        remove_orphans(parent, prefix, clear or _nothing_more)
+        self._made_by = os.getpid()
+        try:
+            self.path = make_private_folder(prefix, parent)
+            self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise ClusterError(
+                f"cannot make a scratch folder in {parent} on {os.uname().nodename}: {error.strerror}; "
+                "choose a folder on a local disk with --scratch (for tasks) or TMPDIR"
+            ) from error
+        with suppress(OSError):  # some network file systems lock no folders; then nobody takes it for an orphan either
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def remove(self) -> None:
+        """Take the folder away, with all that is in it; never raises. A process that the folder's has forked has no say."""
+        if self._lock == -1 or os.getpid() != self._made_by:
+            return
+        remove_tree(self.path)
+        with suppress(OSError):
+            os.close(self._lock)
+        self._lock = -1
+
+
+class Scratch:
+    """A rank's scratch folder, made when it is first needed; removed at the end of the process, at the latest."""
+
+    def __init__(self, parent: str = "") -> None:
+        self.parent = scratch_parent(parent)
+        from mpirdd.store.costs import Costs  # late: it brings the pickler, which launchers do without
+
+        self.costs = Costs()
+        """Of the files that are made in it."""
+        self._folder: ScratchFolder | None = None
+
+    def path(self) -> str:
+        """The folder. Raises ClusterError where none can be made."""
+        if self._folder is None:
+            self._folder = ScratchFolder("spill", self.parent)
+            weakref.finalize(self, _remove_as, os.getpid(), self._folder)
+        return self._folder.path
+
+    def remove(self) -> None:
+        """Take the folder away, if there is one. Spill files that are open stay readable."""
+        if self._folder is not None:
+            self._folder.remove()
+            self._folder = None
+
+
+def _remove_as(process: int, folder: ScratchFolder) -> None:
+    """At the end of ``process``, but not of those that it forked."""
+    if os.getpid() == process:
+        folder.remove()
+
+
+def _nothing_more(folder: str) -> bool:
+    return True
+
+
+def remove_orphans(parent: str, prefix: str, clear: Clear = _nothing_more) -> None:
+    """Remove this user's folders that begin so and that no living process has locked; never raises."""
+    with suppress(OSError):
+        for entry in os.scandir(parent):
+            if entry.name.startswith(prefix) and entry.is_dir(follow_symlinks=False):
+                with suppress(OSError):
+                    _remove_if_orphan(entry, clear)
+
+
+def _remove_if_orphan(entry: os.DirEntry[str], clear: Clear) -> None:
+    status = entry.stat(follow_symlinks=False)
+    if status.st_uid != os.getuid() or time.time() - status.st_mtime < _YOUNG_S:
+        return
+    lock = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its process lives
+        if clear(entry.path):
+            remove_tree(entry.path)
+    finally:
+        os.close(lock)

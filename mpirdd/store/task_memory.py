@@ -1,0 +1,154 @@
+"""What a task may use beside its blocks: working memory, claimed from the rank's one budget, and spill files.
+
+A step that gathers records (a dict to combine in, a run to sort) asks for memory with ``grow`` as it
+goes. When the answer is no, it writes what it has to its spill file, gives the memory back, and goes on.
+When the task ends, all memory goes back.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, Protocol
+
+from mpirdd.protocol.frames import Frames
+from mpirdd.store.costs import Costs
+from mpirdd.store.memory_watch import MemoryWatch
+from mpirdd.store.scratch import Scratch
+from mpirdd.store.spill import SpillFile
+
+_WATCH_SLACK_BYTES = 16 << 20
+"""What a task may take beyond half more than was foreseen, before its batch is ended."""
+_LARGE_BYTES = 1 << 18
+
+
+class Lender(Protocol):
+    """Where working memory comes from: the rank's budget."""
+
+    task_limit_bytes: int
+    """What one task may ever hold."""
+
+    def claim(self, nbytes: int) -> bool:
+        """True: the memory is lent, and counts until it is given back."""
+
+    def release(self, nbytes: int) -> None: ...
+
+    def process_bytes(self) -> int:
+        """The resident size of the process; 0 where nobody is to look at it. Any thread may ask."""
+
+    @property
+    def process_limit_bytes(self) -> int:
+        """The resident size at which the rank spills."""
+
+
+class TaskMemory:
+    """For one task at a time; ``close`` it at the end of each."""
+
+    def __init__(self, lender: Lender, scratch: Scratch) -> None:
+        self.limit_bytes = lender.task_limit_bytes
+        """What one task may ever hold as working memory."""
+        self.held_bytes = 0
+        """What it holds now."""
+        self.peak_bytes = 0
+        """The most it has held; who measures a task sets it back."""
+        self._lender, self._scratch = lender, scratch
+        self._watch = MemoryWatch(lender.process_bytes)
+        self.full = self._watch.full
+        """Not empty once the process is larger than ``watch`` allows: a batch under way is to end early."""
+        self._files: list[SpillFile] = []
+        self._outliving: list[SpillFile] = []
+
+    @classmethod
+    def unbounded(cls) -> TaskMemory:
+        """For tests: lends without end; spill files lie in a temporary folder, made when it is needed."""
+        return cls(_Unbounded(), Scratch())
+
+    def grow(self, nbytes: int) -> bool:
+        """Ask for ``nbytes`` more of working memory. False: spill what you have, give it back, then go on."""
+        if not self._lender.claim(nbytes):
+            return False
+        self.held_bytes += nbytes
+        if self.held_bytes > self.peak_bytes:
+            self.peak_bytes = self.held_bytes
+        return True
+
+    def give_back(self, nbytes: int | None = None) -> None:
+        """Give working memory back; None means all."""
+        nbytes = self.held_bytes if nbytes is None else min(nbytes, self.held_bytes)
+        self.held_bytes -= nbytes
+        self._lender.release(nbytes)
+
+    def watch(self, growth_bytes: int) -> int:
+        """Let the process grow by about so much: beyond, ``full`` is not empty. Returns its resident size
+        now; 0 where nobody looks at it."""
+        now = self._lender.process_bytes()
+        if now:
+            least = now + _WATCH_SLACK_BYTES
+            self._watch.begin(min(least + growth_bytes * 3 // 2, max(self._lender.process_limit_bytes, least)))
+        return now
+
+    def batch(self, records: Iterator[Any], most: int) -> list[Any]:
+        """At most so many of the records; fewer at their end, or once ``full`` is not empty.
+
+        A record costs 18 ns, where ``list(islice(records, most))`` takes 6 and a loop that looks at
+        ``full`` 22. ``zip`` asks for a record last, so none is lost.
+        """
+        return [record for _, record in zip(self._watch.batch(most), records, strict=False)]
+
+    def decode(self, frames: Frames) -> Any:
+        """What was encoded as ``frames``. After a large one it looks at the size of the process, for which the watching
+        thread may come too late on a busy machine; a look costs some us."""
+        value = self.costs.decode(frames)
+        if sum(map(len, frames)) >= _LARGE_BYTES:
+            self._watch.look()
+        return value
+
+    def spill_file(self, *, outlives_task: bool = False) -> SpillFile:
+        """A new spill file, open until the task ends or its user closes it; or, if it outlives the task, until nothing
+        refers to it.
+
+        Raises:
+            ScratchError: there is no folder to make it in.
+        """
+        file = SpillFile(self._scratch)
+        (self._outliving if outlives_task else self._files).append(file)
+        return file
+
+    @property
+    def costs(self) -> Costs:
+        """Where what files and their contents cost is counted."""
+        return self._scratch.costs
+
+    @property
+    def spilled_bytes(self) -> int:
+        """What has been written to the task's spill files so far."""
+        return sum(file.size for file in chain(self._files, self._outliving))
+
+    def close(self) -> None:
+        """The task has ended."""
+        self._watch.end()
+        if self.held_bytes:
+            self.give_back()
+        if self._files:
+            for file in self._files:
+                file.close()
+            self._files.clear()
+        self._outliving.clear()
+
+
+class _Unbounded:
+    task_limit_bytes = sys.maxsize
+
+    def claim(self, nbytes: int) -> bool:
+        return True
+
+    def release(self, nbytes: int) -> None:
+        pass
+
+    def process_bytes(self) -> int:
+        return 0
+
+    @property
+    def process_limit_bytes(self) -> int:
+        return sys.maxsize

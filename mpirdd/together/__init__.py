@@ -1,1 +1,0 @@
-"""What ranks do together: the exchange, and the network inside one process."""

@@ -1,1 +1,0 @@
-"""The words that every layer shares: ids, messages, protocols, settings, errors. No behaviour lives here."""

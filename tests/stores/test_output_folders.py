@@ -1,0 +1,138 @@
+"""Output on stores, by the functions that driver and tasks call: what is there at each moment, and at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from store import Store
+
+from mpirdd.formats.outputs import Part, Token, abandon_output, commit_output, start_output, write_part, write_text_part
+from mpirdd.protocol.errors import ClusterError, UsageError
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def start(store: Store, overwrite: bool = False) -> Token:
+    return start_output(store.path("out"), overwrite=overwrite, options=store.options)
+
+
+def write(store: Store, token: Token, index: int, *lines: str, attempt: int = 0) -> Part:
+    return write_text_part(store.path("out"), token, index, attempt, lines)
+
+
+def save(store: Store, *texts: str, overwrite: bool = False) -> None:
+    token = start(store, overwrite)
+    commit_output(store.path("out"), token, [write(store, token, index, text) for index, text in enumerate(texts)])
+
+
+def visible(store: Store) -> list[str]:
+    """What a reader of the output meets."""
+    return [name for name in store.names("out") if not name.startswith(("_t", "."))]
+
+
+def nothing_is_left(store: Store) -> bool:
+    return store.unfinished() == 0 and not [name for name in [*store.names(), *store.names("out")] if name.startswith("_t")]
+
+
+def test_an_output_appears_whole_and_leaves_nothing_else(store: Store) -> None:
+    token = start(store)
+    parts = [write(store, token, index, str(index)) for index in range(20)]
+    assert visible(store) == []
+    commit_output(store.path("out"), token, parts)
+    assert visible(store) == ["_SUCCESS", *(f"part-{index:05d}" for index in range(20))]
+    assert [store.text("out", f"part-{index:05d}") for index in (0, 19)] == ["0\n", "19\n"] and nothing_is_left(store)
+    abandon_output(store.path("out"), token)
+    assert len(visible(store)) == 21
+
+
+def test_two_attempts_at_a_part_leave_one(store: Store) -> None:
+    token = start(store)
+    first = write(store, token, 0, "a", "b", attempt=0)
+    write(store, token, 0, "a", "b", attempt=1)  # it was slow, and does not count
+    commit_output(store.path("out"), token, [first])
+    assert (visible(store), store.text("out", "part-00000")) == (["_SUCCESS", "part-00000"], "a\nb\n")
+    assert nothing_is_left(store)
+
+
+def test_a_late_attempt_changes_nothing(store: Store) -> None:
+    token = start(store)
+    first = write(store, token, 0, "right")
+
+    def late() -> Iterator[bytes]:
+        yield b"wrong"
+        commit_output(store.path("out"), token, [first])
+        yield b"wrong" * 1_000_000
+
+    try:
+        write_part(store.path("out"), token, 0, 1, late())
+    except ClusterError:
+        pass
+    except UsageError as error:
+        assert "part-00000" in str(error)
+    assert (visible(store), store.text("out", "part-00000")) == (["_SUCCESS", "part-00000"], "right\n")
+
+
+def test_a_failed_task_and_a_failed_job_leave_nothing(store: Store) -> None:
+    token = start(store)
+
+    def failing() -> Iterator[bytes]:
+        yield b"x" * 9_000_000
+        raise ValueError("in the task")
+
+    with pytest.raises(ValueError, match="in the task"):
+        write_part(store.path("out"), token, 0, 0, failing())
+    assert store.unfinished() == 0
+    write(store, token, 1, "whole")
+    abandon_output(store.path("out"), token)
+    assert (visible(store), nothing_is_left(store)) == ([], True)
+    save(store, "a")
+    assert visible(store) == ["_SUCCESS", "part-00000"]
+
+
+def test_what_a_killed_job_has_left_goes_with_the_next_commit(store: Store) -> None:
+    write(store, start(store), 0, "of a killed job")
+    assert not nothing_is_left(store)
+    save(store, "a")
+    assert (visible(store), store.text("out", "part-00000")) == (["_SUCCESS", "part-00000"], "a\n")
+    assert nothing_is_left(store)
+
+
+def test_an_existing_folder_is_refused_and_overwrite_replaces_it_at_the_end(store: Store) -> None:
+    save(store, "a", "b")
+    with pytest.raises(UsageError, match=r"out exists already; choose another.*overwrite=True replaces .* nothing is ever app"):
+        start(store)
+    token = start(store, overwrite=True)
+    part = write(store, token, 0, "new")
+    assert store.text("out", "part-00000") == "a\n"
+    commit_output(store.path("out"), token, [part])
+    assert (visible(store), store.text("out", "part-00000")) == (["_SUCCESS", "part-00000"], "new\n")
+    assert nothing_is_left(store)
+    token = start(store, overwrite=True)
+    write(store, token, 0, "newer")
+    abandon_output(store.path("out"), token)
+    assert store.text("out", "part-00000") == "new\n" and nothing_is_left(store)
+    store.write("mine", "out", "mine.txt")
+    with pytest.raises(UsageError, match=r"holds mine\.txt, which is no file of an output"):
+        start(store, overwrite=True)
+
+
+def test_of_two_jobs_with_one_output_the_first_wins(store: Store) -> None:
+    first, second = start(store), start(store)
+    parts = [write(store, first, 0, "first")]
+    others = [write(store, second, 0, "second"), write(store, second, 1, "second")]
+    commit_output(store.path("out"), first, parts)
+    with pytest.raises(UsageError, match="was written by someone else while the job ran"):
+        commit_output(store.path("out"), second, others)
+    abandon_output(store.path("out"), second)
+    assert (visible(store), store.text("out", "part-00000")) == (["_SUCCESS", "part-00000"], "first\n")
+    assert nothing_is_left(store)
+
+
+def test_a_part_larger_than_a_piece(store: Store) -> None:
+    token = start(store)
+    part = write_part(store.path("out"), token, 0, 0, (b"%07d\n" % index * 1000 for index in range(2500)))
+    commit_output(store.path("out"), token, [part])
+    found = store.fs.info(store.path("out", "part-00000"))
+    assert found is not None and found.size == 20_000_000
+    assert store.fs.read_range(found.path, 16_000_000, 8) == b"0002000\n"
