@@ -233,8 +233,8 @@ class Runs:
         return pids[rank]
 
     def left(self) -> list[int]:
-        """Processes that still live; helpers get a moment to go."""
-        deadline = time.monotonic() + 2
+        """Processes that still live after 10 s; helpers take a moment to go, a longer one on a busy machine."""
+        deadline = time.monotonic() + 10
         while (pids := [pid for pid, _ in self._marked()]) and time.monotonic() < deadline:
             time.sleep(0.02)
         return pids
