@@ -92,7 +92,7 @@ class File:
 
 @pytest.fixture(autouse=True)
 def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, size in (("WRITE_BYTES", 50), ("_KEPT_BYTES", 400), ("_COPIED_BYTES", 70), ("_LARGE_BLOCK_BYTES", 3000)):
+    for name, size in (("WRITE_BYTES", 50), ("_KEPT_BYTES", 900), ("_COPIED_BYTES", 70), ("_LARGE_BLOCK_BYTES", 3000)):
         monkeypatch.setattr(hdfswriter, name, size)
 
 
