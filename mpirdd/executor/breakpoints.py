@@ -1,8 +1,8 @@
 """``breakpoint()`` in a task.
 
-A rank of its own has no terminal, so a debugger there would end the task at its first prompt, with an error that tells
-nothing (``bdb.BdbQuit``). In a world of one rank the task runs in the program's process, and the debugger can have the
-program's terminal, which the task's own output is kept from.
+A rank of its own has no terminal. A debugger there would end the task at its first prompt, with an error that explains nothing
+(``bdb.BdbQuit``). In a world of one rank the task runs in the program's process. There the debugger can use the program's
+terminal, which the task's own output does not reach.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ WHAT_TO_DO = (
 
 
 def refuse(*arguments: Any, **options: Any) -> Any:
-    """For ``sys.breakpointhook`` on a rank of its own. A debugger that PYTHONBREAKPOINT names, a remote one say, is started.
+    """``sys.breakpointhook`` for a rank of its own. It starts a debugger that PYTHONBREAKPOINT names, such as a remote one.
 
     Raises:
-        UsageError: with what to do instead.
+        UsageError: there is none; the message says what to do instead.
     """
     if os.environ.get("PYTHONBREAKPOINT"):
         return sys.__breakpointhook__(*arguments, **options)
@@ -35,7 +35,7 @@ def refuse(*arguments: Any, **options: Any) -> Any:
 
 
 def with_terminal(terminal: TextIO) -> Any:
-    """For ``sys.breakpointhook`` where the program's process runs tasks: a debugger that writes to the program's stdout."""
+    """A ``sys.breakpointhook`` for the program's process: a debugger that writes to ``terminal``, the program's stdout."""
     def stop(*arguments: Any, **options: Any) -> Any:
         if os.environ.get("PYTHONBREAKPOINT") or ipython() is not None:
             return sys.__breakpointhook__(*arguments, **options)
