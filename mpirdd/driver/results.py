@@ -137,7 +137,7 @@ class Results:
         try:
             self.take_updates(decode(done.updates))
         except Exception as problem:  # the user's classes and accumulators may raise anything
-            return self._not_taken(sender, done, stage, problem, "add what it gave to accumulators")
+            return self._not_taken(sender, done, stage, problem, "add its updates to accumulators")
         return None
 
     def _not_taken(
@@ -146,7 +146,7 @@ class Results:
         """The event for a task that has failed because the driver cannot take its result or additions."""
         failure = failure_of(
             problem, rank=sender, host=self._hosts[sender], stage=stage.label, partition=done.partition)
-        summary = f"UsageError: the task has ended well, but the driver cannot {what}: {failure.summary}"
+        summary = f"UsageError: the task succeeded, but the driver cannot {what}: {failure.summary}"
         return events.TaskFailed(sender, done.stage, done.partition, replace(failure, summary=summary))
 
     def _refuse(self, job_id: JobId, job: Job) -> None:

@@ -16,8 +16,8 @@ from mpirdd.protocol.tracebacks import cell_of, ipython
 
 WHAT_TO_DO = (
     "a task cannot stop in a debugger on one of several ranks, as it has no terminal there. Run the program on one rank, where "
-    "breakpoint() works: mpirdd run -n 1 job.py; or call the function on the driver with a record: f(rdd.first()). Where tasks "
-    "are now says: mpirdd stack PID"
+    "breakpoint() works: mpirdd run -n 1 job.py; or call the function on the driver with a record: f(rdd.first()). To see where "
+    "tasks are now: mpirdd stack PID"
 )
 
 

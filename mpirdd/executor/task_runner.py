@@ -138,8 +138,8 @@ class TaskRunner:
         """The value of a broadcast variable. ``versions``: of the variables that the stage uses."""
         if broadcast not in versions:
             raise UsageError(
-                f"broadcast variable {broadcast} has been destroyed; or it came here with the data, where only functions "
-                "bring their variables along"
+                f"broadcast variable {broadcast} has been destroyed, or it came here with the data: only functions "
+                "bring their broadcast variables along"
             )
         return self._broadcasts.value(versions[broadcast])
 

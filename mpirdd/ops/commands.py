@@ -68,8 +68,8 @@ def check_command(command: str, role: str) -> None:
     for_a_shell = [word for word in _QUOTED.sub("_", command).split() if _SHELL_OPERATOR.fullmatch(word)]
     if for_a_shell:
         raise CommandError(
-            f"the {role} `{command}` runs without a shell, which {for_a_shell[0]} is for; "
-            f"write {shlex.join(['sh', '-c', command])}, or quote the sign if it is an argument"
+            f"the {role} `{command}` contains {for_a_shell[0]}, but runs without a shell; "
+            f"write {shlex.join(['sh', '-c', command])}, or quote {for_a_shell[0]} if it is an argument"
         )
 
 

@@ -34,8 +34,8 @@ def noted(records: Iterable[Any]) -> Noted:
 
 
 class Chunks(Iterable[Any]):
-    """The records of lists, one list after the other. Each iteration of ``lists`` starts anew, and opens a list when its turn
-    comes."""
+    """The records of lists, one list after the other. ``lists`` opens each list when its turn comes. Some ``lists`` can be
+    iterated only once."""
 
     def __init__(self, lists: Iterable[Iterable[Any]]) -> None:
         self.lists = lists

@@ -286,8 +286,8 @@ def _translated(error: OSError, folder: str, what: str, *, needed: int = 0, file
             free = 0
         return ScratchFull(_full(folder, needed, free) + f" ({error.strerror})")
     return ScratchError(
-        f"{what} in {folder} on {os.uname().nodename}: {error.strerror or error}. The disk is failing or not to "
-        "be written: choose another with --scratch."
+        f"{what} in {folder} on {os.uname().nodename}: {error.strerror or error}. The disk is failing or not "
+        "writable: choose another with --scratch."
     )
 
 
