@@ -221,7 +221,7 @@ class Driver:
         with self._lock:
             self._emit(run_events.BroadcastDropped(broadcast))
             dropped = broadcasts.drop(broadcast, destroy=destroy)
-            while not dropped and self._loop.turn():  # executors may have reported that they have it
+            while not dropped and self._loop.turn():  # reports of executors that have it may be waiting
                 dropped = broadcasts.drop(broadcast, destroy=destroy)
         while wait and not dropped:
             self._pause(self._transport.in_flight())

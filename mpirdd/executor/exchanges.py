@@ -208,7 +208,7 @@ class Exchanges:
 
         began, counted_s = perf_counter(), costs.counted_s
         whole = yield from exchange(group, outgoing, self._deliver, message.buffer_bytes, store.memory.take, agreed)
-        costs.add_rest("exchange_s", began, counted_s)  # tasks run meanwhile, and files are read and written
+        costs.add_rest("exchange_s", began, counted_s)  # without file costs in between, which count elsewhere
         if whole:
             store.complete_arrivals()
             stayed = sum(store.shuffles.reduce_input(block).nbytes for block in ins if block in store) - received

@@ -1,4 +1,4 @@
-"""Moves a job on: starts the stages, exchanges and copies that can start now, or ends the job."""
+"""Advances a job: starts the stages, exchanges and copies that can start now, or ends the job."""
 
 from __future__ import annotations
 
