@@ -17,7 +17,7 @@ class _Stage:
     label: str
     tasks: int
     waiting: dict[int, tuple[Rank, str]] = field(default_factory=dict)
-    """Tasks at the barrier, by partition: their ranks, and their messages to the others."""
+    """Tasks at the barrier, by partition: their ranks, and their messages to the other tasks."""
     ended: bool = False
     """A task has ended, and will come to no further barrier."""
 
@@ -26,7 +26,7 @@ class Barriers:
     """All barrier stages under way.
 
     Args:
-        tell: takes events for the scheduler.
+        tell: passes an event to the scheduler.
     """
 
     def __init__(self, channel: Channel, hosts: Mapping[Rank, str], tell: Callable[[events.Event], None]) -> None:
@@ -39,10 +39,10 @@ class Barriers:
             self._stages[stage.id] = _Stage(stage.label, len(command.barrier))
 
     def arrived(self, sender: Rank, message: messages.AtBarrier) -> None:
-        """A task waits: let all tasks of the stage go on once all have come."""
+        """A task waits at the barrier. Once all tasks of the stage wait, let them go on."""
         stage = self._stages.get(message.stage)
         if stage is None:
-            return  # given up meanwhile
+            return  # the stage was given up meanwhile
         waiting = stage.waiting
         waiting[message.partition] = sender, message.message
         if len(waiting) == stage.tasks:
@@ -67,7 +67,7 @@ class Barriers:
                 del stage.waiting[partition]
 
     def _check(self, stage_id: StageId, stage: _Stage) -> None:
-        """End the wait of tasks at a barrier for one that has ended and will not come."""
+        """Fail a task that waits at a barrier to which another task, which has ended, will not come."""
         if not stage.waiting or not stage.ended:
             return
         partition, (rank, _) = min(stage.waiting.items())

@@ -14,22 +14,22 @@ class Channel:
     """Sends messages to the living executors.
 
     Args:
-        spares: so many ranks, the last ones, wait until they take the place of lost executors.
-        lost: ranks that an earlier Context has lost; spares stand in for them.
+        spares: this many ranks, the last ones, wait until they take the place of lost executors.
+        lost: ranks that an earlier Context has lost; spares replace them.
     """
 
     def __init__(self, transport: Transport, *, spares: int, lost: Container[Rank]) -> None:
         living, width = [rank for rank in range(1, transport.size) if rank not in lost], transport.size - 1 - spares
         self.executors: list[Rank] = living[:width]
-        """The executors not known as lost, in the order of their ranks."""
+        """The executors not known to be lost, in the order of their ranks."""
         self.spares: list[Rank] = living[width:]
-        """The ranks that wait, as far as they are not known as lost."""
+        """The waiting ranks not known to be lost."""
         self._transport = transport
         self._closed = False
 
     def close(self) -> None:
-        """Send nothing from now on: threads whose jobs a stop has cancelled may come late, and the executors serve another
-        Context by then."""
+        """Send nothing from now on. Threads of cancelled jobs may still try after the stop, when executors already serve another
+        Context."""
         self._closed = True
 
     def joins(self, spare: Rank) -> None:
@@ -43,13 +43,13 @@ class Channel:
         (self.spares if rank in self.spares else self.executors).remove(rank)
 
     def send(self, rank: Rank, message: Any, *, by_value: bool = False) -> None:
-        """``by_value`` ships what the program's ``__main__`` defines along."""
+        """Send a message. ``by_value`` ships definitions of the program's ``__main__`` along."""
         if not self._closed:
             self._transport.send(rank, encode(message, by_value=by_value))
 
     def send_all(self, message: Any, ranks: Iterable[Rank] | None = None) -> None:
-        """Send the same to all executors and to the spares, which may need it later, or to some ranks. It is
-        pickled once."""
+        """Send one message, pickled once, to ``ranks``; by default to all executors and to the spares, which may need it
+        later."""
         if self._closed:
             return
         frames = encode(message)

@@ -1,10 +1,8 @@
-"""The program's functions: pickled once, sent to each executor that needs them, forgotten with
-their nodes.
+"""The program's functions: pickled once, sent to each executor that needs them, forgotten with their nodes.
 
-The driver remembers the functions of each executor, so an iteration of a loop sends only new ones.
-A large function that most executors need goes as a broadcast value does (``comm/broadcast.py``):
-once into each host's shared memory, along a tree of hosts. So the driver sends it log2(hosts) times
-and not once to each executor, and a lost executor of the tree holds nobody up.
+The driver remembers the functions of each executor, so an iteration of a loop sends only new ones. A large function that most
+executors need travels as a broadcast value does (``comm/broadcast.py``): once into each host's shared memory, along a tree of
+hosts. So the driver sends it log2(hosts) times, not once to each executor, and a lost executor of the tree holds nobody up.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from mpirdd.scheduler.lineage import Narrow, Node, Shuffled, Source, walk
 from mpirdd.store.codec import pickle_function
 
 _LEAST_EXECUTORS = 2
-"""Fewer executors are sent each function."""
+"""With fewer executors, each gets its own copy of a function."""
 _NONE: frozenset[VariableId] = frozenset()
 
 
@@ -30,10 +28,10 @@ class Closures:
     """The functions of all nodes and jobs.
 
     Args:
-        large_bytes: pickled functions of this size and more are large. At 64 KiB the driver takes as long with both ways
-            (100 executors, 12 ms; at 256 KiB 20 to 29 ms and 13, at 1 MiB 140 and 17), and sends 7 MB or 0.6.
-        told: gets each new node, once its functions are pickled.
-        told_function: gets each function with its label and its bytes.
+        large_bytes: the pickled size from which a function is large. At 64 KiB the driver takes equally long both ways (100
+            executors, 12 ms; at 256 KiB 20 to 29 ms against 13, at 1 MiB 140 against 17), and sends 7 MB against 0.6.
+        told: called with each new node once its functions are pickled.
+        told_function: called with each function, its label and its bytes.
     """
 
     def __init__(
@@ -45,23 +43,27 @@ class Closures:
         self._told, self._told_function = told, told_function
         self._pickled: dict[ClosureId, bytes] = {}
         self._broadcasts: dict[ClosureId, set[VariableId]] = {}
-        """The broadcast variables that each function uses, of those that use any; with the function itself where it
-        goes as one."""
+        """By function, the broadcast variables that it uses, if any; and the function itself if it travels as a broadcast
+        value."""
         self._spread: set[ClosureId] = set()
-        """The functions that go as broadcast values."""
+        """The functions that travel as broadcast values."""
         self._sent: dict[Rank, set[ClosureId]] = {}
 
     # --- pickle -----------------------------------------------------------------------------------
 
     def pickle_lineage(self, target: Node) -> None:
-        """Pickle the functions of new nodes now, so an error names the operation before anything
-        runs. All or none: nodes behind a known node count as known."""
+        """Pickle the functions of new nodes now, so that an error names the operation before anything runs. All or none: the
+        ancestors of a known node count as known.
+
+        Raises:
+            UsageError: a function cannot be pickled.
+        """
         known = self._pickled
         new = [node for node in walk(target, stop=lambda node: ClosureId("step", node.id) in known)
                if ClosureId("step", node.id) not in known]
         try:
             self._pickle_nodes(new)
-        except BaseException:  # whatever it is
+        except BaseException:  # whatever the user's objects raise
             self.forget(node.id for node in new)
             raise
         for node in reversed(new):
@@ -91,7 +93,7 @@ class Closures:
     # --- send -------------------------------------------------------------------------------------
 
     def spread(self, stage: Stage, tasks: int) -> None:
-        """A stage with so many tasks begins: let its large functions go along the tree, if at least half of the executors
+        """A stage of ``tasks`` tasks begins: send its large functions along the tree of hosts, if at least half of the executors
         need them."""
         executors = len(self._channel.executors)
         if executors < _LEAST_EXECUTORS or 2 * tasks < executors:
@@ -105,7 +107,7 @@ class Closures:
                 self._spread.add(closure)
 
     def send(self, rank: Rank, stage: Stage) -> None:
-        """Send the executor the stage's functions that it does not have."""
+        """Send the executor those functions of the stage that it lacks."""
         sent = self._sent.setdefault(rank, set())
         new = [closure for closure in dict.fromkeys(stage.closures()) if closure not in sent]
         if new:
@@ -115,11 +117,11 @@ class Closures:
                 self._channel.send(rank, messages.KeepClosures(alone))
 
     def bytes_of(self, stage: Stage) -> int:
-        """The pickled functions of the stage."""
+        """The bytes of the stage's pickled functions."""
         return sum([len(self._pickled[closure]) for closure in dict.fromkeys(stage.closures())])
 
     def broadcasts_of(self, stage: Stage) -> set[VariableId]:
-        """The broadcast variables that the stage's functions use, and the functions that go as such."""
+        """The broadcast variables that the stage's functions use, and those functions that travel as such."""
         if not self._broadcasts:
             return set()
         return set().union(*[self._broadcasts.get(closure, _NONE) for closure in stage.closures()])
@@ -130,18 +132,18 @@ class Closures:
     # --- forget -----------------------------------------------------------------------------------
 
     def drop_action(self, job: JobId) -> None:
-        """The job has ended: executors drop its action."""
+        """The job has ended: tell executors to drop its action."""
         closure = ClosureId("action", job)
         self._channel.send_all(messages.Drop(closures=(closure,)), self._forget(closure))
 
     def forget(self, nodes: Iterable[NodeId]) -> None:
-        """The nodes are gone. Executors drop their functions with their blocks."""
+        """The nodes are gone. Executors drop the functions together with the blocks."""
         for node in nodes:
             self._forget(ClosureId("step", node))
             self._forget(ClosureId("write", node))
 
     def _forget(self, closure: ClosureId) -> list[Rank]:
-        """Return the executors that have the function."""
+        """Forget a function; return the executors that have it."""
         self._pickled.pop(closure, None)
         self._broadcasts.pop(closure, None)
         if closure in self._spread:

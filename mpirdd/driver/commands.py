@@ -25,8 +25,7 @@ from mpirdd.scheduler.lineage import Source
 
 _log = logging.getLogger("mpirdd")
 _EXCHANGE_PART = 16
-"""The two buffers of an exchange take at most two of these parts of the smallest budget (but 1 MiB
-each in any case)."""
+"""The two buffers of an exchange take at most two of this many parts of the smallest budget (but 1 MiB each in any case)."""
 
 
 class Commands:
@@ -53,15 +52,15 @@ class Commands:
         memory: ExecutorMemory,
     ) -> None:
         self.attempts = 0
-        """How many tasks were started so far, second attempts included."""
+        """The number of tasks started so far, second attempts included."""
         self._channel, self._settings = channel, settings
         self._hosts, self._levels = hosts, levels
         self._closures, self._broadcasts, self._barriers = closures, broadcasts, barriers
         self._results, self._bus, self._reports, self._memory = results, bus, reports, memory
         self._opened: dict[StageId, dict[Rank, None]] = {}
-        """The executors that know each stage under way."""
+        """By stage under way, the executors that know it."""
         self._copying: dict[int, set[Rank]] = {}
-        """Exchanges under way that copy kept blocks, each with its unfinished executors."""
+        """By exchange under way that copies kept blocks, the executors that have not finished it."""
         self._handlers: dict[type, Callable[[Any], None]] = {
             events.StartTasks: self._start_tasks,
             events.StopTask: self._stop_task,
@@ -74,7 +73,7 @@ class Commands:
         }
 
     def on(self, handlers: Mapping[type, Callable[[Any], None]]) -> None:
-        """Let others handle some commands."""
+        """Let other objects handle some commands."""
         self._handlers.update(handlers)
 
     def carry_out(self, commands: Iterable[events.Command]) -> None:
@@ -171,11 +170,11 @@ class Commands:
         message = messages.Drop(nodes=command.nodes, kept=command.kept, shuffles=command.shuffles)
         self._channel.send_all(message, command.executors)
 
-    # --- what was copied --------------------------------------------------------------------------
+    # --- copies -----------------------------------------------------------------------------------
 
     @property
     def copying(self) -> bool:
-        """Are copies of kept blocks on their way?"""
+        """Are copies of kept blocks under way?"""
         return bool(self._copying)
 
     def exchange_finished(self, exchange: int, rank: Rank) -> None:

@@ -1,7 +1,7 @@
-"""What reports of executors say of their data, as events: the memory in use, and what became of partitions to be kept.
+"""Executors' reports about their data, as events: the memory in use, and the fate of partitions to be kept.
 
-Memory is told once in a while, with the most that was in use since the last time, so no peak is lost. The end of a stage and
-the end of the run tell what has not been told yet.
+Memory events come at intervals. Each has the peak since the last one, so no peak is lost. The end of a stage and the end of the
+run report what is still unreported.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from mpirdd.protocol.values import dataclass
 
 _MEMORY_EVERY_S = 1.0
 _MEMORY_LINES = 100_000
-"""About so many lines about memory are the most, over all executors."""
+"""The approximate limit of memory lines in the event log, over all executors."""
 
 
 @dataclass(slots=True)
 class _Memory:
-    """Of one executor."""
+    """The memory of one executor."""
 
     due: float = -inf
-    """When it is told next, on the executor's clock."""
+    """Time of the next event, on the executor's clock."""
     used: int = 0
     peak: int = 0
-    """Since it was told last."""
+    """Since the last event."""
     most: int = 0
-    """The largest peak that was told."""
+    """The largest peak reported."""
     news: bool = False
 
 
 class DataReports:
-    """Of one driver."""
+    """The data reports of one driver's executors."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._memory: dict[Rank, _Memory] = {}
         self._lines = 0
         self._computed: dict[NodeId, set[int]] = {}
-        """The partitions to be kept that tasks have computed, whether there was room for them or not."""
+        """Partitions to be kept that tasks have computed, whether or not there was room for them."""
 
     def take(self, sender: Rank, report: messages.Report) -> None:
-        """A report has come."""
+        """Handle a report of ``sender``."""
         if report.sizes:
             kept = [(block.of, block.part, *size) for block, size in report.sizes.items() if block.kind == "rdd"]
             self._bus.emit(data_events.Kept(sender, tuple(kept)))
@@ -65,13 +65,13 @@ class DataReports:
             self._tell(sender, memory)
 
     def stage_ends(self) -> None:
-        """A peak that no earlier one has reached is told now. A lower one is in the next line, however short the stage was."""
+        """Report peaks that exceed all earlier ones now. A lower peak is in the next event, however short the stage was."""
         for rank, memory in self._memory.items():
             if memory.news and memory.peak > memory.most:
                 self._tell(rank, memory)
 
     def run_ends(self) -> None:
-        """Tell what has not been told."""
+        """Report everything that is unreported."""
         for rank, memory in self._memory.items():
             if memory.news:
                 self._tell(rank, memory)
@@ -82,7 +82,7 @@ class DataReports:
             self._tell(rank, memory)
 
     def forget(self, nodes: Iterable[NodeId]) -> None:
-        """Nobody wants their partitions kept any more, or all are dropped on purpose."""
+        """Nobody wants partitions of these nodes kept any more, or all were dropped on purpose."""
         for node in nodes:
             self._computed.pop(node, None)
 

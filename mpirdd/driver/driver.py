@@ -1,8 +1,8 @@
-"""The driver: runs jobs for the layer of the users' API.
+"""The driver: runs jobs for the user's API.
 
-``run`` loops until its job has ended: it lets the loop take one turn, and waits a moment when there
-is nothing to do. It holds the lock for one turn at a time, so several threads of the program may
-run jobs at once, and each moves all jobs on while it waits for its own.
+``run`` loops until its job has ended: it gives the loop a turn, and pauses for a moment if there is nothing to do. It holds the
+lock for one turn at a time. So several threads of the program may run jobs at once, and each advances all jobs while it waits
+for its own.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from mpirdd.store.codec import encode, pickle_function
 
 _log = logging.getLogger("mpirdd")
 _SETTLE_S = 10.0
-"""When the Context stops, broadcast values on their way get this long to arrive: an executor that
-leaves with the program must not leave another one behind that is still sending to it."""
+"""When the Context stops, broadcast values under way get this long to arrive: an executor that leaves with the program must not
+abandon another one to which it is still sending."""
 _NOBODY = Request()
 
 
@@ -44,12 +44,12 @@ class Driver:
 
     Args:
         transport: the network, already joined by all ranks.
-        pause: called without anything to do, with True if bytes are moving; lets time pass, or the
-            executors of this process take a step. Several threads may call it.
-        resume: called when something happened.
-        in_engine: is the calling thread inside of ``pause``, at work for an executor, and in none of its tasks?
-        observers: the readers of what happens; by default those that the settings ask for.
-        before: the driver of the Context before this one.
+        pause: called when there is nothing to do, with True if bytes are moving. It lets time pass, or the executors of this
+            process take a step. Several threads may call it.
+        resume: called when something has happened.
+        in_engine: is the calling thread inside ``pause``, working for an executor, but not in one of its tasks?
+        observers: the readers of events; by default those that the settings ask for.
+        before: the driver of the previous Context.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Driver:
         self._unreferenced: deque[NodeId] = deque()
         self._unreferenced_broadcasts: deque[int] = deque()
         channel = loop.channel
-        others = bool(channel.spares or epoch)  # than all ranks in epoch 0
+        others = bool(channel.spares or epoch)  # the group is not all ranks in epoch 0
         for ranks, waits in ((channel.executors, False), (channel.spares, True)):
             start = messages.Start(
                 settings, folder, tuple(sys.argv), transport.host, waits, epoch, tuple(channel.executors) if others else None)
@@ -93,12 +93,12 @@ class Driver:
 
     @property
     def executors(self) -> list[Rank]:
-        """Living executors, in the order of their ranks."""
+        """The living executors, in the order of their ranks."""
         return self._loop.channel.executors
 
     @property
     def everybody_sees_folder(self) -> bool:
-        """The job's folder exists on the hosts of all executors."""
+        """Does the job's folder exist on the hosts of all executors?"""
         return all(self._loop.sees_folder)
 
     # --- jobs -------------------------------------------------------------------------------------
@@ -111,12 +111,18 @@ class Driver:
         label: str,
         request: Request = _NOBODY,
     ) -> list[Any]:
-        """``action(partition, records)`` for each partition, in the order of ``partitions``.
+        """The results of ``action(partition, records)`` for each partition, in the order of ``partitions``.
+
+        Args:
+            label: the operation and the line of the program, for messages.
+            request: the origin of the job, by which ``cancel`` finds it.
 
         Raises:
             TaskError: a function raised on an executor. The driver can go on with the next job.
+            ResultTooLarge: the results exceed the setting ``max_result_bytes``.
             UsageError: a function cannot be sent to the executors.
-            JobCancelled: by ``cancel``, from another thread.
+            ClusterError: all executors are lost.
+            JobCancelled: another thread called ``cancel``.
         """
         loop, job_id, job = self._loop, next(self._job_ids), Job(request, label, partitions)
         began, cpu_s = monotonic(), process_time()
@@ -148,41 +154,41 @@ class Driver:
         return job.values(executors_left=bool(self.executors))
 
     def _wait_for(self, job_id: JobId, job: Job) -> None:
-        """Move all jobs on until this one has ended."""
+        """Advance all jobs until this one has ended."""
         while not job.ended:
             self._between_turns()
             with self._lock:
                 worked = job.ended or self._loop.turn()
                 if worked:
                     self._resume()
-            if not worked:  # not under the lock: other threads run jobs and cancel them
+            if not worked:  # without the lock: other threads run jobs and cancel them
                 self._pause(self._transport.in_flight())
 
     def cancel(self, wanted: Callable[[Request], bool]) -> None:
-        """Cancel the running jobs whose request is ``wanted``; the threads that wait for them get
-        ``JobCancelled``."""
+        """Cancel the running jobs whose request is ``wanted``; the threads that wait for them get ``JobCancelled``."""
         with self._lock:
             self._loop.results.cancel(wanted)
 
     def on_every_executor(self, function: Callable[[], Any]) -> None:
-        """Run ``function`` once on each executor, before any task of a later job. An exception is
-        printed there."""
+        """Run ``function`` once on each executor, before any task of a later job. An exception is printed there.
+
+        Raises:
+            UsageError: the function cannot be pickled.
+        """
         pickled = pickle_function(function, "preparing the executors")
         with self._lock:
             self._loop.channel.send_all(messages.Prepare(pickled))
 
     def on_updates(self, take: Callable[[dict[int, Any]], None]) -> None:
-        """``take`` gets the tasks' additions to accumulators, exactly once for each partition of a
-        job or shuffle."""
+        """Let ``take`` get the tasks' additions to accumulators, exactly once for each partition of a job or shuffle."""
         self._loop.results.take_updates = take
 
     def on_turn(self, call: Callable[[], None]) -> None:
-        """``call`` is called all the time while a job runs, where it may run jobs itself or raise
-        to end this one."""
+        """Call ``call`` again and again while a job runs. It may run jobs itself, or raise to end this one."""
         self._between_turns = call
 
     def load(self) -> dict[Rank, int]:
-        """How many tasks each living executor has, running or queued."""
+        """By living executor, its number of running and queued tasks."""
         with self._lock:
             load = self.history.load()
             return {rank: load[rank] for rank in self.executors}
@@ -190,11 +196,13 @@ class Driver:
     # --- broadcast variables ----------------------------------------------------------------------
 
     def broadcast(self, broadcast: int, value: Any) -> tuple[Frames, set[int]]:
-        """Keep ``value`` for tasks; it goes to the executors before the first task that uses it
-        runs there.
+        """Keep ``value`` for tasks. An executor gets it before the first task that uses it there.
 
         Returns:
             The encoded value as it is kept, and the broadcast variables inside it.
+
+        Raises:
+            UsageError: the value cannot be pickled.
         """
         with collecting_broadcasts() as inner:
             frames = encode(value, by_value=True)
@@ -205,16 +213,15 @@ class Driver:
             return kept, inner
 
     def drop_broadcast(self, broadcast: int, *, destroy: bool, wait: bool) -> None:
-        """Drop the executors' copies once no task uses them; unless destroyed, they are sent again
-        when used.
+        """Drop the executors' copies once no task uses them. Unless ``destroy`` is set, the next use sends the value again.
 
-        ``wait`` returns when that is done.
+        ``wait``: return only when the copies are dropped.
         """
         broadcasts = self._loop.broadcasts
         with self._lock:
             self._emit(run_events.BroadcastDropped(broadcast))
             dropped = broadcasts.drop(broadcast, destroy=destroy)
-            while not dropped and self._loop.turn():  # executors may have reported that they have it
+            while not dropped and self._loop.turn():  # reports of executors that have it may be waiting
                 dropped = broadcasts.drop(broadcast, destroy=destroy)
         while wait and not dropped:
             self._pause(self._transport.in_flight())
@@ -223,15 +230,14 @@ class Driver:
                 dropped = broadcasts.drop(broadcast, destroy=destroy)
 
     def unreferenced_broadcast(self, broadcast: int) -> None:
-        """The program has let go of the variable; it goes once no function of an RDD uses it. May
-        be called from anywhere, at any time."""
+        """The program no longer refers to the variable; it is dropped once no function of an RDD uses it. May be called from
+        anywhere, at any time."""
         self._unreferenced_broadcasts.append(broadcast)
 
-    # --- what is kept -----------------------------------------------------------------------------
+    # --- kept partitions and shuffles -------------------------------------------------------------
 
     def keep(self, node: NodeId, copies: int = 1, level: Level = Level()) -> None:  # noqa: B008  (a frozen value)
-        """Keep the node's partitions where they are computed from now on, and copies of them on
-        other executors."""
+        """From now on keep the node's partitions where they are computed, and copies on other executors: ``copies`` in all."""
         with self._lock:
             self._loop.levels[node] = level
             self._emit(data_events.Persisted(node, shown_level(level), copies))
@@ -245,26 +251,24 @@ class Driver:
             self._loop.tell(events.NodeReleased(node))
 
     def drop(self, kept: Iterable[NodeId], shuffles: Iterable[NodeId]) -> None:
-        """Drop kept partitions of some nodes and the blocks of some shuffles; later jobs make both
-        again when they need them."""
+        """Drop the kept partitions of some nodes and the blocks of some shuffles; later jobs recompute both if they need
+        them."""
         with self._lock:
             self._loop.tell(events.DataDropped(tuple(kept), tuple(shuffles)))
 
     def drop_unneeded(self, roots: Iterable[Node], outputs: Iterable[NodeId]) -> None:
-        """Drop what no job over ``roots`` would read as things are: shuffles behind partitions that
-        are all kept, and of ``outputs``, which are kept, those that lie behind others. Cost: the
-        lineage between the roots and what is kept."""
+        """Drop data that jobs over ``roots`` would not read: the shuffles behind nodes of which all partitions are kept; and of
+        the kept nodes in ``outputs``, those behind other such nodes. Cost: the lineage between the roots and the kept nodes."""
         with self._lock:
             self._loop.tell(events.RootsChanged(tuple(roots), frozenset(outputs)))
 
     def adopt(self, node: Node) -> None:
-        """The node takes the place of another one in a known lineage."""
+        """The node replaces another one in a known lineage."""
         with self._lock:
             self._loop.closures.pickle_lineage(node)
 
     def unreferenced(self, node: NodeId) -> None:
-        """No handle refers to the node; its blocks go before the next job. May be called from
-        anywhere, at any time."""
+        """No handle refers to the node: its blocks are dropped before the next job. May be called from anywhere, at any time."""
         self._unreferenced.append(node)
 
     def _forget_unreferenced(self) -> None:
@@ -286,8 +290,8 @@ class Driver:
     # --- between jobs -----------------------------------------------------------------------------
 
     def catch_up(self) -> None:
-        """Handle the executors' messages since the last job, and while no job runs, wait for copies
-        on their way to other executors."""
+        """Handle the executors' messages since the last job. While no job runs, wait for copies on their way to other
+        executors, at most 10 s."""
         deadline = monotonic() + _SETTLE_S
         while True:
             with self._lock:
@@ -301,7 +305,7 @@ class Driver:
                 self._pause(self._transport.in_flight())
 
     def stop(self) -> None:
-        """Let the executors forget this Context; they wait for another one. Jobs of other threads are cancelled."""
+        """Let the executors forget this Context and wait for another one. Jobs of other threads are cancelled."""
         deadline = monotonic() + _SETTLE_S
         while not self._loop.broadcasts.settled and monotonic() < deadline:
             with self._lock:

@@ -1,14 +1,12 @@
-"""The failure detector: MPI's reports of dead executors, and the meaning of the silence of others.
+"""The failure detector: MPI's reports of dead executors, and the silence of others.
 
-MPI names ranks whose process has died. A stopped process, or one behind a cut cable, says nothing.
-So an executor that has been silent for ``ping_s`` is pinged; it answers from a thread of its own,
-also while a task runs for hours. The detector gives up an executor that owes an answer for too
-long. A single long call of C code keeps an executor from answering, too: on the driver's own host,
-one that uses its core is left alone.
+MPI names ranks whose process has died. A stopped process, or one behind a cut cable, says nothing. So the detector pings an
+executor that has been silent for ``ping_s``. The executor answers from a thread of its own, even while a task runs for hours. The
+detector gives up an executor that owes an answer for too long. A single long call of C code also keeps an executor from
+answering: on the driver's own host, the detector spares a process that uses its core.
 
-Time counts against an executor only while the driver looks for its answer in vain. Time in which
-the driver itself did not look (the program computes between two jobs, the whole run was suspended)
-counts for nothing.
+Time counts against an executor only while the driver looks for its answer in vain. Time in which the driver itself did not look
+(the program computes between two jobs, the whole run was suspended) does not count.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from mpirdd.protocol.settings import Settings
 from mpirdd.protocol.values import dataclass
 
 GIVEN_UP = "given up"
-"""Why an executor is asked for its stack that owes an answer for too long."""
+"""The reason in requests for the stack of an executor that owes an answer for too long."""
 
 
 class FailureDetector:
@@ -44,9 +42,9 @@ class FailureDetector:
         self.hosts: dict[Rank, str] = {}
         self.pids: dict[Rank, int] = {}
         self.lost = dict(lost)
-        """The reason for giving up each of them."""
+        """By lost rank, the reason for giving it up."""
         self.witnesses = Witnesses()
-        """Of the executors on the driver's host."""
+        """The observers of executors on the driver's host."""
         self.stacks = StackRequests(
             self.witnesses, hosts=self.hosts, pids=self.pids, lost=self.lost, home=transport.host, send=send)
         self._transport, self._send = transport, send
@@ -55,7 +53,7 @@ class FailureDetector:
         self._ticks: dict[Rank, int] = {}
         self._exits: dict[Rank, int] = {}
         self._dying: list[Rank] = []
-        """Those of which the kernel will say in a moment how they have died."""
+        """Dead ranks for which the kernel will tell in a moment how they died."""
         self._asked: set[Rank] = set()
 
     def joined(self, rank: Rank, host: str, pid: int) -> None:
@@ -64,22 +62,22 @@ class FailureDetector:
             self.witnesses.joined(rank, pid)
 
     def exiting(self, rank: Rank, code: int) -> None:
-        """The executor has said that a task ends it."""
+        """The executor has announced that a task ends its process."""
         self._exits[rank] = code
 
     def heard(self, rank: Rank) -> bool:
-        """A message has come. False if the driver has given up its sender, which lives after all:
-        the message then counts for nothing."""
+        """A message has come. Returns False if the driver has given up its sender, which lives after all: the caller must ignore
+        the message."""
         if rank in self.lost:
             return False
         self._silences.heard(rank, monotonic())
         return True
 
     def newly_lost(self) -> Iterator[Rank]:
-        """Name the executors lost since the last call. Call it when there is nothing else to do.
+        """Yield the executors lost since the last call. Call this when there is nothing else to do.
 
         Raises:
-            ClusterError: one is lost, and this MPI cannot go on without it.
+            ClusterError: an executor is lost, and this MPI cannot go on without it.
         """
         self._dying += [rank for rank in self._transport.lost() if rank not in self.lost and rank not in self._dying]
         for rank in list(self._dying):
@@ -115,10 +113,10 @@ class FailureDetector:
         for rank in silent:
             if self._silences.is_silent(rank):
                 if rank not in self._asked and self.stacks.ask(rank, GIVEN_UP, itself=False):
-                    self._asked.add(rank)  # it has until the next look to tell its stack
+                    self._asked.add(rank)  # it has until the next look to send its stack
                     continue
                 state = self.witnesses.state(rank)
-                if self._transport.recovers:  # else its death would end this rank, too, before it has said why
+                if self._transport.recovers:  # otherwise its death would end this rank too, before the message is out
                     self._end_process(rank)
                 yield from self._give_up(
                     rank, f"it did not answer for {self._timeout_s:g} s{state and ': '}{state}")
@@ -129,7 +127,7 @@ class FailureDetector:
                 f"rank {rank} (host {self.hosts.get(rank, 'unknown')}) is lost: {why}. This MPI cannot go on without it; "
                 "with Open MPI 5 or newer, `mpirdd run` survives that")
         yield from self._note([rank], why)
-        self._transport.declare_lost(rank)  # the transport will name it next time, which is no news then
+        self._transport.declare_lost(rank)  # the transport will report it next time; that is no news then
 
     def _end_process(self, rank: Rank) -> None:
         """Kill a given-up executor that might wake up again."""
@@ -151,15 +149,14 @@ class FailureDetector:
 @dataclass(slots=True)
 class _Silence:
     heard: float
-    """When the executor last said something."""
+    """When the executor last sent something."""
     pinged: bool = False
     silent_s: float = 0.0
-    """The time for which the driver has looked for its answer in vain."""
+    """How long the driver has looked for its answer in vain."""
 
 
 class Silences:
-    """The silence of each executor. Pure: times come from outside, of any clock that does not go
-    back, in seconds."""
+    """The silence of each executor. Pure: the caller passes times, in seconds, of any clock that does not go back."""
 
     def __init__(self, executors: Iterable[Rank], *, ping_s: float, timeout_s: float, now: float) -> None:
         self._ping_s, self._timeout_s = ping_s, timeout_s
@@ -173,7 +170,7 @@ class Silences:
             silence.heard, silence.pinged, silence.silent_s = now, False, 0.0
 
     def is_silent(self, rank: Rank) -> bool:
-        """Has the driver given it up, without a message since?"""
+        """Did ``look`` name the executor as silent, and has no message come since?"""
         return rank in self._executors and self._executors[rank].silent_s >= self._timeout_s
 
     def forget(self, rank: Rank) -> None:
@@ -184,8 +181,7 @@ class Silences:
         return now >= self._next_look
 
     def look(self, now: float) -> tuple[list[Rank], list[Rank], list[Rank]]:
-        """Executors to ping now, those that have owed an answer for a while, and those to give
-        up."""
+        """(executors to ping now, executors that owe an answer, executors to give up)."""
         looked_s = min(now - self._looked, 2 * self._ping_s)
         self._looked, self._next_look = now, now + self._ping_s / 2
         to_ping: list[Rank] = []

@@ -1,8 +1,6 @@
-"""The driver's loop: a message of an executor becomes an event for the scheduler, its commands
-become messages.
+"""The driver's loop: executors' messages become events for the scheduler, and its commands become messages.
 
-One turn handles one message, or looks for lost executors when there is none. Nothing here waits,
-and nothing here locks: ``Driver`` does both.
+One turn handles one message, or looks for lost executors if there is none. Nothing here waits or locks: ``Driver`` does both.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ class Loop:
     """One for each driver. Called under the driver's lock.
 
     Args:
-        lost: ranks that were lost before, and why.
+        lost: ranks that earlier Contexts have lost, with the reasons.
         epoch: the number of the first group of executors.
     """
 
@@ -54,13 +52,13 @@ class Loop:
         observers.before_end.append(self._reports.run_ends)
         self.memory = ExecutorMemory()
         self.costs: Counter[str] = Counter()
-        """The executors' costs so far: files, tasks and exchanges."""
+        """The executors' costs so far, of files, tasks and exchanges."""
         self.levels: dict[NodeId, Level] = {}
         """The storage level of each persisted node."""
         self.sees_folder: list[bool] = []
-        """For each executor or spare that has started: the job's folder exists on its host."""
+        """For each executor or spare that has started: does the job's folder exist on its host?"""
         self.hosts: dict[Rank, str] = {}
-        """Of the executors that have started, lost ones among them."""
+        """The hosts of all executors that have started, lost ones included."""
         self._transport = transport
         executors = self.channel.executors
         self.scheduler = Scheduler(
@@ -110,7 +108,7 @@ class Loop:
         }
 
     def turn(self) -> bool:
-        """Handle one message if there is one; else look for lost executors."""
+        """Handle one message if there is one; otherwise look for lost executors. Returns True if there was a message."""
         received = self._transport.poll()
         if received is not None:
             self._receive(*received)

@@ -1,4 +1,4 @@
-"""The driver on the loss of an executor: it tells everybody concerned, and the others go on."""
+"""The driver's part in the loss of an executor: it tells everybody concerned, and the others go on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Losses:
     """Looks for lost executors, and carries out the scheduler's commands about them.
 
     Args:
-        forget: called with the rank of each lost executor, before the scheduler is told.
-        tell: takes events for the scheduler.
+        forget: called with each lost rank, before the scheduler is told.
+        tell: passes an event to the scheduler.
         bus: for the readers of losses and slow tasks.
-        log: the path of the event log, if there is one.
+        log: the path of the event log; None if there is none.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class Losses:
         log: str | None,
     ) -> None:
         self.epoch = epoch
-        """The number of the group of executors."""
+        """The number of the current group of executors."""
         self._channel, self._detector = channel, detector
         self._forget, self._tell, self._bus = tuple(forget), tell, bus
         self._stacks: dict[Rank, list[str]] = {}
-        """Of executors that may be given up."""
+        """Stacks of executors that may be given up."""
         self._inbox = StackInbox(log)
 
     def look(self) -> None:
@@ -64,7 +64,7 @@ class Losses:
         self._tell(events.ExecutorLost(rank, self._detector.lost.get(rank, "it died")))
 
     def regroup(self, command: events.NewEpoch) -> None:
-        """Nobody waits: messages of the new epoch wait for ranks that have not read of it yet."""
+        """Name the members of the new epoch. Nobody waits: messages of the new epoch wait for ranks that do not know it yet."""
         self.epoch = command.epoch
         message = messages.Regroup(command.epoch, command.executors, tuple(self._detector.lost))
         self._channel.send_all(message, command.executors)

@@ -1,4 +1,4 @@
-"""The results of jobs: those of their tasks, additions to accumulators, and each job's end."""
+"""The results of jobs: values of their tasks, additions to accumulators, and the end of each job."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _UNSET = object()
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The origin of a job, by which the program can cancel it."""
+    """The origin of a job; the program cancels jobs by it."""
 
     group: str | None = None
     tags: frozenset[str] = frozenset()
     properties: dict[str, str] = field(default_factory=dict)
-    """Local properties of the thread that asks, for its tasks."""
+    """Local properties of the thread that submits the job, for its tasks."""
 
 
 class Job:
-    """The driver's own knowledge of a job: its results so far, and its end."""
+    """The driver's own record of a job: its results so far, and its end."""
 
     def __init__(self, request: Request, label: str, partitions: Sequence[int]) -> None:
         self.request, self.label = request, label
@@ -45,7 +45,7 @@ class Job:
         return self.ended and not self.cancelled and self.error is None and self.failure is None
 
     def end(self) -> tuple[str, str]:
-        """How it has ended, as the event log says it: status, and the first line of the error."""
+        """The end as the event log shows it: the status, and the first line of the error."""
         if self.succeeded:
             return "SUCCEEDED", ""
         if self.error is not None or self.failure is not None:
@@ -54,8 +54,11 @@ class Job:
         return "CANCELLED", ""
 
     def values(self, *, executors_left: bool) -> list[Any]:
-        """The results of a job that has ended, in the order of its partitions; or its failure,
-        raised."""
+        """The results of a job that has ended, in the order of its partitions.
+
+        Raises:
+            TaskError, ResultTooLarge, JobCancelled, ClusterError: the job has failed or was cancelled.
+        """
         if self.error is not None:
             raise self.error
         if self.cancelled:
@@ -75,9 +78,9 @@ class Results:
     """All jobs under way.
 
     Args:
-        max_result_bytes: more than this ends the job; 0 for no limit.
+        max_result_bytes: a job with more result bytes fails; 0 for no limit.
         hosts: of the executors.
-        tell: takes events for the scheduler.
+        tell: passes an event to the scheduler.
     """
 
     def __init__(
@@ -85,13 +88,12 @@ class Results:
     ) -> None:
         self.jobs: dict[JobId, Job] = {}
         self.take_updates: Callable[[dict[int, Any]], None] = lambda updates: None
-        """Gets the tasks' additions to accumulators, exactly once for each partition of a job or
-        shuffle."""
+        """Gets the tasks' additions to accumulators, exactly once for each partition of a job or shuffle."""
         self._max_result_bytes, self._hosts, self._tell = max_result_bytes, hosts, tell
         self._stages: dict[StageId, Stage] = {}
-        """Those under way."""
+        """The stages under way."""
         self._counted: set[tuple[NodeId, int]] = set()
-        """Map tasks, by shuffle and partition, whose additions have counted."""
+        """Map tasks, by shuffle and partition, whose additions have been counted."""
 
     def tasks_started(self, command: events.StartTasks) -> None:
         self._stages[command.stage.id] = command.stage
@@ -100,15 +102,15 @@ class Results:
         self._stages.pop(stage, None)
 
     def take(self, sender: Rank, done: messages.Done) -> events.TaskFinished | events.TaskFailed | None:
-        """Take what a finished task gives.
+        """Take the result and the additions of a finished task.
 
         Returns:
-            What the scheduler is to be told; None when the task's job has ended by this.
+            The event for the scheduler; None if this result has ended the job.
         """
         finished = events.TaskFinished(sender, done.stage, done.partition, done.made, done.seconds)
         stage = self._stages.get(done.stage)
         if stage is None:
-            return finished  # of a job that has ended
+            return finished  # its job has ended
         output = stage.output
         if output.kind == "map":
             if done.updates and (output.of, done.partition) not in self._counted:
@@ -124,7 +126,7 @@ class Results:
             return None
         try:
             result = decode(done.result)
-        except Exception as problem:  # whatever the user's classes raise when they are unpickled
+        except Exception as problem:  # the user's classes may raise anything when they are unpickled
             return self._not_taken(sender, done, stage, problem, "unpickle its result")
         failed = self._update(sender, done, stage) if done.updates else None
         if failed is None:
@@ -134,21 +136,21 @@ class Results:
     def _update(self, sender: Rank, done: messages.Done, stage: Stage) -> events.TaskFailed | None:
         try:
             self.take_updates(decode(done.updates))
-        except Exception as problem:  # whatever the user's classes and accumulators raise
-            return self._not_taken(sender, done, stage, problem, "add what it gave to accumulators")
+        except Exception as problem:  # the user's classes and accumulators may raise anything
+            return self._not_taken(sender, done, stage, problem, "add its updates to accumulators")
         return None
 
     def _not_taken(
         self, sender: Rank, done: messages.Done, stage: Stage, problem: Exception, what: str
     ) -> events.TaskFailed:
-        """The task has failed, because the driver cannot take what it gave."""
+        """The event for a task that has failed because the driver cannot take its result or additions."""
         failure = failure_of(
             problem, rank=sender, host=self._hosts[sender], stage=stage.label, partition=done.partition)
-        summary = f"UsageError: the task has ended well, but the driver cannot {what}: {failure.summary}"
+        summary = f"UsageError: the task succeeded, but the driver cannot {what}: {failure.summary}"
         return events.TaskFailed(sender, done.stage, done.partition, replace(failure, summary=summary))
 
     def _refuse(self, job_id: JobId, job: Job) -> None:
-        """End a job whose results exceed the driver's limit."""
+        """End a job whose results exceed the limit."""
         job.error = ResultTooLarge.of_a_job(job.result_bytes, self._max_result_bytes, job.label)
         job.ended = True
         job.results.clear()
@@ -167,18 +169,18 @@ class Results:
                 self._tell(events.JobWithdrawn(job_id))
 
     def forget(self, nodes: Iterable[NodeId]) -> None:
-        """The nodes are gone, and nothing of them will be computed again."""
+        """The nodes are gone, so none of their partitions will be computed again."""
         if self._counted:
             gone = set(nodes)
             self._counted = {counted for counted in self._counted if counted[0] not in gone}
 
 
 def _exception(failure: Failure) -> BaseException | None:
-    """The user's exception, where it can be loaded here."""
+    """The user's exception, if it can be unpickled here."""
     if failure.exception is None:
         return None
     try:
         exception = pickle.loads(failure.exception)
-    except Exception:  # whatever the user's classes raise when they are unpickled
+    except Exception:  # the user's classes may raise anything when they are unpickled
         return None
     return exception if isinstance(exception, BaseException) else None

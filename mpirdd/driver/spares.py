@@ -1,7 +1,7 @@
-"""The driver on spares: ranks that wait, and join as executors when others are lost.
+"""The driver's part in spares: ranks that wait, and join as executors when others are lost.
 
-A spare starts with everybody. It gets what all executors get in advance (settings, added files), and nothing of what stages
-bring along until it joins: functions, broadcast values and blocks come to it as to any executor that has none yet.
+Spares start together with the executors. They get all that executors get in advance (settings, added files), but nothing that
+comes with stages until they join. Then they get functions, broadcast values and blocks as any executor does that has none.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from mpirdd.scheduler import events
 
 
 class Spares:
-    """Takes the spares' first messages, and carries out the scheduler's commands about them.
+    """Handles the spares' first messages, and carries out the scheduler's commands about spares.
 
     Args:
-        hosts: of the executors; those that join are entered here.
+        hosts: of the executors; spares that join are added.
         home: the driver's host.
         fixed_memory: the settings give the budget of a rank.
-        tell: takes events for the scheduler.
+        tell: passes an event to the scheduler.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Spares:
         self._home, self._fixed_memory, self._bus, self._tell = home, fixed_memory, bus, tell
         self._started: dict[Rank, messages.Started] = {}
         self._ranks_at_start = Counter([home])
-        """By host: how many ranks share its memory while no spare has joined."""
+        """By host: the number of ranks that share its memory before a spare joins."""
 
     def executor_started(self, host: str) -> None:
         self._ranks_at_start[host] += 1
@@ -57,8 +57,11 @@ class Spares:
         self._bus.emit(run_events.ExecutorJoined(rank, started.host, started.pid, budget, command.instead))
 
     def _budget(self, started: messages.Started) -> int:
-        """Budgets were divided without spares. A spare that joins beside more ranks than its host began with gets its share of
-        the host as it is then, and the others keep theirs: budgets leave 0.4 of the memory to what is not data."""
+        """The budget of a spare that joins.
+
+        Budgets were divided without spares. If more ranks share the host than at the start, the spare gets its share of the host
+        as it is now, and the others keep theirs: budgets leave 0.4 of the memory for other uses.
+        """
         living = [rank for rank in self._channel.executors if self._hosts.get(rank) == started.host]
         now = len(living) + (started.host == self._home)
         if self._fixed_memory or now <= (at_start := max(self._ranks_at_start[started.host], 1)):

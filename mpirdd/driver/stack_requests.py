@@ -1,9 +1,8 @@
-"""Asks ranks for their stacks, on all hosts: those of the driver's host through the system, others by a message.
+"""Requests for the stacks of ranks on all hosts: on the driver's host through the system, elsewhere by a message.
 
-The message goes to another rank of that host, if there is one, as a rank may hang in C code. That one
-may hang, too: then the next is asked, and in the end the rank itself. ``mpirdd stack EVENTS`` asks
-through a file beside the event log, as it may run on any host that sees the log, and reads the
-answers in the log.
+The message goes to another rank of that host, if there is one, because the rank itself may hang in C code. The neighbour may
+hang too: then the next one is asked, and in the end the rank itself. ``mpirdd stack EVENTS`` asks through a file beside the
+event log, since it may run on any host that sees the log; it reads the answers in the log.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from mpirdd.protocol.ids import Rank
 
 _LOOK_S = 1.0
 _PATIENCE_S = 2.5
-"""A rank answers for a neighbour that does not show its stack after 2 s."""
+"""A rank answers for a neighbour after 2 s, if that one does not show its stack."""
 _NEIGHBOURS = 2
-"""So many are asked, one after the other."""
+"""At most this many neighbours are asked, one after the other."""
 
 
 class StackRequests:
     """Args:
-        hosts, pids: of all ranks that have started, lost ones among them.
+        hosts, pids: of all ranks that have started, lost ones included.
         home: the driver's host.
         send: queues a message for a rank.
     """
@@ -41,10 +40,10 @@ class StackRequests:
         self._witnesses, self._hosts, self._pids, self._lost = witnesses, hosts, pids, lost
         self._home, self._send = home, send
         self._pending: dict[tuple[Rank, str], tuple[float, list[Rank]]] = {}
-        """Who has been asked for whose stack and why: when to ask the next one, and those."""
+        """By rank and reason: the time to ask the next rank, and the ranks still to ask."""
 
     def ask(self, rank: Rank, why: str, *, itself: bool = True) -> bool:
-        """Ask a rank for its stack. ``itself``: also where only the rank itself could answer. False: nobody can."""
+        """Ask for a rank's stack; False if nobody can answer. ``itself``: the rank itself may be asked, too."""
         if self._witnesses.ask(rank, why):
             return True
         who = [*self._neighbours(rank), *([rank] if itself else [])]
@@ -53,13 +52,13 @@ class StackRequests:
         return bool(who)
 
     def look(self, now: float) -> None:
-        """Ask others where those that were asked have not answered in time."""
+        """Where an answer is overdue, ask the next rank."""
         for (rank, why), (due, who) in list(self._pending.items()) if self._pending else ():
             if now >= due:
                 self._ask_next(rank, why, who)
 
     def answered(self, rank: Rank, why: str, text: str) -> bool:
-        """Is this the answer? Not if it is empty and somebody else can be asked, nor if there was one already."""
+        """Is this the answer? Not if it is empty and another rank can be asked, nor if there was an answer already."""
         _, who = self._pending.get((rank, why), (0.0, None))
         if who is None:
             return False
@@ -77,25 +76,25 @@ class StackRequests:
             del self._pending[rank, why]
 
     def _neighbours(self, rank: Rank) -> list[Rank]:
-        """The next ones on its host, so that one that hangs is asked for few."""
+        """The next ranks on its host, so a rank that hangs is asked about few others."""
         host = self._hosts.get(rank)
         there = [other for other, at in self._hosts.items() if at == host != self._home and other not in self._lost]
         return sorted((other for other in there if other != rank), key=lambda other: (other < rank, other))[:_NEIGHBOURS]
 
 
 class StackInbox:
-    """Where ``mpirdd stack`` leaves its requests.
+    """The file in which ``mpirdd stack`` leaves its requests.
 
     Args:
-        log: the path of the event log, if there is one.
+        log: the path of the event log; None if there is none.
     """
 
     def __init__(self, log: str | None) -> None:
         self._path, self._due = log and log + REQUEST, 0.0
 
     def taken(self, now: float) -> str | None:
-        """Why everybody is to be asked, if somebody wants that. Looks once a second: a look takes some 2 us, more on a network
-        file system."""
+        """Take a request to ask all ranks: the reason to give them, or None. Looks once a second: a look takes some 2 us, more on
+        a network file system."""
         if self._path is None or now < self._due:
             return None
         self._due = now + _LOOK_S

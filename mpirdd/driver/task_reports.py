@@ -1,13 +1,11 @@
-"""What executors report of their tasks and exchanges, as events for the readers of ``observe``.
+"""Executors' reports about tasks and exchanges, as events for the readers in ``observe``.
 
-Times of executors are on their own clocks. All processes of a host have the same one. For another
-host, a message that is sent at ``clock`` there and arrives here after the least delay so far shows
-the difference between the two clocks best.
+Executors report times on their own clocks. All processes of a host share one. For another host, the message with the least delay
+so far, sent at ``clock`` there, gives the best estimate of the difference between the two clocks.
 
-Short tasks share lines: an executor measures a task alone when it took ``detail_s`` (which the
-driver tells it with the stage), and sums up the others. The bound begins at 0 for stages of up to
-``_SMALL_STAGE`` tasks, at ``_SHORT_S`` for others. It grows when single tasks have filled many
-lines: so a log with a million tasks stays below 200 MB, whatever they do.
+Short tasks share lines of the event log: an executor measures a task alone if it took ``detail_s`` (which the driver sends with
+the stage), and sums up the others. This bound begins at 0 for stages of up to ``_SMALL_STAGE`` tasks, at ``_SHORT_S`` for others.
+It grows when lines of single tasks become many, so a log of a million tasks stays below 200 MB, whatever they do.
 """
 
 from __future__ import annotations
@@ -26,19 +24,19 @@ from mpirdd.protocol import messages
 from mpirdd.protocol.ids import Rank, StageId
 
 _SMALL_STAGE = 200
-"""Each task of a stage with so many tasks has a line of its own, however short."""
+"""In a stage of up to this many tasks each task has a line of its own, however short."""
 _SHORT_S = 0.01
 _LINES = 100_000
-"""After so many lines of single tasks the bound grows fourfold. A line takes 250 to 350 bytes: 120 MB
-when the bound has grown to 2.5 s."""
+"""After this many lines of single tasks the bound grows fourfold. A line takes 250 to 350 bytes: 120 MB when the bound has grown
+to 2.5 s."""
 _TOGETHER_S = 0.1
-"""Reports of short tasks that come within this time share a line, or within 10 times the bound once it has grown."""
+"""Reports of short tasks within this time share a line; once the bound has grown, within 10 times the bound."""
 _SAME_CLOCK_S = 60.0
-"""A message from the driver's own host is not on its way for longer."""
+"""A message from the driver's own host is never under way for longer."""
 
 
 class _Together:
-    """Short tasks of one stage on one executor that share a line. Only kept here; summed up when the line is written."""
+    """Short tasks of one stage on one executor that share a line. It only collects; ``event`` sums up."""
 
     __slots__ = ("_costs", "_partitions", "_seconds", "began", "ended")
 
@@ -50,15 +48,15 @@ class _Together:
         self._costs: list[dict[str, float]] = []
 
     def add(self, partitions: Sequence[int], seconds: Sequence[float], ended: float, costs: dict[str, float]) -> float:
-        """More tasks. Returns the seconds that the line is about."""
-        self._partitions += partitions  # numbers, and not the tasks, which the garbage collector would walk
+        """Add tasks. Returns the seconds that the line covers."""
+        self._partitions += partitions  # numbers instead of tasks, which the garbage collector would walk
         self._seconds += seconds
         self._costs.append(costs)
         self.ended = ended
         return ended - self.began
 
     def event(self, stage: StageId, executor: Rank, here: float) -> run_events.TasksMeasured:
-        """``here``: what to add to the executor's clock."""
+        """``here``: the difference to add to the executor's clock."""
         seconds, partitions = self._seconds, self._partitions
         longest = max(seconds)
         sums: dict[str, float] = {}
@@ -72,11 +70,11 @@ class _Together:
 
 
 class TaskReports:
-    """Of one driver.
+    """The task reports of one driver's executors.
 
     Args:
         zero: ``perf_counter`` at the run's start.
-        lines: after so many lines of single tasks the bound grows, and again after as many.
+        lines: the bound grows after this many lines of single tasks, and again after as many more.
     """
 
     def __init__(self, bus: Bus, zero: float, lines: int = _LINES) -> None:
@@ -84,29 +82,29 @@ class TaskReports:
         self._near: set[Rank] = set()
         """Executors on the driver's host."""
         self._delays: dict[Rank, float] = {}
-        """What to add to each executor's clock."""
+        """By executor, the difference to add to its clock."""
         self.data = DataReports(bus)
-        """What the reports say of data."""
+        """The handler of what the reports say about data."""
         self._together: dict[StageId, dict[Rank, _Together]] = {}
         self._look_at = 0.0
-        """When to look next at what waits."""
+        """The time of the next look at waiting lines."""
         self._least_s = 0.0
         self._together_s = _TOGETHER_S
         self._lines, self._step, self._next_lines = 0, lines, lines
 
     def joined(self, executor: Rank, *, near: bool) -> None:
-        """An executor is there. ``near``: on this host."""
+        """An executor has started. ``near``: on this host."""
         if near:
             self._near.add(executor)
 
     def detail_s(self, tasks: int) -> float:
-        """In a stage of so many tasks, the log has a line of its own for each task that ran for at least this long."""
+        """In a stage of ``tasks`` tasks, the log has a line of its own for each task that ran at least this long."""
         return max(self._least_s, 0.0 if tasks <= _SMALL_STAGE else _SHORT_S)
 
     def take(self, sender: Rank, report: messages.Report) -> None:
-        """A report has come; the scheduler does not know it yet."""
+        """Handle a report; the scheduler has not seen it yet."""
         done = report.done
-        if done and done[0].stage == done[-1].stage:  # as executors send them
+        if done and done[0].stage == done[-1].stage:  # executors send reports of one stage
             of_stages: Iterable[tuple[messages.Done, ...]] = (done,)
         else:
             of_stages = (tuple(of_stage) for _, of_stage in groupby(done, attrgetter("stage")))
@@ -146,11 +144,11 @@ class TaskReports:
 
     @property
     def waiting(self) -> bool:
-        """Short tasks wait for their line."""
+        """Do short tasks wait for their line?"""
         return bool(self._together)
 
     def idle(self) -> None:
-        """Nothing else is to be done: write what has waited for long enough."""
+        """There is nothing else to do: write the lines that have waited long enough."""
         now = perf_counter() - self._zero
         if now < self._look_at:
             return
@@ -161,14 +159,14 @@ class TaskReports:
                     self._flush(stage, executor)
 
     def stage_ends(self, stage: StageId) -> None:
-        """No task of the stage will be started any more."""
+        """The stage will start no more tasks."""
         for executor in list(self._together.get(stage, ())):
             self._flush(stage, executor)
         self._together.pop(stage, None)
         self.data.stage_ends()
 
     def run_ends(self) -> None:
-        """No report will come any more."""
+        """No more reports will come."""
         for stage in list(self._together):
             self.stage_ends(stage)
         self.data.run_ends()
@@ -192,7 +190,7 @@ class TaskReports:
             self._bus.emit(run_events.SamplingChanged(self._least_s))
 
     def exchanged(self, sender: Rank, message: messages.Exchanged) -> None:
-        """An executor's part in an exchange has ended."""
+        """An executor has finished its part in an exchange."""
         if not self._bus.recorded:
             return
         self._heard(sender, message.clock)
@@ -203,11 +201,11 @@ class TaskReports:
 
     def _heard(self, sender: Rank, clock: float) -> None:
         delay = perf_counter() - clock
-        if sender in self._near and abs(delay) < _SAME_CLOCK_S:  # else two hosts have the same name
+        if sender in self._near and abs(delay) < _SAME_CLOCK_S:  # otherwise two hosts have the same name
             delay = 0.0
         if delay < self._delays.get(sender, inf):
             self._delays[sender] = delay
 
     def _here(self, sender: Rank, clock: float) -> float:
-        """A time of the executor's clock, in seconds since the run's start."""
+        """A time on the executor's clock, in seconds since the run's start."""
         return clock + self._delays[sender] - self._zero

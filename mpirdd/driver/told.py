@@ -1,4 +1,4 @@
-"""How lineage nodes, functions and storage levels look in events."""
+"""Lineage nodes, functions and storage levels as they appear in events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mpirdd.scheduler.lineage import Node, Shuffled, Source
 _LARGE_BYTES = 100_000
 """The log names functions of at least this size."""
 _LOOKED_AT = 1000
-"""So many splits of a source are looked at."""
+"""At most this many splits of a source are looked at."""
 
 
 class Told:
@@ -22,7 +22,7 @@ class Told:
         self._bus, self._channel = bus, channel
 
     def node(self, node: Node) -> None:
-        """A job uses it for the first time."""
+        """Report a node that a job uses for the first time."""
         kind, path, gzip = "narrow", "", False
         if isinstance(node, Source):
             kind = "source"
@@ -33,15 +33,15 @@ class Told:
             node.id, node.label, kind, tuple([parent.id for parent in node.parents]), node.num_partitions, path, gzip))
 
     def function(self, closure: ClosureId, label: str, nbytes: int) -> None:
-        """It has been pickled."""
+        """Report a function that has been pickled, if it is large."""
         if nbytes >= _LARGE_BYTES:
             self._bus.emit(run_events.ClosurePickled(
                 label, closure.kind, closure.of, nbytes, len(self._channel.executors)))
 
 
 def _input_of(source: Source) -> tuple[str, bool]:
-    """The file of the source's splits, or the folder of several; and whether one of them is not cut: it is compressed, or large
-    and of a format that is not (.npz, WARC)."""
+    """The file of the source's splits, or the folder of several files; and is one of the files not cut? That is: compressed, or
+    large and of a format that cannot be cut (.npz, WARC)."""
     paths, uncut = set[str](), False
     for split in source.splits[:_LOOKED_AT]:
         for piece in split if isinstance(split, tuple) else (split,):  # a group of small files, or of pieces

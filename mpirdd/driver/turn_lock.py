@@ -1,13 +1,13 @@
 """The lock that the driver holds for one turn at a time.
 
-Signal handlers of the program run in the main thread, wherever that is. One that ran in the middle of a turn could raise
-there, and leave half a turn behind; or run a job itself, and wait for ever for the lock that its own thread holds. So
-while a Context is there, the program's handlers stand behind one of ours. It calls them at once, but during a turn of the
-main thread it notes the signal, and the turn's end calls them, well below a millisecond later. (To block the signals instead
-is not enough: the kernel gives a signal that is meant for the whole process to any thread that does not block it, and Python
-then runs the handler in the main thread all the same.) In a world of one rank the main thread also works as the executor; a
-signal that comes there between two tasks comes again a moment later. Ctrl-C waits likewise, as the program may be a shell,
-which goes on. Handlers of SIGTERM, which ends the program, are left alone.
+Signal handlers of the program run in the main thread, at any point of it. A handler that ran in the middle of a turn could raise
+there and leave the turn half done; or it could run a job itself, and wait for ever for the lock that its own thread holds.
+So while a Context exists, one of our handlers stands in front of each of the program's. It calls that handler at once, except
+during a turn of the main thread: then it notes the signal, and the end of the turn calls the handler, well below a millisecond
+later. (Blocking the signals instead is not enough: the kernel gives a signal for the whole process to any thread that does not
+block it, and Python then runs the handler in the main thread all the same.) In a world of one rank the main thread also works as
+the executor; a signal that arrives there between two tasks is sent again a moment later. Ctrl-C is delayed in the same way,
+because the program may be a shell, which goes on. Handlers of SIGTERM, which ends the program, are left alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class TurnLock:
     """A context manager, for all threads of the program.
 
     Args:
-        in_engine: is the calling thread at work in an executor that it hosts, and in none of its tasks? No job can run there.
+        in_engine: is the calling thread working in an executor that it hosts, but not in one of its tasks? No job can run there.
     """
 
     def __init__(self, in_engine: Callable[[], bool] = lambda: False) -> None:
@@ -43,12 +43,12 @@ class TurnLock:
         self._owner = 0
         self._main = main_thread().ident
         self._in_turn = False
-        """Of the main thread."""
+        """Is the main thread in a turn?"""
         self._waiting: deque[tuple[Callable[..., Any], int, FrameType | None]] = deque()
 
     def look_for_handlers(self) -> None:
-        """A job begins: stand before the handlers that the program has set since the last one. This takes some 10 us, too
-        long for every turn."""
+        """A job begins: put our handler in front of those that the program has set since the last job. This takes some 10 us,
+        too long for every turn."""
         if get_ident() == self._main:
             for number in _MAY_WAIT:
                 handler: Any = signal.getsignal(number)
@@ -56,7 +56,7 @@ class TurnLock:
                     signal.signal(number, _Before(self, handler))
 
     def give_handlers_back(self) -> None:
-        """The Context stops."""
+        """The Context stops: restore the program's handlers."""
         if get_ident() == self._main:
             for number in _MAY_WAIT:
                 handler = signal.getsignal(number)
@@ -73,7 +73,7 @@ class TurnLock:
             self._in_turn = True
         try:
             self._lock.acquire()
-        except BaseException:  # Ctrl-C, as it waits
+        except BaseException:  # Ctrl-C, while it waits
             self._in_turn = False
             raise
         self._owner = me
@@ -85,11 +85,11 @@ class TurnLock:
             self._end_of_turn()
 
     def signal_came(self, handler: Callable[..., Any], number: int, frame: FrameType | None) -> Any:
-        """Python calls this in the main thread."""
+        """Handle a signal. Python calls this in the main thread."""
         if self._in_turn:
             self._waiting.append((handler, number, frame))
             return None
-        if self._in_engine():  # a task may begin in a moment, and last for minutes; the signal comes again within it
+        if self._in_engine():  # a task may begin in a moment and last for minutes; the signal comes again within it
             again = Timer(_AGAIN_S, self._send_again, (number,))
             again.daemon = True
             again.start()
@@ -108,7 +108,7 @@ class TurnLock:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Within a turn: the program's code runs, which may take long, and handlers may raise out of it."""
+        """A part of a turn in which the program's own code runs. It may take long, and handlers may raise out of it."""
         if get_ident() != self._main:
             yield
             return
@@ -120,7 +120,7 @@ class TurnLock:
 
 
 class _Before:
-    """Stands before a handler of the program."""
+    """Our handler, in front of one of the program's."""
 
     def __init__(self, lock: TurnLock, handler: Callable[..., Any]) -> None:
         self.lock = lock
@@ -131,6 +131,6 @@ class _Before:
 
 
 def _is_the_programs(handler: Any) -> bool:
-    """mpirdd's own only make a note."""
+    """Is this a handler of the program? mpirdd's own handlers only make a note."""
     module = getattr(handler, "__module__", None) or type(handler).__module__
     return callable(handler) and not str(module).startswith("mpirdd.")

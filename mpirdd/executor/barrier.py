@@ -1,4 +1,4 @@
-"""Waiting inside a task for the other tasks of its barrier stage."""
+"""A task's wait for the other tasks of its barrier stage."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Received = tuple[int, Frames]
 
 
 class BarrierWait:
-    """The one place where a task waits for a message.
+    """The only place where a task waits for a message.
 
     Args:
-        at_once: handlers of messages that cannot wait for the end of the task: pings, and broadcast
-            values that this rank must pass on.
-        put_off: gets all other messages, in their order.
+        at_once: handlers of messages that cannot wait for the end of the task: pings, and broadcast values that this rank must
+            pass on.
+        put_off: collects all other messages, in order.
     """
 
     def __init__(
@@ -42,8 +42,12 @@ class BarrierWait:
         self._at_once, self._put_off = at_once, put_off
 
     def wait(self, stage: StageId, partition: int, tasks: int, message: str) -> tuple[str, ...]:
-        """The messages of all of the stage's ``tasks``, once all are here. A cancellation ends the
-        task."""
+        """Wait until all ``tasks`` tasks of the stage are at the barrier; return their messages by partition.
+
+        Raises:
+            Interrupted: the driver has cancelled the task.
+            DriverLost: the driver has died.
+        """
         if tasks == 1:
             return (message,)
         self._reports.send()

@@ -1,8 +1,8 @@
 """``breakpoint()`` in a task.
 
-A rank of its own has no terminal, so a debugger there would end the task at its first prompt, with an error that tells
-nothing (``bdb.BdbQuit``). In a world of one rank the task runs in the program's process, and the debugger can have the
-program's terminal, which the task's own output is kept from.
+A rank of its own has no terminal. A debugger there would end the task at its first prompt, with an error that explains nothing
+(``bdb.BdbQuit``). In a world of one rank the task runs in the program's process. There the debugger can use the program's
+terminal, which the task's own output does not reach.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from mpirdd.protocol.tracebacks import cell_of, ipython
 
 WHAT_TO_DO = (
     "a task cannot stop in a debugger on one of several ranks, as it has no terminal there. Run the program on one rank, where "
-    "breakpoint() works: mpirdd run -n 1 job.py; or call the function on the driver with a record: f(rdd.first()). Where tasks "
-    "are now says: mpirdd stack PID"
+    "breakpoint() works: mpirdd run -n 1 job.py; or call the function on the driver with a record: f(rdd.first()). To see where "
+    "tasks are now: mpirdd stack PID"
 )
 
 
 def refuse(*arguments: Any, **options: Any) -> Any:
-    """For ``sys.breakpointhook`` on a rank of its own. A debugger that PYTHONBREAKPOINT names, a remote one say, is started.
+    """``sys.breakpointhook`` for a rank of its own. It starts a debugger that PYTHONBREAKPOINT names, such as a remote one.
 
     Raises:
-        UsageError: with what to do instead.
+        UsageError: there is none; the message says what to do instead.
     """
     if os.environ.get("PYTHONBREAKPOINT"):
         return sys.__breakpointhook__(*arguments, **options)
@@ -35,7 +35,7 @@ def refuse(*arguments: Any, **options: Any) -> Any:
 
 
 def with_terminal(terminal: TextIO) -> Any:
-    """For ``sys.breakpointhook`` where the program's process runs tasks: a debugger that writes to the program's stdout."""
+    """A ``sys.breakpointhook`` for the program's process: a debugger that writes to ``terminal``, the program's stdout."""
     def stop(*arguments: Any, **options: Any) -> Any:
         if os.environ.get("PYTHONBREAKPOINT") or ipython() is not None:
             return sys.__breakpointhook__(*arguments, **options)

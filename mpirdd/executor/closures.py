@@ -1,4 +1,4 @@
-"""The functions of the job that an executor keeps."""
+"""The functions that an executor keeps for jobs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mpirdd.protocol.stage import ClosureId, VariableId
 
 
 class Closures(UserDict[ClosureId, Callable[..., Any]]):
-    """Functions by id, from when they come until a ``Drop``."""
+    """Functions by id, from their arrival to a ``Drop``."""
 
     def keep(self, message: messages.KeepClosures) -> None:
         for closure, pickled in message.pickled:
             self._load(closure, partial(pickle.loads, pickled))
 
     def keep_broadcast(self, versions: Mapping[VariableId, int], value: Callable[[int], Any]) -> None:
-        """Take the functions among a stage's broadcast values, which are here."""
+        """Load the functions among a stage's broadcast values, which have arrived."""
         for closure, version in versions.items():
             if isinstance(closure, ClosureId) and closure not in self:
                 self._load(closure, partial(value, version))
@@ -31,13 +31,13 @@ class Closures(UserDict[ClosureId, Callable[..., Any]]):
     def _load(self, closure: ClosureId, load: Callable[[], Callable[..., Any]]) -> None:
         try:
             self[closure] = load()
-        except Exception as error:  # a module that is not installed here, say: a task that needs it will report it
+        except Exception as error:  # such as a module that is not installed here: a task that needs the function reports it
             if raised_by_a_handler(error):
                 raise
             self[closure] = _Unloadable(f"{type(error).__name__}: {error}")
 
     def drop(self, closures: Iterable[ClosureId], nodes: Iterable[NodeId]) -> None:
-        """Forget these and those of these nodes; a missing one is no error."""
+        """Forget these functions, and those of these nodes; a missing one is no error."""
         for closure in closures:
             self.pop(closure, None)
         for node in nodes:
@@ -46,7 +46,7 @@ class Closures(UserDict[ClosureId, Callable[..., Any]]):
 
 
 class _Unloadable:
-    """Stands for a function that did not load here; a call says so."""
+    """Replaces a function that could not be loaded here. A call raises UsageError with the reason."""
 
     def __init__(self, reason: str) -> None:
         self._reason = reason

@@ -1,4 +1,4 @@
-"""An executor's state of one Context: its settings and its stores."""
+"""The state that an executor holds for one Context: its settings and its stores."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mpirdd.store.task_memory import TaskMemory
 
 
 class ContextState:
-    """Made anew, and empty, by ``start`` when a Context begins. The parts of an executor share it.
+    """Shared by the parts of an executor. ``start`` makes it anew, and empty, when a Context begins.
 
     Args:
-        allotted_bytes: the budget, where the settings give none.
+        allotted_bytes: the memory budget if the settings give none.
     """
 
     def __init__(self, process: HostedProcess, allotted_bytes: int) -> None:
@@ -23,8 +23,8 @@ class ContextState:
         self._make(Settings(), allotted_bytes)
 
     def start(self, settings: Settings, budget: int = 0) -> None:
-        """A Context begins, or a spare joins: free the data of the one before, and make an empty store
-        within the new budget, by default that of the settings."""
+        """A Context begins, or a spare joins: free all data, and make an empty store within ``budget`` bytes; 0 means the budget
+        of the settings."""
         self.clear()
         budget = budget or settings.memory or self._allotted_bytes
         self._process.use_memory(budget)
@@ -51,5 +51,5 @@ class ContextState:
         self.task_memory = self.own_task_memory()
 
     def own_task_memory(self) -> TaskMemory:
-        """Working memory for a task that runs inside of another one."""
+        """Working memory for a task that runs inside another one."""
         return TaskMemory(self.store.memory, self.scratch)

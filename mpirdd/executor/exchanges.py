@@ -1,19 +1,17 @@
 """An executor's part in exchanges: the parcels that it sends and gets, and leaving after a loss.
 
-All executors come to every exchange, in one order; else those that came would wait for ever, since
-nobody can leave a collective of MPI. Five things make that sure:
+All executors take part in every exchange, in the same order. Otherwise those that take part would wait for ever, since nobody can
+leave a collective of MPI. Five rules ensure it:
 
-* The driver sends each exchange to all living executors, and messages of one sender keep their order.
-  One exchange runs at a time, so several jobs and threads need no communicators of their own.
-* Only a death (``leave``) takes an exchange out of the queue unfinished. That a task fails or is
-  interrupted, a job is cancelled, its nodes are forgotten or the Context stops is no matter of the
-  queue: the bytes come, and what nobody wants is dropped afterwards.
-* An executor that lacks what it should send comes all the same, and says so with its sizes. Then the
-  exchange is void for all.
-* What cannot be stored on arrival fails the task that reads it. What cannot be read for sending ends
-  the rank, and where nobody can be left, the run.
-* No task begins while an exchange is under way here; one that runs already ends first. Barrier stages
-  run when no exchange does.
+* The driver sends each exchange to all living executors, and messages of one sender keep their order. One exchange runs at a
+  time, so several jobs and threads need no communicators of their own.
+* Only a death (``leave``) takes an unfinished exchange out of the queue. Failed or interrupted tasks, cancelled jobs, forgotten
+  nodes and the end of the Context do not: the bytes arrive, and unwanted ones are dropped afterwards.
+* An executor that lacks data to send takes part all the same, and says so with its sizes. The exchange is then void for all.
+* A parcel that cannot be stored on arrival fails the task that reads it. Data that cannot be read for sending ends the rank and,
+  if this MPI cannot go on without a rank, the run.
+* No task begins while an exchange is under way here; a task that runs already ends first. Barrier stages run while no exchange
+  does.
 """
 
 from __future__ import annotations
@@ -36,27 +34,27 @@ from mpirdd.store.fragments import Fragment
 from mpirdd.store.shuffle_blocks import Pack
 
 _EMPTY = -1
-"""The source of a parcel that only reports an empty block."""
+"""The source of a parcel that only announces an empty block."""
 _NOTHING: Frames = [b""]
 _MOST_RANKS = 64
-"""The driver is told of so many receivers by rank, of the others together: n ranks that name n receivers would send it n x n."""
+"""The report to the driver names at most this many receivers and sums up the rest: n ranks that each name n receivers would send
+it n x n names."""
 _FEW = 4
-"""So few wanted partitions are searched for in C: 10 ns a bucket each, where a look at each bucket takes 50."""
+"""Up to this many wanted partitions are searched for in C: 10 ns a bucket each, where a Python look at each bucket takes 50."""
 
 
 Packs = Sequence[tuple[int, Pack]]
-"""Each with its map task."""
+"""(map task, pack) for each pack."""
 
 
 class _Parcels:
-    """The parcels for one executor: buckets of packs, and copied blocks. It makes the parcels of
-    buckets while it is iterated: parcels for a million small buckets would take as much memory as
-    the buckets."""
+    """The parcels for one executor: buckets of packs, and copied blocks. It makes the parcels of buckets during iteration:
+    parcels for a million small buckets would take as much memory as the buckets."""
 
     def __init__(self, blocks: Mapping[int, BlockId], packs: Packs) -> None:
         self._blocks, self._packs = blocks, packs
         self.buckets = array("q")
-        """Which of the packs, which of its buckets; and so on."""
+        """For each bucket two numbers: the index of its pack, and its index in the pack."""
         self.copies: list[Parcel] = []
 
     def __iter__(self) -> Iterator[Parcel]:
@@ -68,16 +66,16 @@ class _Parcels:
 
 
 Outgoing = dict[Rank, _Parcels]
-"""The parcels for each executor that gets some."""
+"""By executor, its parcels, if it gets any."""
 
 
 def _addressed(shuffle: NodeId, packs: Packs, tables: Sequence[array[int]], members: Sequence[Rank]) -> Outgoing:
-    """The buckets of the packs by the executor that gets them. Cost: 0.2 us a bucket; nothing for an empty one."""
+    """The buckets of the packs, by the executor that gets them. Cost: 0.2 us a bucket; nothing for an empty one."""
     outgoing: Outgoing = {}
     if not packs or not tables:
         return outgoing
     blocks = {partition: BlockId("in", shuffle, partition) for partition, owner in enumerate(tables[0]) if owner != NOBODY}
-    for table in tables:  # all partitions are in the first one
+    for table in tables:  # the first one names all partitions
         wanted = [partition for partition, owner in enumerate(table) if owner != NOBODY]
         of_table: list[_Parcels | None] = [None] * len(members)
         for number, (_, pack) in enumerate(packs):
@@ -90,7 +88,7 @@ def _addressed(shuffle: NodeId, packs: Packs, tables: Sequence[array[int]], memb
 
 
 def _found(partitions: array[int], wanted: Sequence[int], table: array[int]) -> Iterator[tuple[int, int]]:
-    """The places in ``partitions`` of those that are wanted, each with the owner; both rise."""
+    """(index in ``partitions``, owner) of each wanted partition. Both sequences of partitions rise."""
     if len(wanted) <= _FEW:
         for partition in wanted:
             if partition in partitions:
@@ -110,21 +108,21 @@ class Exchanges:
     def __init__(self, transport: Transport, state: ContextState, reports: Reports, tell: Tell) -> None:
         self._transport, self._state, self._reports, self._tell = transport, state, reports, tell
         self._queue: deque[tuple[messages.Exchange, Sequence[BlockId], Outgoing | None]] = deque()
-        """Each with the reduce inputs that it brings here, and what goes out; None where some of that is missing."""
+        """Each with the reduce inputs that it brings here, and the outgoing parcels; None if some of these are missing."""
         self._running: Generator[int, None, None] | None = None
         self._round = 0
 
     def __len__(self) -> int:
-        """Those under way or waiting."""
+        """The number of exchanges under way or waiting."""
         return len(self._queue)
 
     @property
     def moving(self) -> bool:
-        """Bytes are on their way."""
+        """Are bytes under way?"""
         return self._round > 0
 
     def add(self, message: messages.Exchange) -> None:
-        """Take up the blocks to send now: a later message may drop them from the store."""
+        """Queue an exchange, and take the blocks to send now: a later message may drop them from the store."""
         packs, gone = self._packs(message)
         members = sorted(self._group().members)
         tables = list(tables_of(message.owners, len(members)))
@@ -148,8 +146,7 @@ class Exchanges:
         self._queue.append((message, ins, None if lacking else outgoing))
 
     def _packs(self, message: messages.Exchange) -> tuple[list[tuple[int, Pack]], list[BlockId]]:
-        """The packs of this executor's map outputs, each with its map task; and the map outputs
-        that are missing here."""
+        """The packs of this executor's map outputs, each with its map task; and the map outputs that are missing here."""
         packs: list[tuple[int, Pack]] = []
         gone: list[BlockId] = []
         for block in [BlockId("map", message.shuffle, task) for task in message.maps if message.shuffle is not None]:
@@ -160,8 +157,7 @@ class Exchanges:
         return packs, gone
 
     def move(self) -> bool:
-        """Advance the exchange under way, or begin the next one; False if there is only waiting to
-        do."""
+        """Advance the exchange under way, or begin the next one; False if it can only wait."""
         if self._running is None:
             self._running = self._run(*self._queue[0])
         before = self._round
@@ -172,12 +168,12 @@ class Exchanges:
             self._queue.popleft()
             return True
         except EpochOver:
-            self.leave()  # the driver learns of the loss as well, and will send orders
+            self.leave()  # the driver learns of the loss too, and will send orders
             return True
         return self._round != before
 
     def leave(self) -> None:
-        """Give up those under way and waiting."""
+        """Give up all exchanges under way or waiting. Raises ClusterError if this MPI cannot go on without the lost rank."""
         if not self._queue:
             return
         if not self._transport.recovers:
@@ -201,7 +197,7 @@ class Exchanges:
         group = self._group()
         store, costs = self._state.store, self._state.costs
         store.begin_arrivals(ins, message.levels)
-        self._reports.send()  # what the tasks before it have cost is theirs
+        self._reports.send()  # costs so far belong to the tasks before it
         sent: dict[Rank, int] = {}
         received = 0
 
@@ -212,7 +208,7 @@ class Exchanges:
 
         began, counted_s = perf_counter(), costs.counted_s
         whole = yield from exchange(group, outgoing, self._deliver, message.buffer_bytes, store.memory.take, agreed)
-        costs.add_rest("exchange_s", began, counted_s)  # tasks run meanwhile, and files are read and written
+        costs.add_rest("exchange_s", began, counted_s)  # without file costs in between, which count elsewhere
         if whole:
             store.complete_arrivals()
             stayed = sum(store.shuffles.reduce_input(block).nbytes for block in ins if block in store) - received
@@ -227,7 +223,7 @@ class Exchanges:
         self._tell(messages.Exchanged(message.exchange, ended - began, most, rest, received, ended))
 
     def _group(self) -> Group:
-        """The same kind on all executors, as all have the driver's settings."""
+        """The group of executors. All have the driver's settings, so all choose the same kind of group."""
         group = self._transport.group(collective=self._state.settings.collective(self._transport.recovers))
         if group is None:
             raise InternalError("an exchange on a rank that is no executor")

@@ -1,10 +1,8 @@
-"""The executor: keeps blocks, runs tasks, takes part in exchanges, reports to the driver. Knows
-nothing of RDDs.
+"""The executor: keeps blocks, runs tasks, takes part in exchanges, reports to the driver. It knows nothing of RDDs.
 
-One loop, ``step``: look at the control channel; if an exchange is under way, move it on; else run
-one task. A step never waits, so the same executor runs in a rank of its own or inside the driver's
-process (a world of one rank, tests). A table names the handler of each message; the handlers belong
-to the executor's parts.
+One loop, ``step``: look at the control channel; then advance the exchange under way, if there is one, or else run one task. A
+step never waits, so the same executor runs in a rank of its own or inside the driver's process (a world of one rank, tests). A
+table names the handler of each message; the handlers belong to the executor's parts.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ class Executor:
 
     Args:
         process: the process that it runs in; by default the program's.
-        allotted_bytes: its memory budget, where the settings give none.
+        allotted_bytes: its memory budget if the settings give none.
     """
 
     def __init__(
@@ -54,12 +52,12 @@ class Executor:
     ) -> None:
         self.stopped = False
         self.waits = False
-        """This rank is a spare, and no executor yet."""
+        """This rank is a spare, not yet an executor."""
         self._transport = transport
         self._interrupts = interrupts or Interrupts(transport)
         self._process = process or HostedProcess()
         self._put_off: deque[Received] = deque()
-        # A collective of MPI that is not over when MPI ends has crashed ranks (MPICH). One that can be left is left.
+        # Ending MPI during a collective has crashed ranks (MPICH). Where a collective can be left, it is left.
         self._behind_exchanges = messages.Start if transport.recovers else (messages.Start, messages.Stop)
         self._state = ContextState(self._process, allotted_bytes)
         self._closures = Closures()
@@ -94,25 +92,25 @@ class Executor:
         }
 
     def busy(self) -> bool:
-        """True if bytes are moving to or from this rank: it should not sleep for long."""
+        """Are bytes moving to or from this rank? Then it should not sleep for long."""
         return self._exchanges.moving or self._transport.in_flight()
 
     @property
     def running(self) -> int:
-        """Tasks that run now, one inside of the other."""
+        """The number of tasks that run now, one inside another."""
         return self._runner.depth
 
     def step(self) -> bool:
-        """Do one thing; False if there is only waiting to do.
+        """Do one thing; False if it can only wait.
 
         Raises:
-            DriverLost: nobody will ever ask for anything again.
+            DriverLost: the driver is dead, so nobody will ask for anything again.
         """
         received = self._put_off.popleft() if self._put_off else self._interrupts.poll()
         if received is not None:
             message = decode(received[1])
             if self._exchanges and isinstance(message, self._behind_exchanges):
-                self._put_off.appendleft(received)  # first finish the work that the Context before left under way
+                self._put_off.appendleft(received)  # first finish exchanges that the previous Context left under way
                 return self._exchanges.move()
             self._handlers[type(message)](message)
             return True
@@ -122,7 +120,7 @@ class Executor:
         if task is not None:
             try:
                 self._runner.run(task)
-            except BaseException:  # of a signal handler: the job that this thread waits for ends, which may be another one
+            except BaseException:  # from a signal handler: this thread's own job ends, but the task may be of another job
                 self._queue.put_back(task)
                 raise
             if self._queue:
@@ -136,12 +134,12 @@ class Executor:
         return False
 
     def exiting(self, code: int) -> None:
-        """The process ends now, as a task has called ``os._exit``: tell the driver, which would only see that it died."""
+        """A task has called ``os._exit``: tell the driver before the process ends, as it would only see the death."""
         with suppress(Exception):  # the rank ends in any case
             self._interrupts.last_words(messages.Exiting(code))
 
     def blocks(self) -> list[BlockId]:
-        """The blocks here, for observers."""
+        """The blocks held here, for observers."""
         return list(self._state.store)
 
     # --- messages from the driver -------------------------------------------------------------------------------------
@@ -164,7 +162,7 @@ class Executor:
         try:
             with self._runner.output:
                 pickle.loads(message.pickled)()
-        except Exception as error:  # the tasks that need it will fail, and this line says why
+        except Exception as error:  # the tasks that depend on it will fail, and this line says why
             self._reports.print_lines(traceback.format_exception_only(error)[-1].splitlines())
         self._reports.send()
 

@@ -1,4 +1,4 @@
-"""The reason of a task's failure, in a form that travels."""
+"""Failures of tasks, in a form that can be sent."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mpirdd.protocol.tracebacks import debugging, users_part, users_report
 from mpirdd.store.codec import encode
 
 _MOST_CHARACTERS = 400_000
-"""The summary and the traceback of a failure are cut to this, so that its message stays below 1 MB."""
+"""The summary and the traceback of a failure are each cut to this length, so that its message stays below 1 MB."""
 _MOST_BYTES = 1_000_000
-"""A pickled exception that takes more stays on the executor."""
+"""A larger pickled exception stays on the executor."""
 
 
 def failure_of(error: BaseException, *, rank: int, host: str, stage: str, partition: int) -> Failure:
-    """The report of ``error``, which a task of ``stage`` raised."""
+    """The failure to report for ``error``, which a task of ``stage`` raised."""
     summary = _cut(_summary(error))
-    # Our own error about the user's call says everything; frames of the engine would bury it.
+    # Our own error about the user's call explains everything; frames of the engine would bury it.
     lines = "" if isinstance(error, UsageError | ClusterError) else _cut(users_traceback(error))
     pickled, problem = _pickled(error)
     if problem:
@@ -30,24 +30,24 @@ def failure_of(error: BaseException, *, rank: int, host: str, stage: str, partit
 
 
 def users_traceback(error: BaseException) -> str:
-    """The traceback with the user's frames alone. Without any (Python itself raised on the user's records, as ``sum`` does for
-    strings; or we have a bug), the last three frames; all frames with ``MPIRDD_DEBUG=1``."""
+    """The traceback with only the user's frames. If there are none (Python itself raised on the user's records, as ``sum`` does
+    for strings; or we have a bug), the last three frames; with ``MPIRDD_DEBUG=1``, all frames."""
     if debugging():
         return "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if str(error).startswith(STOPPED) and users_part(error.__traceback__) is None and error.__cause__ is None:
-        return ""  # the message names the function, and the frames are those of our check
+        return ""  # the message names the function, and the frames are those of our own check
     return users_report(error)
 
 
 def _summary(error: BaseException) -> str:
-    if isinstance(error, SyntaxError):  # Python's own begins with the file and the line
+    if isinstance(error, SyntaxError):  # format_exception_only would begin with the file and the line
         return f"{type(error).__name__}: {error}"
     told = "".join(traceback.format_exception_only(error)).strip()
     return f"{told}: {WHAT_TO_DO}" if type(error).__name__ == "BdbQuit" and not str(error) else told
 
 
 def _cut(text: str) -> str:
-    """The text without its middle, where it is very long: the driver is not to hold it for each failure."""
+    """The text; without its middle if it is very long, so that the driver need not hold it for each failure."""
     if len(text) <= _MOST_CHARACTERS:
         return text
     half = _MOST_CHARACTERS // 2
@@ -55,23 +55,23 @@ def _cut(text: str) -> str:
 
 
 def _pickled(error: BaseException) -> tuple[bytes | None, str]:
-    """The exception as bytes that can be loaded again; or what comes nearest to it, and a line that says why."""
+    """The exception as bytes that can be loaded again; or the nearest substitute, with a line that says why."""
     try:
         return _loadable(error), ""
     except Exception:  # the user's __reduce__ and __init__ may raise anything
         pass
-    try:  # one whose __init__ takes other arguments than it passes on to Exception's: made without __init__
+    try:  # an __init__ may take other arguments than it passes on to Exception's: rebuild without __init__
         return _loadable(_Parts(type(error), error.args, vars(error))), ""
     except Exception as problem:
         why = "".join(traceback.format_exception_only(problem)).strip()
     try:
         return _loadable(_Parts(type(error).__qualname__, tuple(map(_portable, error.args)), {})), why
-    except Exception:  # a repr of the user's that raises
+    except Exception:  # the user's repr raises
         return None, why
 
 
 def _loadable(value: Any) -> bytes:
-    """Pickled, if that can be loaded again and is not too long."""
+    """The pickled value. Raises if it cannot be loaded again, or is too long."""
     pickled = bytes(encode(value)[0])
     if len(pickled) > _MOST_BYTES:
         raise ValueError(f"it takes {len(pickled):,} bytes")
@@ -80,21 +80,21 @@ def _loadable(value: Any) -> bytes:
 
 
 def _portable(argument: Any) -> Any:
-    """An argument of an exception, or text that shows it."""
+    """An argument of an exception, or a text that shows it."""
     if isinstance(argument, str):
         return _cut(argument)
     try:
         _loadable(argument)
-    except Exception:  # whatever the user's __reduce__ raises
+    except Exception:  # the user's __reduce__ may raise anything
         return _cut(repr(argument))
     return argument
 
 
 class _Parts:
-    """Is pickled as what makes an exception, and so arrives as one.
+    """Pickles as the parts of an exception, and arrives as that exception.
 
     Args:
-        kind: its class; or the name of one that cannot travel, for which a new class stands in.
+        kind: its class; or the name of a class that cannot be sent, for which a new class stands in.
     """
 
     def __init__(self, kind: type[BaseException] | str, arguments: tuple[Any, ...], state: dict[str, Any]) -> None:

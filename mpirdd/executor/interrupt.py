@@ -1,15 +1,13 @@
 """Cancels a running task.
 
-An executor looks at the control channel between tasks only, so a cancellation would have to wait
-for the user's function. In a rank of its own, a *watch* thread therefore looks while a task runs
-for long: every ``_LOOK_S`` it takes the lock that guards the transport (the task itself makes no
-MPI calls) and polls. Messages that it takes are queued for the main thread; for a cancellation of
-the running task it also sends the main thread a signal, whose handler raises ``Interrupted`` there,
-out of whatever the user's function is doing, sleeping included. A signal may be without effect: it
-comes just before the function begins to sleep in the system, or where Python drops exceptions (in a
-``__del__``, say). So the thread sends it again, more and more rarely, while the task runs. It also
-answers the driver's pings, by which the driver tells a long task from a stopped rank, and notices
-the driver's death.
+An executor looks at the control channel only between tasks, so a cancellation would have to wait for the user's function. In a
+rank of its own, a *watch* thread therefore looks while a task runs for long. Every ``_LOOK_S`` it takes the lock that guards the
+transport (the task itself makes no MPI calls) and polls. It queues the messages for the main thread. For a cancellation of the
+running task it also sends the main thread a signal, whose handler raises ``Interrupted`` there, out of whatever the user's
+function is doing, even sleeping. A signal may have no effect: it may come just before the function begins to sleep in the system,
+or where Python drops exceptions (such as in a ``__del__``). So the thread sends it again, at growing intervals, while the task
+runs. The thread also answers the driver's pings, by which the driver tells a long task from a stopped rank, and notices the
+driver's death.
 
 An executor hosted by the driver has no watch: there the function runs in a thread of the program itself.
 """
@@ -32,13 +30,13 @@ from mpirdd.protocol.ids import DRIVER, StageId
 from mpirdd.store.codec import decode, encode
 
 _SIGNAL = signal.SIGURG
-"""Ignored by default, used by no MPI and no batch system (MPICH takes SIGUSR1, Slurm is asked for SIGUSR2)."""
+"""Ignored by default, and used by no MPI and no batch system (MPICH uses SIGUSR1, Slurm is asked to send SIGUSR2)."""
 _LOOK_S = 0.05
 _AGAIN_S = 2.0
-"""A cancelled task that still runs gets the signal again after this time, then after twice as long, and so on. It may be
-busy with its own ``finally``, so not sooner."""
+"""A cancelled task that still runs gets the signal again after this time, then after twice as long, and so on. Not sooner, as the
+task may be busy with its own ``finally``."""
 _LAST_WORDS_S = 0.1
-"""A rank that a task ends lives so long after it has told the driver."""
+"""A rank that a task ends lives this long after it has told the driver."""
 
 
 class DriverLost(Exception):
@@ -50,7 +48,7 @@ class Interrupted(BaseException):
 
 
 class Interrupts:
-    """An executor's polling; this class never interrupts."""
+    """An executor's polling. This class never interrupts; ``Watch`` does."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -60,27 +58,26 @@ class Interrupts:
         return self._transport.poll()
 
     def check_driver(self) -> None:
-        """Raises DriverLost if the driver is dead. Only the rank's own loop and its waiting tasks
-        ask."""
+        """Raise DriverLost if the driver is dead. Only the rank's own loop and its waiting tasks call this."""
         if DRIVER in self._transport.lost():
             raise DriverLost
 
     def last_words(self, message: Any) -> None:
-        """Tell the driver something before this process ends."""
+        """Send the driver a message before this process ends."""
         self._transport.send(DRIVER, encode(message))
         deadline = perf_counter() + _LAST_WORDS_S
-        while perf_counter() < deadline:  # the driver takes nothing from a rank that it knows to be dead
+        while perf_counter() < deadline:  # the driver ignores messages of ranks that it knows to be dead
             self._transport.poll()
             sleep(0.01)
 
     def say(self, message: Any) -> None:
-        """Tell the driver something, from any thread, in a moment."""
+        """Send the driver a message soon; any thread may call this."""
         self._transport.send(DRIVER, encode(message))
 
     def tell_stacks(self, question: messages.TellStack) -> None:
         """Answer a driver on another host, which cannot reach the files of ranks here (``executor/stacks.py``).
 
-        Another thread looks: that takes 60 ms, and 2 s for a rank that does not answer.
+        A thread of its own looks: that takes 60 ms, and 2 s for a rank that does not answer.
         """
         Thread(target=self._look_at_stacks, args=(question,), name="mpirdd stack", daemon=True).start()
 
@@ -94,10 +91,10 @@ class Interrupts:
         self.say(messages.StackTold(question.why, question.rank, text, doing))
 
     def begin(self, stage: StageId, partition: int) -> None:
-        """A task runs from now on and may be interrupted."""
+        """A task begins, which may be interrupted."""
 
     def end(self) -> None:
-        """No task runs any more."""
+        """The task has ended."""
 
 
 class _Running(NamedTuple):
@@ -107,11 +104,11 @@ class _Running(NamedTuple):
 
 
 class Watch(Interrupts):
-    """Polls from a second thread while a task runs for long. For the main thread of a rank of its own.
+    """Polls in a second thread while a task runs for long. For the main thread of a rank of its own.
 
     Args:
         driver_lost: called in the second thread when the driver has died, whatever the task is doing.
-        look: called in the second thread at every look, while a task runs.
+        look: called in the second thread at every look while a task runs.
     """
 
     def __init__(
@@ -122,12 +119,12 @@ class Watch(Interrupts):
         self._driver_lost = driver_lost
         self._taken: deque[tuple[int, Frames]] = deque()
         self._said: deque[Any] = deque()
-        """Messages for the driver that other threads have left here."""
+        """Messages for the driver from other threads."""
         self._lock = Lock()
         self._running: _Running | None = None
         self._cancelled: _Running | None = None
         self._again_at = self._again_s = 0.0
-        """When the cancelled task gets the signal again, and the time after that."""
+        """When the cancelled task gets the signal again, and the interval after that."""
         self._began = Event()
         signal.signal(_SIGNAL, self._raise)
         Thread(target=self._look, name="mpirdd watch", daemon=True).start()
@@ -147,7 +144,7 @@ class Watch(Interrupts):
 
     def last_words(self, message: Any) -> None:
         held = self._lock.acquire(timeout=1.0)
-        if held:  # and never given back: the other thread has nothing more to say
+        if held:  # and never released: the other thread has nothing more to say
             super().last_words(message)
 
     def begin(self, stage: StageId, partition: int) -> None:
@@ -157,7 +154,7 @@ class Watch(Interrupts):
 
     def end(self) -> None:
         self._running = None
-        with self._lock:  # MPI allows one thread at a time, and the other may be in it until now
+        with self._lock:  # MPI allows one thread at a time, and the other may still be in it
             pass
 
     def _raise(self, number: int, frame: Any) -> None:

@@ -1,8 +1,8 @@
-"""The executor's process: everything that an executor changes of the process as a whole.
+"""The executor's process: all that an executor changes about the process as a whole.
 
-The entry point makes one of these. A rank of its own is the executor's: its functions see the program's arguments and
-modules, its allocator keeps freed buffers, its resident size is watched, and the garbage collector is steered. The
-driver's process, which hosts the executor of a world of one rank, is the program's: it stays as the program made it.
+The entry point makes one of these. A rank of its own belongs to the executor: its functions see the program's arguments and
+modules, its allocator keeps freed buffers, its resident size is watched, and its garbage collector is steered. The driver's
+process, which hosts the executor of a world of one rank, belongs to the program, and stays as the program made it.
 """
 
 from __future__ import annotations
@@ -21,40 +21,39 @@ class HostedProcess:
     """The program's own process."""
 
     hosted = True
-    """The program runs here, too, in the main thread or others."""
+    """The program runs here too, in the main thread or in others."""
     resident: Callable[[], int] | None = None
-    """The resident size of the process, where it tells what the executor holds. Here it is what the program holds."""
+    """The resident size of the process. None here: it would include the program's own data."""
 
     def adopt_program(self, argv: Sequence[str], folder: str) -> bool:
-        """Look like the program's process to the job's functions; True if the program's folder
-        exists here."""
+        """Let the job's functions see the program's surroundings; True if the program's folder exists here."""
         sees_folder = os.path.isdir(folder)
         if sees_folder and folder not in sys.path:
             sys.path.insert(0, folder)
         return sees_folder
 
     def use_memory(self, budget_bytes: int) -> None:
-        """The executor has this budget."""
+        """The executor gets this budget."""
 
     def take_collecting_s(self) -> float:
-        """Seconds in Python's garbage collector since the last call. Here nobody counts them."""
+        """The seconds in Python's garbage collector since the last call. Here nobody counts them."""
         return 0.0
 
     def begin_task(self, stage: str, partition: int) -> None:
-        """A task of the user's runs from now on, of a stage with this label."""
+        """A task of the user's begins, in a stage with this label."""
 
     def driver_is_far(self) -> None:
-        """The driver is on another host, from where it sees nothing of this process."""
+        """The driver is on another host, from which it cannot observe this process."""
 
     def end_task(self, kept_bytes: int) -> None:
-        """The task has ended, and kept partitions hold so many bytes in memory."""
+        """The task has ended; kept partitions hold ``kept_bytes`` in memory."""
 
     def dropped(self, kept_bytes: int) -> None:
-        """Blocks were dropped, and kept partitions hold so many bytes in memory."""
+        """Blocks were dropped; kept partitions hold ``kept_bytes`` in memory."""
 
 
 class OwnProcess(HostedProcess):
-    """A rank of the executor's own."""
+    """A process that belongs to the executor."""
 
     hosted = False
     resident = staticmethod(resident_bytes)

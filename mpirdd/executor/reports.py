@@ -1,6 +1,6 @@
-"""An executor's unasked reports to the driver: lines that tasks printed, and finished tasks.
+"""An executor's unasked reports to the driver: printed lines, and finished tasks.
 
-Finished tasks gather for a moment, since a message for each would cost more than a small task.
+Finished tasks are collected for a moment, because a message for each would cost more than a small task.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ Tell = Callable[[Any], None]
 
 
 class Reports:
-    """Gathers reports, and sends them in time."""
+    """Collects reports, and sends them in time."""
 
     def __init__(
         self, state: ContextState, tell: Tell, take_collecting_s: Callable[[], float] = lambda: 0.0
     ) -> None:
-        """``take_collecting_s``: gives the seconds in the garbage collector since its last call."""
+        """``take_collecting_s`` returns the seconds in the garbage collector since its last call."""
         self._state, self._tell, self._take_collecting_s = state, tell, take_collecting_s
         self._done: list[messages.Done] = []
         self._printed: list[str] = []
         self._last_s = 0.0
         self._began_s = self._ended_s = 0.0
         self.stage: StageId | None = None
-        """The stage of the finished tasks that wait. Those of another one are sent before: the sums of a report are of one."""
+        """The stage of the finished tasks that wait. Those of another stage are sent first: a report sums up one stage."""
 
     def print_line(self, line: str) -> None:
         """A task has printed a line."""
@@ -40,7 +40,7 @@ class Reports:
         self._printed += lines
 
     def finished(self, done: messages.Done, began_s: float) -> None:
-        """A task has just finished, which began at ``began_s`` on the clock of ``perf_counter``."""
+        """A task has just finished; it began at ``began_s`` on the clock of ``perf_counter``."""
         if not self._done:
             self._began_s = began_s
             self.stage = done.stage
@@ -49,18 +49,18 @@ class Reports:
 
     @property
     def waiting(self) -> bool:
-        """True if finished tasks are unreported."""
+        """Are there unreported finished tasks?"""
         return bool(self._done)
 
     def send_if_due(self) -> None:
-        """Send, if the last time was ``report_interval_s`` ago."""
+        """Send, if the last report was ``report_interval_s`` ago or more."""
         if perf_counter() - self._last_s > self._state.settings.report_interval_s:
             self.send()
 
     def send(self, *, of_exchange: bool = False) -> None:
-        """Send the gathered reports: lines first, so a task's output comes before its result.
+        """Send the collected reports: printed lines first, so a task's output comes before its result.
 
-        ``of_exchange``: an exchange has ended, whose costs are not those of the next tasks.
+        ``of_exchange``: an exchange has ended; its costs must not count for the next tasks.
         """
         self._last_s = perf_counter()
         if self._printed:

@@ -1,12 +1,12 @@
-"""The Python stacks of ranks: of those that live, on request, and of those that a signal has ended.
+"""The Python stacks of ranks: of living ranks on request, and of ranks that a signal has ended.
 
-Each rank has a private file in memory (``memfd``), which its user alone can open, through ``/proc``, and which is gone with
-the rank and with those who watch it. At its begin stands a *note*: the rank's process, and the task that it runs. Behind it
-``faulthandler`` writes stacks: on a signal of ours, and on signals that end the rank. It works in C code, too, while the
-interpreter is held. Whoever holds the file open still has it when the rank is dead: the driver for executors of its host, and
-the launcher for all ranks of its host.
+Each rank has a private file in memory (``memfd``). Only its own user can open it, through ``/proc``, and it vanishes with the
+rank and its observers. The file begins with a *note*: the rank's process, and the task that it runs. After the note
+``faulthandler`` writes stacks: on a signal of ours, and on signals that end the rank. It works even in C code that holds the
+interpreter. Whoever holds the file open still has it when the rank is dead: the driver for executors of its host, and the
+launcher for all ranks of its host.
 
-On Linux only; elsewhere there are no stacks, and nothing else changes.
+Linux only; elsewhere there are no stacks, and nothing else changes.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from mpirdd.protocol.package import is_engine
 from mpirdd.protocol.tracebacks import debugging
 
 SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else None
-"""Asks a rank for its stacks. MPICH takes SIGUSR1, batch systems SIGUSR2, executors SIGURG; the C library takes the first two
-of this kind."""
+"""Asks a rank for its stacks. MPICH uses SIGUSR1, batch systems SIGUSR2, executors SIGURG; the C library takes the first two
+real-time signals."""
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)
-"""End an executor, too, without being faults."""
+"""Signals that end an executor too, without being faults."""
 _NAME = "mpirdd-rank-"
 _LINK = re.compile(rf"/memfd:{_NAME}(\d+) \(deleted\)")
 _NOTE = struct.Struct("<iqd")
-"""Process id; partition of the task that runs, or -1; when it began, in seconds since 1970. The stage's label follows."""
+"""Process id; partition of the running task, or -1; its start, in seconds since 1970. The stage's label follows."""
 _TASK, _TASK_AT = struct.Struct("<qd"), 4
 _NOTE_BYTES = 512
 _LABEL = slice(_NOTE.size, _NOTE_BYTES - 1)
 _QUIET_S, _PATIENCE_S = 0.05, 2.0
-"""A stack is whole when nothing was added for so long; a rank that has written nothing after the second time cannot."""
+"""A stack is complete when nothing was added for 0.05 s; a rank that has written nothing for 2 s cannot answer."""
 _FATAL, _HEADING = "Fatal Python error: ", "(most recent call first):"
 _ENDED = f"Stack {_HEADING}"
-"""Above the stack of one thread, which only ends are asked to write; above those of all threads are their numbers."""
+"""The heading of the stack of one thread, written only at the end of a process; stacks of all threads have thread numbers."""
 _LINE = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
 
 
@@ -53,7 +53,7 @@ class Offered:
     """This process's own file.
 
     Args:
-        fatal: write the stack of a fatal signal there; else that is left as it was.
+        fatal: write the stack of a fatal signal there; otherwise fatal signals are left as they were.
     """
 
     def __init__(self, rank: int, *, fatal: bool) -> None:
@@ -62,7 +62,7 @@ class Offered:
         self._fd = -1
         self._note: mmap.mmap | None = None
         self._label = ""
-        """That of the note."""
+        """The label in the note."""
         if SIGNAL is None or not hasattr(os, "memfd_create"):
             return
         with suppress(OSError):
@@ -77,7 +77,7 @@ class Offered:
                 self._enabled = True
 
     def tell_of_ends(self) -> None:
-        """Write the stack, too, when a signal ends this process that Python does not handle. For executors."""
+        """For executors: also write the stack when a signal that Python does not handle ends this process."""
         if self._note is not None:
             for number in _ENDING:
                 if signal.getsignal(number) is signal.SIG_DFL:
@@ -85,12 +85,12 @@ class Offered:
                     self._fatal.append(number)
 
     def to_stderr(self) -> None:
-        """Nobody who could tell watches this process: let a fatal signal tell itself."""
+        """Nobody who could report observes this process: let a fatal signal write its stack to stderr."""
         if self._enabled or not faulthandler.is_enabled():
             faulthandler.enable(file=2, all_threads=False)
 
     def begin_task(self, label: str, partition: int) -> None:
-        """Note the task that runs from now on. With ``end_task`` this costs 0.3 us."""
+        """Note the task that begins. With ``end_task`` this costs 0.3 us."""
         if self._note is not None:
             if label is not self._label:
                 text = label.encode()[:_NOTE_BYTES - _NOTE.size - 1]
@@ -103,7 +103,7 @@ class Offered:
             _TASK.pack_into(self._note, _TASK_AT, -1, 0.0)
 
     def forget(self) -> None:
-        """In a process that this one has forked: it is no rank."""
+        """For a process that this one has forked: it is no rank."""
         if self._note is None:
             return
         for number in self._fatal:
@@ -134,24 +134,24 @@ class Running(NamedTuple):
     stage: str
     partition: int
     seconds: float
-    """For so long, until now."""
+    """Its run time until now."""
 
     def __str__(self) -> str:
         return f"partition {self.partition} of {self.stage}"
 
 
 class Seen:
-    """Another process's file, held open. ``Seen.of(pid)``."""
+    """Another process's file, held open. Made by ``Seen.of(pid)``."""
 
     def __init__(self, rank: int, pid: int, fd: int) -> None:
         self.rank, self.pid, self._fd = rank, pid, fd
         self._before = self._size = 0
-        """Bytes of the file when it was asked last, and when it was looked at last."""
+        """The size of the file in bytes: at the last request, and at the last look."""
         self._since = 0.0
 
     @classmethod
     def of(cls, pid: int) -> Seen | None:
-        """None if the process is no rank of mpirdd, or of another user, or on another host."""
+        """The file of process ``pid``; None if that is no rank of mpirdd, is of another user, or on another host."""
         with suppress(OSError):
             for name in os.listdir(f"/proc/{pid}/fd"):
                 with suppress(OSError):
@@ -162,7 +162,7 @@ class Seen:
                         note = os.pread(fd, _NOTE.size, 0)
                         if len(note) == _NOTE.size and _NOTE.unpack(note)[0] == pid:
                             return cls(int(found[1]), pid, fd)
-                        os.close(fd)  # of a child of the rank's, or of a rank that has just begun
+                        os.close(fd)  # the file of the rank's child, or of a rank that has just begun
         return None
 
     def __del__(self) -> None:
@@ -176,7 +176,7 @@ class Seen:
         return None if partition < 0 else Running(label, partition, max(time.time() - began, 0.0))
 
     def ask(self) -> None:
-        """Ask the living process for the stacks of its threads; ``answer`` has them soon."""
+        """Ask the living process for the stacks of its threads; ``answer`` returns them soon."""
         assert SIGNAL is not None
         self._size = self._before = os.fstat(self._fd).st_size
         self._since = time.monotonic()
@@ -184,7 +184,8 @@ class Seen:
             os.kill(self.pid, SIGNAL)
 
     def answer(self) -> str | None:
-        """What the process has answered; None while it may still be at it. Empty if it does not answer: it is stopped, say."""
+        """The stacks; None while the process may still be writing. Empty if it does not answer, for example because it is
+        stopped."""
         now, size = time.monotonic(), os.fstat(self._fd).st_size
         if size != self._size:
             self._size, self._since = size, now
@@ -193,7 +194,7 @@ class Seen:
         return self._text()
 
     def stacks(self) -> str:
-        """``ask``, and wait for the answer: 60 ms."""
+        """Ask, and wait for the answer: 60 ms."""
         self.ask()
         while (text := self.answer()) is None:
             time.sleep(0.01)
@@ -203,7 +204,7 @@ class Seen:
         return os.pread(self._fd, self._size - self._before, self._before).decode(errors="replace")
 
     def last_words(self) -> str:
-        """The stack that a signal that ends the process has made it write; empty if none has."""
+        """The stack that a signal made the process write as it ended; empty if there is none."""
         size = os.fstat(self._fd).st_size - _NOTE_BYTES
         text = os.pread(self._fd, min(size, 1 << 20), _NOTE_BYTES).decode(errors="replace") if size > 0 else ""
         at = text.rfind(_ENDED)
@@ -212,13 +213,13 @@ class Seen:
 
 
 def fatal_error(text: str) -> str:
-    """What faulthandler calls the fault that has ended a process, such as ``Segmentation fault``; empty for none."""
+    """faulthandler's name for the fault that has ended a process, such as ``Segmentation fault``; empty if there was none."""
     return text.partition(_FATAL)[2].partition("\n")[0]
 
 
 def readable(text: str) -> Iterator[str]:
-    """faulthandler's text as lines of a traceback: the last call last, with source lines, without the engine's frames and
-    threads (which ``MPIRDD_DEBUG=1`` shows)."""
+    """faulthandler's text as lines of a traceback: the last call last, with source lines; without the engine's frames and
+    threads, unless ``MPIRDD_DEBUG=1`` is set."""
     threads: list[list[tuple[str, int, str]]] = []
     for line in text.splitlines():
         found = _LINE.match(line)
@@ -238,7 +239,7 @@ def readable(text: str) -> Iterator[str]:
 
 
 def _users(thread: list[tuple[str, int, str]]) -> list[tuple[str, int, str]]:
-    """The frames from the user's first on; none for a thread of the engine's own."""
+    """The frames from the user's first frame on; none for a thread of the engine's own."""
     if debugging():
         return thread
     kept = [frame for frame in thread if not (is_engine(frame[0]) or frame[0].startswith("<frozen"))]

@@ -1,9 +1,8 @@
 """Runs one task: from the blocks and splits that it reads to its records, and on to its output.
 
-The narrow steps of a task are chained iterators (``map``, ``filter``, ``chain`` where Python has
-them in C), so the only Python frames a record passes through are the user's own functions. Nothing
-recurses, however long the lineage: an explicit stack first lists the nodes to evaluate, and lists
-cut very long chains of iterators.
+The narrow steps of a task are chained iterators (``map``, ``filter``, ``chain`` where Python has them in C), so a record passes
+through no Python frames but those of the user's functions. Nothing recurses, however long the lineage: an explicit stack first
+lists the nodes to evaluate, and lists cut very long chains of iterators.
 """
 
 from __future__ import annotations
@@ -19,18 +18,17 @@ from mpirdd.store.spilled_list import keep
 from mpirdd.store.task_memory import TaskMemory
 
 LONGEST_CHAIN = 100
-"""Iterators that may feed each other without a list between them; each level takes C stack, and Python's limit
-is 1,000 frames."""
+"""Iterators that may feed each other without a list in between. Each level takes C stack, and Python's limit is 1,000 frames."""
 
 _SIZED = (list, tuple, range)
-"""What a source may give that says how many records it has."""
+"""Results of a source that have a length."""
 _IN_MEMORY: Mapping[NodeId, Level] = {}
 
 ClosureTable = Mapping[ClosureId, Callable[..., Any]]
 
 
 class BlocksMissing(Exception):
-    """Blocks are missing that the driver believed here."""
+    """Blocks that the driver believed to be here are missing."""
 
     def __init__(self, blocks: tuple[BlockId, ...]) -> None:
         self.blocks = blocks
@@ -42,28 +40,28 @@ class Outcome:
     """The results of a task."""
 
     result: Any = None
-    """Of the job's action; None for map tasks."""
+    """The result of the job's action; None for map tasks."""
     made: list[BlockId] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Visit:
-    """One partition of one pipe that the task evaluates."""
+    """One partition of one pipe, as a part of the task."""
 
     pipe: Pipe
     partition: int
     kept: bool = False
-    """A block of it is here, or will be when an earlier visit has been evaluated."""
+    """Its block is here, or will be when an earlier visit has been evaluated."""
     shared: bool = False
-    """A later visit reads its block, so it stays, whatever the level."""
+    """A later visit reads its block, so the block stays, whatever its level."""
     inputs: list[_Visit] = field(default_factory=list)
-    """The visits that it reads."""
+    """The visits whose records it reads."""
     records: Any = None
     depth: int = 0
-    """Iterators that feed each other to give the records."""
+    """The number of chained iterators behind the records."""
 
     def shorten(self, memory: TaskMemory) -> None:
-        """Cut a chain of iterators that is too long."""
+        """Put a list, in memory or on disk, into a chain of iterators that is too long."""
         if self.depth >= LONGEST_CHAIN:
             self.records, self.depth = iter(keep(self.records, memory)), 0
 
@@ -79,8 +77,10 @@ def run_task(
     levels: Mapping[NodeId, Level] = _IN_MEMORY,
     profiled: bool = False,
 ) -> Outcome:
-    """Compute one partition of the stage's target and hand it to the stage's output. ``profiled``: where the output has
-    a ``whole_task``, as profilers do, that runs the task.
+    """Compute one partition of the stage's target, and hand it to the stage's output.
+
+    Args:
+        profiled: if the output has a method ``whole_task``, as profilers do, let it run the task.
 
     Raises:
         BlocksMissing: before any of the user's functions has run.
@@ -104,7 +104,7 @@ def run_task(
 
 @dataclass(slots=True)
 class _Evaluation:
-    """One task's tools, and its results on the way."""
+    """The tools of one task, and its results on the way."""
 
     stage: Stage
     store: BlockStore
@@ -113,7 +113,7 @@ class _Evaluation:
     memory: TaskMemory
     levels: Mapping[NodeId, Level]
     made: list[BlockId] = field(default_factory=list)
-    """Partitions that were kept on the way."""
+    """Partitions kept on the way."""
 
     def records(self, partition: int) -> Any:
         """The records of one partition of the stage's target."""
@@ -123,8 +123,8 @@ class _Evaluation:
         return visits[-1].records
 
     def _visits(self, partition: int) -> list[_Visit]:
-        """Everything to evaluate, each behind its inputs; the wanted partition comes last. Computes
-        a kept partition that several others read once."""
+        """All that is to be evaluated, each visit after its inputs; the wanted partition comes last. A kept partition that
+        several visits read is computed once."""
         visits: list[_Visit] = []
         absent: list[BlockId] = []
         computed: dict[BlockId, _Visit] = {}
@@ -139,7 +139,7 @@ class _Evaluation:
             if pipe.keep:
                 block = BlockId("rdd", pipe.node, index)
                 if block in self.store:
-                    self.store.kept.pin(block)  # or what is evaluated before it might push it out
+                    self.store.kept.pin(block)  # or earlier evaluations might evict it
                     visit.kept = True
                 elif block in computed:
                     computed[block].shared = visit.kept = True
@@ -149,7 +149,7 @@ class _Evaluation:
                 computed[block] = visit
                 absent.append(block)
             stack.append((visit, True))
-            if pipe.kind == "source":  # a split is not sent when the driver counts on a kept block
+            if pipe.kind == "source":  # the driver sends no split if it counts on a kept block
                 complete = complete and (pipe.head, index) in self.splits
             elif pipe.kind == "shuffle":
                 block = BlockId("in", pipe.head, index)
@@ -167,7 +167,7 @@ class _Evaluation:
         return visits
 
     def _evaluate(self, visit: _Visit) -> None:
-        """Set the visit's records; its inputs have theirs."""
+        """Set the visit's records. Its inputs have been evaluated."""
         pipe, index = visit.pipe, visit.partition
         block = BlockId("rdd", pipe.node, index)
         if visit.kept:
@@ -190,7 +190,7 @@ class _Evaluation:
                 visit.depth = 0
 
     def _read(self, visit: _Visit) -> None:
-        """The records of the pipe's head: of a source, a shuffle, or what the visit's inputs have."""
+        """The records of the pipe's head: from a source, from a shuffle, or from the visit's inputs."""
         pipe, index = visit.pipe, visit.partition
         head = self.closures[ClosureId("step", pipe.head)]
         if pipe.kind == "source":

@@ -1,5 +1,4 @@
-"""The output of tasks, caught line by line, so lines of different ranks never mix and stdout stays
-the program's own."""
+"""The output of tasks, caught line by line. So lines of different ranks never mix, and stdout stays the program's own."""
 
 from __future__ import annotations
 
@@ -14,12 +13,11 @@ from mpirdd.executor.breakpoints import with_terminal
 
 
 class TaskOutput(io.TextIOBase):
-    """A text stream that passes whole lines on, without their newline. In a ``with`` block it is stdout and stderr.
+    """A text stream that passes on whole lines, without their newline. Within a ``with`` block it replaces stdout and stderr.
 
     Args:
         write_line: gets each line.
-        shared: the process is the program's as well; then catch only the output of the block's own
-            thread.
+        shared: the process is the program's as well, so catch only the output of the block's own thread.
     """
 
     def __init__(self, write_line: Callable[[str], None], *, shared: bool = False) -> None:
@@ -28,7 +26,7 @@ class TaskOutput(io.TextIOBase):
         self._rest = ""
         self._bytes: _Bytes | None = None
         self._before: list[tuple[TextIO, TextIO]] = []
-        """A signal handler of the program may run a task inside of another one."""
+        """The streams before each open block: a signal handler of the program may run a task inside another one."""
         self._breakpointhook = sys.breakpointhook
 
     def __enter__(self) -> TaskOutput:
@@ -53,7 +51,7 @@ class TaskOutput(io.TextIOBase):
         return True
 
     def fileno(self) -> int:
-        """Of the standard error stream, for programs that tasks start: ``subprocess.run(..., stdout=sys.stdout)``."""
+        """The standard error stream's, for programs that tasks start: ``subprocess.run(..., stdout=sys.stdout)``."""
         return 2
 
     def write(self, text: str) -> int:
@@ -64,19 +62,19 @@ class TaskOutput(io.TextIOBase):
 
     @property
     def buffer(self) -> io.BufferedIOBase:
-        """The stream for programs that write bytes, which should be UTF-8."""
+        """The stream for code that writes bytes, which should be UTF-8."""
         if self._bytes is None:
             self._bytes = _Bytes(self)
         return self._bytes
 
     def end_line(self) -> None:
-        """Pass on the text printed without a newline."""
+        """Pass on text that was printed without a newline."""
         if self._rest:
             self.write("\n")
 
 
 class _Bytes(io.BufferedIOBase):
-    """Bytes for a text stream; those that are no UTF-8 become U+FFFD."""
+    """Bytes for a text stream; invalid UTF-8 becomes U+FFFD."""
 
     def __init__(self, text: TaskOutput) -> None:
         self._text = text
@@ -92,7 +90,7 @@ class _Bytes(io.BufferedIOBase):
 
 
 class _OfThread:
-    """``lines`` for the thread that makes this, ``other`` for all others."""
+    """``lines`` for the thread that makes this, ``other`` for all other threads."""
 
     def __init__(self, lines: TaskOutput, other: TextIO) -> None:
         self._lines, self._other, self._thread = lines, other, get_ident()

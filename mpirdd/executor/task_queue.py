@@ -1,4 +1,4 @@
-"""The tasks that wait on an executor, and the stages that they belong to."""
+"""The tasks that wait on an executor, and their stages."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class QueuedTask(NamedTuple):
     partition: int
     attempt: int
     tried: int
-    """How often the task was tried before."""
+    """The number of earlier attempts at the task."""
     suspect: bool
-    """It may have ended an executor."""
+    """The task may have ended an executor."""
     barrier: tuple[str, ...]
     """Barrier stages only: the hosts of all its tasks, by partition."""
     splits: dict[tuple[NodeId, int], Any]
 
 
 class TaskQueue:
-    """In the order in which the driver sent them."""
+    """Waiting tasks, in the order in which the driver sent them."""
 
     def __init__(self) -> None:
         self._stages: dict[StageId, messages.OpenStage] = {}
@@ -46,7 +46,7 @@ class TaskQueue:
                 message.barrier, message.splits))
 
     def take(self, ready: Callable[[Collection[int]], bool]) -> QueuedTask | None:
-        """The first task whose broadcast variables are here, as ``ready`` says of their versions."""
+        """The first task whose broadcast variables are here. ``ready`` tells that of their versions."""
         if self._tasks and not self._tasks[0].stage.broadcasts:
             return self._tasks.popleft()
         for place, task in enumerate(self._tasks):
@@ -56,7 +56,7 @@ class TaskQueue:
         return None
 
     def put_back(self, task: QueuedTask) -> None:
-        """The task has not run to its end, and is the next one again, if its job goes on."""
+        """The task has not run to its end: it is the next one again, if its stage goes on."""
         if task.stage.stage.id in self._stages:
             self._tasks.appendleft(task)
 
@@ -69,7 +69,7 @@ class TaskQueue:
         self._stages.pop(message.stage, None)
 
     def close_stages(self, stages: Iterable[StageId]) -> None:
-        """No more tasks of these will come."""
+        """No more tasks of these stages will come."""
         for stage in stages:
             self._stages.pop(stage, None)
 

@@ -30,13 +30,14 @@ from mpirdd.protocol.stage import VariableId
 from mpirdd.store.codec import encode, inside
 
 _ANNOUNCED_S = 0.2
-"""So long the driver has to take a message before the rank may die: it takes none from the dead. It polls every 10 ms."""
+"""The driver gets this much time to take a message before the rank may die, as it takes none from the dead. It polls every 10
+ms."""
 
 
 class TaskRunner:
-    """Runs one task at a time, in the thread that calls.
+    """Runs one task at a time, in the calling thread.
 
-    Where the process is the program's, too, Ctrl-C is for the program, and other threads print as they did.
+    If the process is the program's too, Ctrl-C is for the program, and other threads print as before.
     """
 
     def __init__(
@@ -55,17 +56,16 @@ class TaskRunner:
         self._interrupts, self._reports, self._barrier, self._tell = interrupts, reports, barrier, tell
         self._process = process
         self.depth = 0
-        """Tasks that run now: more than one when a signal handler of the program has interrupted a task, and runs a job."""
+        """The number of running tasks: more than one if a signal handler of the program has interrupted a task and runs a job."""
         self.output = TaskOutput(reports.print_line, shared=process.hosted)
         """Catches the output of tasks."""
 
     def run(self, queued: QueuedTask) -> None:
-        """Run the task and report its end to the driver, whatever happens.
+        """Run the task, and report its end to the driver, whatever happens.
 
         Raises:
             DriverLost: the driver has died while the task waited for others.
-            BaseException: Ctrl-C at the program, which happens to run this task; or what else a signal handler of the
-                program has raised.
+            BaseException: raised by a signal handler of the program (such as Ctrl-C), if the program's process runs the task.
         """
         stage, partition = queued.stage.stage, queued.partition
         if queued.suspect:
@@ -75,11 +75,11 @@ class TaskRunner:
             self._reports.finished(done, began_s)
         except DriverLost:
             raise
-        except Interrupted:  # the driver does not wait for it any more
+        except Interrupted:  # the driver no longer waits for the task
             self._state.memory.recount()
         except BlocksMissing as missing:
             self._tell(messages.Gone(missing.blocks, stage.id, (partition,)))
-        except BaseException as error:  # sys.exit and the like of the user's function end the task, not the executor
+        except BaseException as error:  # sys.exit and the like in the user's function end the task, not the executor
             self._state.store.drop_failed()
             if self._process.hosted and raised_by_a_handler(error):
                 raise
@@ -88,13 +88,13 @@ class TaskRunner:
                 error, rank=self._transport.rank, host=self._transport.host, stage=stage.label, partition=partition)))
 
     def _announce(self, stage: StageId, partition: int) -> None:
-        """Let the driver know that a task begins which may be what ended another executor, and may end this one."""
+        """Tell the driver that a suspect begins: the task may have ended another executor, and may end this one."""
         self._reports.send()
         self._tell(messages.Alive(stage, partition, 0.0))
         sleep(_ANNOUNCED_S)
 
     def _finish(self, queued: QueuedTask) -> tuple[float, messages.Done]:
-        """When it began, and how it ended."""
+        """Run the task; return when it began, and the report of its end."""
         stage, partition = queued.stage.stage, queued.partition
         if queued.stage.broadcasts:
             self._closures.keep_broadcast(queued.stage.broadcasts, self._broadcasts.value)
@@ -135,16 +135,16 @@ class TaskRunner:
             partial(self._broadcast_value, opened.broadcasts), memory=memory, tried=queued.tried)
 
     def _broadcast_value(self, versions: dict[VariableId, int], broadcast: int) -> Any:
-        """``versions``: of the broadcast variables that the stage uses."""
+        """The value of a broadcast variable. ``versions``: of the variables that the stage uses."""
         if broadcast not in versions:
             raise UsageError(
-                f"broadcast variable {broadcast} has been destroyed; or it came here with the data, where only functions "
-                "bring their variables along"
+                f"broadcast variable {broadcast} has been destroyed, or it came here with the data: only functions "
+                "bring their broadcast variables along"
             )
         return self._broadcasts.value(versions[broadcast])
 
     def _encoded_result(self, value: Any, label: str) -> Frames:
-        """Raises UsageError if the result is larger than the driver may get."""
+        """The result as frames. Raises ResultTooLarge if it exceeds the driver's limit."""
         frames = encode(value)
         limit = self._state.settings.max_result_bytes
         size = sum(map(len, frames))

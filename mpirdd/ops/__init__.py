@@ -1,1 +1,1 @@
-"""What tasks compute: operators, both ends of a shuffle, combining, grouping, joining, sorting, partitioners and hashing."""
+"""The computation of tasks: operators, both ends of a shuffle, combining, grouping, joining, sorting, partitioners, hashing."""

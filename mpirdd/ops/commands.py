@@ -1,8 +1,8 @@
 """Records through an external command: lines in, lines out.
 
-The command is fed and read in turns, as its two pipes allow, in the task's own thread: neither side can wait
-for the other, however much goes in before something comes out, and no more than a few chunks are in memory.
-(A second thread to feed it would run the users' functions outside their task, and lose their errors.)
+The task's own thread feeds and reads the command in turns, as its two pipes allow. So neither side can block the other, however
+much input the command takes before its first output, and memory holds only a few chunks. (A second thread to feed it would run
+the user's functions outside their task, and lose their errors.)
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ from typing import IO, AnyStr
 from mpirdd.protocol.errors import CommandError
 
 _STDERR_BYTES = 4096
-"""How much of the end of a command's stderr is shown."""
+"""An error shows this much of the end of the command's stderr."""
 _BYTES_AT_ONCE = 1 << 16
-"""What a pipe holds on Linux."""
+"""The capacity of a pipe on Linux."""
 _BYTES_FOR_LINE = 128
-"""What a line counts beside its length, so that no more than 512 are read ahead of the command."""
+"""Each line counts this much beside its length, so at most 512 lines are read ahead of the command."""
 _QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.""", re.DOTALL)
 _SHELL_OPERATOR = re.compile(r"\d*[|&;<>]+[&\d]*")
-"""A word by itself: more than that may well be an argument, such as an address with an &."""
+"""A word of its own: within a longer word, such a sign may be part of an argument, such as an address with an &."""
 
 
 def pipe_lines(
     command: str, environment: Mapping[str, str], check_code: bool, records: Iterable[object]
 ) -> Iterator[str]:
-    """The lines that ``command`` writes when each record's ``str`` is a line of its input. Its stderr is that
-    of this process.
+    """The output lines of ``command``, which gets each record's ``str`` as a line of input. The command shares this stderr.
 
-    A command that ends without reading all its input is no error. One that is left alone before its end is
-    killed.
+    A command may end without reading all its input; that is no error. A command whose output is not read to its end is killed.
+
+    Args:
+        environment: the command's whole environment.
 
     Raises:
         FileNotFoundError: there is no such command.
-        CalledProcessError: with ``check_code``, at the end, if its exit code is not 0.
+        CalledProcessError: with ``check_code``, at the end, if the exit code is not 0.
     """
     arguments = shlex.split(command)
     process = Popen(arguments, env=dict(environment), stdin=PIPE, stdout=PIPE, bufsize=0)
@@ -53,10 +54,10 @@ def pipe_lines(
 
 
 def check_command(command: str, role: str) -> None:
-    """Whether ``stream_lines`` can make sense of it; whether there is such a command is for the hosts to say.
+    """Check that ``stream_lines`` can parse the command. Whether the program exists shows only on the executors' hosts.
 
     Raises:
-        CommandError: it is empty, a quote has no end, or it is for a shell.
+        CommandError: the command is empty, has an unclosed quote, or needs a shell.
     """
     try:
         words = shlex.split(command)
@@ -67,23 +68,23 @@ def check_command(command: str, role: str) -> None:
     for_a_shell = [word for word in _QUOTED.sub("_", command).split() if _SHELL_OPERATOR.fullmatch(word)]
     if for_a_shell:
         raise CommandError(
-            f"the {role} `{command}` runs without a shell, which {for_a_shell[0]} is for; "
-            f"write {shlex.join(['sh', '-c', command])}, or quote the sign if it is an argument"
+            f"the {role} `{command}` contains {for_a_shell[0]}, but runs without a shell; "
+            f"write {shlex.join(['sh', '-c', command])}, or quote {for_a_shell[0]} if it is an argument"
         )
 
 
 def stream_lines(command: str, role: str, lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines that ``command`` writes when ``lines``, which have no ends, are its input: Hadoop Streaming's contract.
-    What it writes to its stderr comes out on that of this process when it has ended.
+    """The output lines of ``command``, which reads ``lines`` (without line ends) as its input: the contract of Hadoop Streaming.
+    When the command has ended, its stderr is copied to this process's stderr.
 
-    A command that ends well without reading all its input is no error.
+    A command may end well without reading all its input; that is no error.
 
     Args:
         role: mapper, combiner or reducer, for messages.
 
     Raises:
-        CommandError: there is no such command, or it cannot be run; or, at the end, its exit code is not 0: with the end of
-            its stderr.
+        CommandError: the command does not exist or cannot be run; or, at the end, its exit code is not 0. The message has the
+            end of its stderr.
     """
     with TemporaryFile() as errors:
         try:
@@ -104,7 +105,7 @@ def stream_lines(command: str, role: str, lines: Iterable[bytes]) -> Iterator[by
 
 @contextmanager
 def _to_its_end(process: Popen[bytes]) -> Iterator[None]:
-    """Waits for the process at the end; kills it if its reader is left alone or fails."""
+    """Wait for the process at the end; kill it if the block raises or its reader stops early."""
     with process:
         try:
             yield
@@ -114,8 +115,8 @@ def _to_its_end(process: Popen[bytes]) -> Iterator[None]:
 
 
 def _lines(process: Popen[bytes], chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """What the process writes, line by line."""
-    begun: list[bytes] = []  # the parts of a line of which the end has not come
+    """The output of the process, line by line."""
+    begun: list[bytes] = []  # the parts so far of a line that has not ended
     for piece in _run(process, chunks):
         *lines, rest = piece.split(b"\n")
         if lines and begun:
@@ -130,7 +131,7 @@ def _lines(process: Popen[bytes], chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _chunks(lines: Iterable[AnyStr], join: Callable[[list[AnyStr]], bytes]) -> Iterator[bytes]:
-    """The lines with their ends, in chunks of some size: short ones together, a long one by itself."""
+    """The lines with their ends in chunks: short lines together, a long line alone."""
     chunk: list[AnyStr] = []
     append = chunk.append
     size = 0
@@ -156,7 +157,7 @@ def _chunks(lines: Iterable[AnyStr], join: Callable[[list[AnyStr]], bytes]) -> I
 
 
 def _join_text(lines: list[str]) -> bytes:
-    """Lines that end in line ends of their own lose these."""
+    """A line that has line ends of its own at its end loses them."""
     text = "\n".join(lines)
     if text.count("\n") >= len(lines):
         text = "\n".join([line.rstrip("\n") for line in lines])
@@ -170,7 +171,7 @@ def _end_of(file: IO[bytes]) -> str:
 
 
 def _run(process: Popen[bytes], chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """What the process writes, while it is fed."""
+    """The output of the process, while it is being fed."""
     assert process.stdin is not None and process.stdout is not None
     feed, drain = process.stdin.fileno(), process.stdout.fileno()
     os.set_blocking(feed, False)
@@ -189,7 +190,7 @@ def _run(process: Popen[bytes], chunks: Iterator[bytes]) -> Iterator[bytes]:
                 waiting = waiting or memoryview(next(chunks, b""))
                 try:
                     moved = os.write(feed, waiting)
-                except BrokenPipeError:  # it wants no more
+                except BrokenPipeError:  # the command reads no more
                     moved = 0
                 waiting = waiting[moved:]
             if not moved:

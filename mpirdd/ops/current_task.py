@@ -1,7 +1,7 @@
-"""What this thread is doing: the task it runs, or the broadcasts that a function being pickled refers to.
+"""What this thread is doing: the task that it runs, or the broadcast variables of the function that it pickles.
 
-These are context variables, because users' functions and ``__reduce__`` methods are called from deep
-inside and take no such argument.
+These are context variables, because users' functions and ``__reduce__`` methods are called from deep inside, and take no such
+argument.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mpirdd.store.costs import COUNTING, Costs
 from mpirdd.store.task_memory import TaskMemory
 
 STOPPED = "Caught StopIteration thrown from user's code; failing the task"
-"""In PySpark's words: programs look for them."""
+"""PySpark's words, which programs look for."""
 
 
 @dataclass(slots=True)
@@ -32,26 +32,25 @@ class CurrentTask:
     properties: dict[str, str]
     """The local properties of the thread that submitted the job."""
     barrier: Callable[[str], tuple[str, ...]] | None
-    """Barrier stages only: wait for the other tasks; gives what each of them said, by partition."""
+    """Barrier stages only: waits for the other tasks; returns the message of each task, by partition."""
     addresses: tuple[str, ...]
-    """Barrier stages only: where each task runs."""
+    """Barrier stages only: the host of each task."""
     broadcast: Callable[[int], Any]
-    """The value of a broadcast variable, by its id."""
+    """Id of a broadcast variable -> its value."""
     memory: TaskMemory = field(default_factory=TaskMemory.unbounded)
     """Memory and spill files for the task's steps."""
     tried: int = 0
-    """How often the task was tried before."""
+    """How many attempts there were before this one."""
     updates: dict[int, Any] = field(default_factory=dict)
-    """What the task has added to accumulators, by their id."""
+    """The task's additions to accumulators, by accumulator id."""
     flat_maps: list[tuple[str, Callable[..., Any]]] = field(default_factory=list)
-    """The flatMaps of the task, as they are called in messages, and their functions. They loop in C, where no frame tells which
-    of them has failed."""
+    """The flatMaps of the task: their names in messages, and their functions. They loop in C, so no frame shows which of them
+    failed."""
     _token: Token[CurrentTask | None] | None = None
     _counting: Token[Costs | None] | None = None
 
     def __enter__(self) -> CurrentTask:
-        """Within, it is the current task. (A class, as ``contextmanager`` would cost an empty task a tenth of
-        its time.)"""
+        """Make this the current task. (A class, because ``contextmanager`` would add a tenth to the time of an empty task.)"""
         self._token = _CURRENT.set(self)
         self._counting = COUNTING.set(self.memory.costs)
         return self
@@ -69,14 +68,14 @@ class CurrentTask:
 
 
 def stopped_by(error: BaseException | None) -> str:
-    """The message about a StopIteration that a function of the user's has raised, and that no loop may take for its end."""
+    """The message about a StopIteration from the user's function, which a loop would take for the end of its input."""
     names = [name for name, file in _functions(error) if not is_engine(file)]
     who = f": {names[-1]} raised it" if names else ""
     return f"{STOPPED}{who}; give next() a default, or catch it"
 
 
 def _left_a_generator_of_ours(error: BaseException | None) -> bool:
-    """Python turns a StopIteration that leaves a generator into a RuntimeError, which tells nobody what to do."""
+    """Python turns a StopIteration that leaves a generator into a RuntimeError, whose message helps nobody."""
     return isinstance(error, StopIteration) and all(is_engine(file) for _, file in list(_functions(error))[:1])
 
 
@@ -90,7 +89,7 @@ def _functions(error: BaseException | None) -> Iterator[tuple[str, str]]:
 
 
 def check_iterable(flat_maps: Iterable[tuple[str, Callable[..., Any]]], error: TypeError) -> None:
-    """Raise RecordError from ``error`` if it says that what one of the functions returned cannot be iterated."""
+    """Raise RecordError from ``error`` if it says that the result of one of the functions is not iterable."""
     trace = error.__traceback__
     while trace is not None and is_engine(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
@@ -127,7 +126,7 @@ def collecting_broadcasts() -> Iterator[set[int]]:
 
 
 def note_broadcast(broadcast: int) -> None:
-    """A broadcast variable is being pickled."""
+    """Record that a broadcast variable is being pickled."""
     used = _USED.get()
     if used is not None:
         used.add(broadcast)

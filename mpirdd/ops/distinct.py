@@ -1,7 +1,7 @@
-"""Different values: the two ends of the shuffle of ``distinct``, on keys that have no values.
+"""Distinct values: the two ends of the shuffle of ``distinct``, on keys without values.
 
-All loops are C's. 1,000,000 different ints take 1.0 times the CPU time of a loop by hand, where pairs
-of a key and None took 6 times it: no tuple is made, and buckets are lists of keys.
+All loops run in C. 1,000,000 distinct ints take as much CPU time as a loop written by hand, where pairs of a key and None took
+6 times as much: no tuple is made, and buckets are lists of keys.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from mpirdd.store.spilled_list import Columns
 from mpirdd.store.task_memory import TaskMemory
 
 _AT_ONCE = 1 << 14
-"""Values that are in the processor's cache from the first look to the last."""
+"""Values taken at a time: they stay in the processor's cache from the first pass to the last."""
 _LOOK = 1 << 10
-"""So many of the first values tell whether all may be different."""
+"""This many values at the start show whether all values may be different."""
 _FEW = 8
-"""Where so many times as many values come as are held, most likely none is new."""
+"""If a batch has this many times as many values as are held, most likely none of them is new."""
 
 
 class Values:
-    """Different values, the first of those that are equal, in the order in which they came.
+    """Distinct values in the order in which they came; of equal values, the first.
 
-    While all values are new, a set and a list hold them: 42 ns for an int, where a dict takes 60 to 100.
+    While all values are new, a set and a list hold them: 42 ns for an int, where a dict takes 60 to 100 ns.
     """
 
     def __init__(self) -> None:
         self._known: set[Any] = set()
         self._in_order: list[Any] = []
         self._table: dict[Any, None] = {}
-        """Holds them instead, once there was a value twice."""
+        """Holds the values instead, once a value has come twice."""
 
     def __len__(self) -> int:
         return len(self._in_order) or len(self._table)
@@ -68,17 +68,17 @@ class Values:
         return size_of((self._known, self._table)) + getsizeof(self._in_order)
 
     def take(self) -> Collection[Any]:
-        """What is held; nothing is held then."""
+        """Return the values and hold none."""
         held = self._table or self._in_order
         self._known, self._in_order, self._table = set(), [], {}
         return held
 
 
 class Buckets:
-    """Different values by the partition that they go to, each partition's in the order in which they came.
+    """Distinct values by target partition, in each partition in the order in which they came.
 
-    They are placed batch by batch, while they are in the processor's cache: where they lie scattered in memory, to place them
-    at the end takes 120 ns more.
+    Each batch is placed at once, while it is in the processor's cache. Placing all values at the end, when they lie scattered in
+    memory, takes 120 ns a value more.
     """
 
     def __init__(self, splitter: Partitioner) -> None:
@@ -86,7 +86,7 @@ class Buckets:
         self._known: set[Any] = set()
         self._lists: list[list[Any]] = [[] for _ in range(splitter.num_partitions)]
         self._tables: list[dict[Any, None]] = []
-        """Hold them instead, once there was a value twice."""
+        """Hold the values instead, once a value has come twice."""
 
     def __len__(self) -> int:
         return sum(map(len, self._tables or self._lists))
@@ -120,15 +120,15 @@ class Buckets:
         return size_of((self._known, self._tables)) + sum(map(getsizeof, self._lists))
 
     def take(self) -> list[list[Any]]:
-        """What is held."""
+        """The values, by partition."""
         return list(map(list, self._tables)) if self._tables else self._lists
 
 
 def packs(
     splitter: Partitioner, operation: str, records: Iterable[Any], memory: TaskMemory
 ) -> Iterator[tuple[list[list[Any]], Cut, int, int]]:
-    """For the map side: the buckets of a map task, how to cut them, how many values are in them, as many as working memory
-    allows, and their bytes. A value may come in several."""
+    """Map side: (buckets, how to cut them, number of values, bytes), each as large as working memory allows. Several may hold
+    the same value. Raises RecordError for a value that cannot be hashed."""
     trigger = SpillTrigger(memory)
     buckets, size, unmeasured = Buckets(splitter), 0, 0
     try:
@@ -155,7 +155,7 @@ def packs(
 
 
 def merged(combiner: Combiner, pieces: Iterator[list[Any]], memory: TaskMemory) -> Iterator[Any]:
-    """For the reduce side: the different values of all pieces. What does not fit into memory goes the way of pairs."""
+    """Reduce side: the distinct values of all pieces. When memory runs out, the values go on as the keys of pairs."""
     return chain.from_iterable(_merged(combiner, pieces, memory))
 
 

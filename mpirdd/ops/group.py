@@ -1,8 +1,8 @@
-"""Grouping by key, of one side or several, where even the values of one key may be more than memory holds.
+"""Grouping by key, of one side or several. Even the values of one key may exceed memory.
 
-In memory a group is a list of values, or one list for each side (``cogroup``). When memory runs out,
-what is held is spread over files by a hash of the key (``ops/spread.py``), except skewed keys, whose
-values go to files of their own (``ops/skewed_keys.py``). ``ops/group_inputs.py`` holds the loops.
+In memory a group is a list of values, or one list for each side (``cogroup``). When memory runs out, the groups are spread over
+files by a hash of the key (``ops/spread.py``). Skewed keys are the exception: their values go to files of their own
+(``ops/skewed_keys.py``). ``ops/group_inputs.py`` has the loops.
 """
 
 from __future__ import annotations
@@ -36,23 +36,26 @@ from mpirdd.store.spilled_list import SpilledList
 from mpirdd.store.task_memory import TaskMemory
 
 _GROUPS_LOOKED_AT, _FAR_MORE, _FEW_KEYS = 1_000, 16, 10
-"""At most so many groups in the first thousand, each with so many times the usual number of values, are skewed keys."""
+"""Keys are skewed if at most 10 of the first 1,000 groups have more than 16 times the median number of values."""
 _POINTER_BYTES = 8
 _LOOK = 1 << 14
-"""Records after which the map side looks whether grouping pays."""
+"""After this many records the map side checks whether grouping pays."""
 
-# --- what comes out ---------------------------------------------------------------------------------------------------
+# --- results ----------------------------------------------------------------------------------------------------------
 
 
 def grouped(
     operation: str, records: Iterator[Pair], memory: TaskMemory, *, where_it_pays: bool = False
 ) -> Iterator[tuple[Groups, int, bool]]:
-    """For the map side: key -> its values, as many as working memory holds: (dictionary, its bytes,
-    whether it is the last). A key may come in several of them. Each is the caller's until it asks
-    for the next.
+    """Map side: key -> its values, as many as working memory holds: (dictionary, its bytes, is it the last?). Several may hold
+    the same key. The caller owns each one until it asks for the next.
 
-    ``where_it_pays``: no further record is taken once there are nearly as many keys as records: a list for each
-    costs more than its key costs in front of each value. None of the dictionaries is the last then.
+    Args:
+        where_it_pays: stop taking records once there are nearly as many keys as records. A list for each key then costs more
+            than repeating the key for each value. No dictionary is then the last.
+
+    Raises:
+        RecordError: a record is no pair, or its key cannot be hashed.
     """
     trigger = SpillTrigger(memory)
     held: Groups = defaultdict(list)
@@ -76,25 +79,25 @@ def grouped(
 
 
 def group_lists(pieces: Iterable[list[Pair]], memory: TaskMemory) -> Iterator[tuple[Any, Values]]:
-    """(key, its values) from pairs of key and list. Keys are in the order of their first pairs as
-    long as all fits into memory, here and below."""
+    """(key, its values) from pairs of a key and a list of values. Here and in the functions below, keys are in the order of
+    their first records if everything fits into memory."""
     return _Grouping(1, memory).run(Pieces((False, piece) for piece in pieces))
 
 
 def group_columns(pieces: Iterable[GroupPiece], memory: TaskMemory) -> Iterator[tuple[Any, Values]]:
-    """The same from pieces as ``flat`` gives them."""
+    """The same, from pieces as ``flat`` makes them."""
     return _Grouping(1, memory).run(Pieces.of(pieces))
 
 
 def group_pairs(operation: str, records: Iterator[Pair], memory: TaskMemory) -> Iterator[tuple[Any, Values]]:
-    """(key, its values)."""
+    """(key, its values) from (key, value) records. ``operation`` is for messages."""
     return _Grouping(1, memory).run(Records(operation, records))
 
 
 def cogroup(
     operation: str, sides: Sequence[Iterable[Pair]], memory: TaskMemory
 ) -> Iterator[tuple[Any, tuple[Values, ...]]]:
-    """(key, (its values on the first side, its values on the second, ...))."""
+    """(key, (its values on the first side, its values on the second, ...)). ``operation`` is for messages."""
     return _Grouping(len(sides), memory).run(SideRecords(operation, sides))
 
 
@@ -102,7 +105,7 @@ def cogroup(
 
 
 class _Grouping:
-    """One grouping of so many sides."""
+    """One grouping of ``sides`` sides."""
 
     def __init__(self, sides: int, memory: TaskMemory) -> None:
         self._sides, self._memory = sides, memory
@@ -132,7 +135,7 @@ class _Grouping:
             trigger.emptied()
 
     def _gather(self, source: GroupInput, depth: int) -> list[SpilledList]:
-        """Gather all of the source; returns the files that some of it was spread over, if memory ran out."""
+        """Gather the whole source. Return the files that received a part of it; none if memory sufficed."""
         files: list[SpilledList] = []
         values = 0
         for key, added in source.gather(self._held, self._trigger):
@@ -157,7 +160,7 @@ class _Grouping:
         return _weigh(self._held, entry if self._sides == 1 else max(entry, key=len), values)
 
     def _spill(self, size: int, depth: int, files: list[SpilledList]) -> None:
-        """Write all groups that are held, of ``size`` bytes together."""
+        """Write all groups held, ``size`` bytes together."""
         held = self._held
         values = held.values()
         counts = list(map(len, values)) if self._sides == 1 else [sum(map(len, lists)) for lists in values]
@@ -167,7 +170,7 @@ class _Grouping:
         held.clear()
 
     def _spread_rest(self, source: OneSide, depth: int, files: list[SpilledList]) -> None:
-        """Append all that is left to the files, ungrouped: grouping hardly makes it smaller."""
+        """Append the remaining input to the files, ungrouped, because grouping hardly makes it smaller."""
         for is_single, pieces in groupby(source.rest(self._trigger), itemgetter(0)):
             write = write_singly if is_single else write_lists
             try:
@@ -181,16 +184,18 @@ class _Grouping:
 
 
 def _weigh(held: Groups, values: list[Any], count: int) -> int:
-    """Bytes of a dictionary of groups that have ``count`` values in all, ``values`` being some of them. A
-    sample of the groups may miss the skewed key that has most of the values; their number tells."""
+    """Bytes of a dictionary of groups that hold ``count`` values in all; ``values`` are some of them. A sample of the groups may
+    miss the skewed key that has most of the values; the count covers it."""
     of_values = size_of(values) - sys.getsizeof(values)
     return max(_groups_size(held), (of_values // max(1, len(values)) + _POINTER_BYTES) * count)
 
 
 def _groups_size(held: Groups) -> int:
-    """``size_of(held)``, but for a few keys that have far more values than the others. Such keys come early, so the first
-    groups show them; in a sample of 48 groups one of them would stand for thousands (360,000 values of one key beside
-    10,000 keys: 8.6 GB instead of 39 MB). They count once each."""
+    """``size_of(held)``, except that a few keys with far more values than the others count once each.
+
+    Such keys come early, so they are among the first groups. In a sample of 48 groups one such key would stand for thousands
+    (360,000 values of one key beside 10,000 keys: 8.6 GB instead of 39 MB).
+    """
     first = list(islice(held.values(), _GROUPS_LOOKED_AT))
     counts = list(map(len, first))
     usual = sorted(counts)[len(counts) // 2] if counts else 0

@@ -1,7 +1,7 @@
-"""What a grouping takes its records from: the user's functions, or pieces read back from a file.
+"""The inputs of a grouping: records of the user's functions, or pieces read back from a file.
 
-An input adds records to a dictionary of groups, batch by batch, and says after each batch which key
-came last and how many values came. The loops are plain functions, as in ``ops/combine.py``.
+An input adds its records to a dictionary of groups, batch by batch. After each batch it yields the latest key and the number of
+values added. The loops are plain functions, as in ``ops/combine.py``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from mpirdd.store.spill_trigger import SpillTrigger
 from mpirdd.store.spilled_list import Columns, SpilledList
 
 Groups = dict[Any, Any]
-"""key -> its values; or, where several sides are grouped together, a tuple of lists, one for each side.
+"""key -> its values; with several sides, a tuple of lists, one for each side.
 
-Groups of one side are a ``defaultdict``: one look-up a record, where a test and an ``append`` are two, takes 80 ns of
-550 less in a dictionary that the processor's cache does not hold."""
+Groups of one side are a ``defaultdict``: it takes one look-up a record, where a test and an ``append`` take two. In a dictionary
+larger than the processor's cache that saves 80 of 550 ns."""
 
 _RECORDS = 1_000
-"""Records that are spread at once."""
+"""Records spread at a time."""
 
 
 class GroupInput(ABC):
@@ -32,19 +32,19 @@ class GroupInput(ABC):
 
     @abstractmethod
     def gather(self, groups: Groups, trigger: SpillTrigger) -> Iterator[tuple[Any, int]]:
-        """Add all records, batch by batch; after each: (the key that came last, how many values came)."""
+        """Add all records, batch by batch; after each batch yield (latest key, number of values added)."""
 
 
 class OneSide(GroupInput):
-    """An input of one side, which can give what is left of it ungrouped."""
+    """An input of one side. It can give its remaining records ungrouped."""
 
     def __init__(self) -> None:
         self.pairs = 0
-        """So many were gathered since somebody set it to 0."""
+        """Pairs gathered since the grouping last set this to 0."""
 
     @abstractmethod
     def rest(self, trigger: SpillTrigger) -> Iterator[tuple[bool, Piece]]:
-        """What is left, in pieces: True and (key, value) pairs, or False and (key, values)."""
+        """The remaining records in pieces: True and (key, value) pairs, or False and (key, values)."""
 
     def blame(self, error: Exception) -> None:
         """Raise RecordError from ``error`` if a record of the latest piece explains it."""
@@ -74,13 +74,12 @@ class Records(OneSide):
 
 
 GroupPiece = tuple[list[Any], list[int] | None, list[Any]]
-"""Keys, how many values each of them has (None: one), and all values in one list. So a piece is encoded and decoded
-without an object for each pair and each list: 450 ns a value less, for pairs of a number and a float with 4 values
-a key."""
+"""Keys, the number of values of each key (None: one each), and all values in one list. Encoding and decoding such a piece makes
+no object for each pair and each list: 450 ns a value less, for pairs of a number and a float with 4 values a key."""
 
 
 class Pieces(OneSide):
-    """Pieces of (key, values), or of (key, value) where a piece comes with True."""
+    """Pieces of (key, values); of (key, value) if the piece comes with True."""
 
     def __init__(self, pieces: Iterator[tuple[bool, Piece]]) -> None:
         super().__init__()
@@ -149,7 +148,7 @@ class SidePieces(GroupInput):
 def gather_records(
     operation: str, records: Iterator[Pair], groups: Groups, trigger: SpillTrigger
 ) -> Iterator[tuple[Any, int]]:
-    """As ``GroupInput.gather``; the last batch goes without saying."""
+    """As ``GroupInput.gather``, but nothing is yielded for the last batch."""
     while True:
         batch = trigger.batch
         _add_records(operation, islice(records, batch), groups, trigger.full)
@@ -161,7 +160,7 @@ def gather_records(
 
 
 def _add_records(operation: str, records: Iterable[Pair], groups: Groups, full: Sequence[None] = ()) -> None:
-    """Ends before its time once ``full`` is not empty; so does ``_add_to_side``."""
+    """Ends early once ``full`` is not empty; so does ``_add_to_side``."""
     record = NOTHING
     try:
         for record in records:
@@ -195,7 +194,7 @@ def _add_to_side(
 
 
 def _add_single(piece: Piece, groups: Groups) -> int:
-    """Returns how many values came; so does ``_add_lists``."""
+    """Returns the number of values added; so does ``_add_lists``."""
     for key, value in piece:
         groups[key].append(value)
     return len(piece)
@@ -221,8 +220,7 @@ def write_singly(file: SpilledList, keys: list[Any], values: list[Any], cut: Cut
 
 
 def write_lists(file: SpilledList, keys: list[Any], lists: list[list[Any]], cut: CutColumns) -> None:
-    """Append (key, values) pairs: the values of a piece in one list, with their numbers by key where a key has
-    several."""
+    """Append (key, values) pairs: the values of a piece in one list, and the number of values of each key unless all have one."""
     file.write_columns(starmap(flat, cut(keys, lists)), len(keys))
 
 

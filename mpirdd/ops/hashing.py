@@ -1,24 +1,23 @@
-"""A hash of keys that every rank agrees on: equal keys have equal hashes, whatever the process or machine.
+"""A hash on which all ranks agree: equal keys have equal hashes in every process and on every machine.
 
-Python's own ``hash`` will not do: for str, bytes and dates it differs between processes (PYTHONHASHSEED),
-for None and plain objects it is an address, and it differs from one NaN to the next. Equal keys of two
-ranks would part silently. So:
+Python's own ``hash`` is not such a hash. For str, bytes and dates it differs between processes (PYTHONHASHSEED); for None and
+plain objects it is an address; each NaN has another one. Equal keys of two ranks would silently land in different partitions.
+So:
 
-* numbers keep Python's numeric hash, which the language defines and does not seed: it makes ``1 == 1.0 ==
-  True == Decimal(1) == numpy.int64(1)`` agree. Ints, None and tuples of these hash as PySpark's
-  ``portable_hash`` does, so their partitions are PySpark's;
-* text and bytes go through XXH3; tuples (named ones too), frozensets, dates and times, timedeltas, UUIDs,
-  enums and dataclasses are made of the hashes of what their ``==`` looks at;
-* classes, and functions that can be imported, hash by their module and qualified name; ranges by what
-  they hold; Ellipsis and NotImplemented by their names;
-* NaN is one key, though NaN != NaN, so that records with NaN keys meet in one partition;
-* a class may define ``__stable_hash__(self)`` (beside ``__eq__`` and ``__hash__``) and return a key of the
-  kinds above that is equal for equal objects;
-* a class with a ``__hash__`` of its own is taken at its word only if PYTHONHASHSEED is set to a number, as
-  ``mpirdd run`` does (and Spark for its workers): most such methods hash a str somewhere, and would then differ
-  between ranks. Hashing the object's pickle or attributes instead was rejected, because objects can be equal
-  with different attributes;
-* whatever else (lists, dicts, objects that are only equal to themselves) raises RecordError, with what to do.
+* numbers keep Python's numeric hash, which the language defines and does not seed. It makes ``1 == 1.0 == True == Decimal(1)
+  == numpy.int64(1)`` agree. Ints, None and tuples of these hash as PySpark's ``portable_hash`` does, so they land in PySpark's
+  partitions;
+* text and bytes go through XXH3. The hashes of tuples (named ones too), frozensets, dates and times, timedeltas, UUIDs, enums
+  and dataclasses are made of the hashes of the parts that their ``==`` compares;
+* classes, and functions that can be imported, hash by module and qualified name; ranges by their items; Ellipsis and
+  NotImplemented by their names;
+* all NaNs are one key, though NaN != NaN, so records with NaN keys meet in one partition;
+* a class may define ``__stable_hash__(self)`` (beside ``__eq__`` and ``__hash__``) and return a key of the kinds above that is
+  equal for equal objects;
+* a ``__hash__`` of the class's own is trusted only if PYTHONHASHSEED is set to a number, as ``mpirdd run`` does (and Spark for
+  its workers): most such methods hash a str somewhere, and would otherwise differ between ranks. Hashing the object's pickle or
+  attributes instead was rejected, because equal objects may have different attributes;
+* everything else (lists, dicts, objects that equal only themselves) raises RecordError, which says what to do.
 
 The result lies in [-2**63, 2**64): it may be negative, as PySpark's is, and ``% n`` makes a partition of it.
 Equal results are promised within one version of mpirdd on 64-bit Python, not from one version to the next.
@@ -46,7 +45,7 @@ from mpirdd.protocol.shown import shown
 
 _SINGLE = (EllipsisType, NotImplementedType)
 _NONE_IS_STEADY = sys.version_info >= (3, 12)
-"""Before, ``hash(None)`` is an address."""
+"""In earlier versions ``hash(None)`` is an address."""
 _63_BITS = (1 << 63) - 1
 _64_BITS = (1 << 64) - 1
 _INSTEAD = {
@@ -59,7 +58,7 @@ _INSTEAD = {
 
 
 def stable_hash(key: Any, seed: int = 0) -> int:
-    """The hash of ``key``, the same in every process. Hashes under different seeds have nothing in common.
+    """The hash of ``key``, the same in every process, in [-2**63, 2**64). Hashes under different seeds are independent.
 
     Raises:
         RecordError: the key, or a part of it, has no stable hash.
@@ -71,12 +70,12 @@ def stable_hash(key: Any, seed: int = 0) -> int:
 
 
 def _find_method(kind: type) -> Callable[[Any], int]:
-    """How to hash keys of this very class."""
+    """The function that hashes keys of exactly this class."""
     if hasattr(kind, "__stable_hash__"):
         return _of_own_key
     if kind.__hash__ is None:
         return _refuse
-    if kind is type(None):  # shares object.__hash__ with others before Python 3.12
+    if kind is type(None):  # before Python 3.12 its __hash__ is that of object
         return _zero
     if kind in _SINGLE:
         return _of_single
@@ -84,11 +83,11 @@ def _find_method(kind: type) -> Callable[[Any], int]:
         return _of_named
     if issubclass(kind, FunctionType | BuiltinFunctionType):
         return _of_function
-    # A subclass that overrides __hash__ (a str that ignores case) has an == of its own and is not found here.
+    # A subclass that overrides __hash__ (a str that ignores case) has its own ==, and is not found here.
     builtin = _BY_HASH_METHOD.get(kind.__hash__)
     if builtin is not None:
         return builtin
-    if kind.__module__ == "numpy" and hasattr(kind, "item"):  # a scalar, known without importing numpy
+    if kind.__module__ == "numpy" and hasattr(kind, "item"):  # a scalar, recognised without importing numpy
         return _numpy_method(kind)
     if issubclass(kind, Number):
         return _of_number
@@ -104,7 +103,7 @@ def _find_method(kind: type) -> Callable[[Any], int]:
 
 
 _method_for: Callable[[Any], Callable[[Any], int]] = lru_cache(maxsize=512)(_find_method)
-"""The same from a cache: a key costs one hit, a class one search."""
+"""The same from a cache: one hit for each key, one search for each class."""
 
 
 def _zero(key: Any) -> int:
@@ -116,12 +115,12 @@ def _of_single(key: Any) -> int:
 
 
 def _of_named(key: Any) -> int:
-    # A class of the program is sent by value, and is one class again on the rank where it arrives.
+    # A class of the program travels by value, and is one class again on the rank where it arrives.
     return _of_tuple((key.__module__ or "", key.__qualname__))
 
 
 def _of_function(key: Any) -> int:
-    """Functions that are pickled by name. Any other is a new one wherever it arrives, equal to nothing."""
+    """Functions that are pickled by name. Any other becomes a new function wherever it arrives, equal to nothing."""
     module: Any = sys.modules.get(key.__module__ or "")
     try:
         found = attrgetter(key.__qualname__)(module)
@@ -144,26 +143,26 @@ def _of_number(key: Any) -> int:
 
 
 def _of_text(key: str) -> int:
-    # XXH3 wants bytes. Lone surrogates come from undecodable file names: keys like any other.
+    # XXH3 takes bytes. Lone surrogates come from undecodable file names, and are keys like any other.
     return xxh3_64_intdigest(key.encode("utf-8", "surrogatepass"))
 
 
 def _of_tuple(key: tuple[Any, ...]) -> int:
-    """PySpark's formula, so that tuples of ints land where PySpark puts them.
+    """PySpark's formula, so tuples of ints land where PySpark puts them.
 
-    Its low bits are weak where items depend on each other: (i, i) reaches 3 of 8 partitions, there as here.
+    Its low bits are weak if the items depend on each other: (i, i) reaches only 3 of 8 partitions, as in PySpark.
     """
     value = 0x345678
     for item in key:
         kind = type(item)
-        # Pairs of ids are common keys: this short way takes 300 ns for one instead of 400.
+        # Pairs of ids are common keys: this shortcut takes 300 ns for a pair instead of 400.
         part = hash(item) if kind is int else _method_for(kind)(item)
         value = ((value ^ part) * 1000003) & _63_BITS
     return value ^ len(key)
 
 
 def _of_frozenset(key: frozenset[Any]) -> int:
-    # A sum, because sets are in no order; its terms mixed first, or {1, 4} and {2, 3} would collide.
+    # A sum, because sets have no order; its terms are mixed first, or {1, 4} and {2, 3} would collide.
     return sum(stable_hash(item, seed=1) for item in key) & _63_BITS
 
 
@@ -173,7 +172,7 @@ def _of_datetime(key: datetime) -> int:
 
 
 def _of_date(key: date) -> int:
-    # As that midnight: numpy has one type for both, and its values equal either.
+    # As midnight of that day: numpy has one type for both, and its values equal either.
     return _of_timedelta(timedelta(key.toordinal()))
 
 
@@ -191,13 +190,13 @@ def _of_uuid(key: UUID) -> int:
 
 
 def _of_enum(key: Enum) -> int:
-    # Combined flags have no name on Python 3.10. The module's name is left out: a job's may differ by rank.
+    # Combined flags have no name on Python 3.10. Without the module's name: for a job's own classes it may differ by rank.
     return _of_tuple((type(key).__qualname__, key._name_ or key._value_))
 
 
 def _hashes_addresses(kind: type) -> bool:
-    """Does the class's ``__hash__`` hash a class or a function? Python hashes these by their addresses. This looks for the
-    common ``hash((type(self), ...))``, and for ``list[int]`` and its kin."""
+    """Does the class's ``__hash__`` hash a class or a function? Python hashes these by address. This recognises the common
+    ``hash((type(self), ...))``, and ``list[int]`` and its kin."""
     if kind.__module__ in ("typing", "types") or issubclass(kind, MethodType | BuiltinMethodType):
         return True
     code: Any = getattr(kind.__hash__, "__code__", None)
@@ -206,7 +205,7 @@ def _hashes_addresses(kind: type) -> bool:
 
 
 def _of_own_hash(key: Any) -> int:
-    """Of a key that may hash its attributes, where None is hashed by its address."""
+    """The hash of a key that may hash its attributes, on a Python that hashes None by address."""
     slots = [name for base in type(key).__mro__ for name in getattr(base, "__slots__", ()) if name != "__weakref__"]
     parts = [*getattr(key, "__dict__", {}).values(), *[getattr(key, name, 0) for name in slots]]
     return _refuse(key) if any(map(_holds_none, parts)) else hash(key)
@@ -229,10 +228,10 @@ def _is_hashed(part: Field[Any]) -> bool:
 
 
 def _has_generated_equality(kind: type) -> bool:
-    """Is ``kind`` a dataclass whose ``__eq__`` and ``__hash__`` are the ones that dataclasses wrote?
+    """Is ``kind`` a dataclass with generated ``__eq__`` and ``__hash__``?
 
-    Nothing on the class tells, and a hash of fields that a handwritten ``__eq__`` passes over would part
-    equal keys. So the code of both is compared with that of a class made for the purpose.
+    No attribute of the class says so, and a hash of fields that a handwritten ``__eq__`` ignores would separate equal keys. So
+    this compares the code of both methods with that of a class made for the purpose.
     """
     if not is_dataclass(kind):
         return False
@@ -255,7 +254,7 @@ def _numpy_method(kind: type) -> Callable[[Any], int]:
 
 
 def _of_numpy_time(key: Any) -> int:
-    # All in one unit, since values in different units can be equal. Nanoseconds apart collide, no more.
+    # All in one unit, since values in different units can be equal. Values that differ by nanoseconds collide: no harm.
     return stable_hash(key.astype(key.dtype.kind + "8[us]").item())
 
 

@@ -1,8 +1,7 @@
-"""The keys of a shuffle that come most often, counted on the way into it where the setting ``hot_keys`` asks for it.
+"""The most frequent keys of a shuffle, counted on the map side if the setting ``hot_keys`` is on.
 
-Counts are exact up to ``_MOST`` different keys in a map task. Beyond, the rarest ones are forgotten again and again: a key with
-a good part of all records stays. Costs 0.1 us a record where keys are
-few, 0.4 us where all differ.
+Counts are exact for up to ``_MOST`` different keys in a map task. Beyond that the rarest keys are forgotten again and again; a
+key with a good share of all records stays. Cost: 0.1 us a record with few keys, 0.4 us if all keys differ.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ _BATCH = 4096
 _MOST, _LEFT = 50_000, 10_000
 
 Found = tuple[int, dict[str, int]]
-"""Records counted, and how many of them had each of the commonest keys (as text)."""
+"""Number of records, and number of records of each of the most frequent keys (as text)."""
 
 
 def write(
     inner: Callable[..., Iterable[Any]], tell: Callable[[Found], None], most: int, partition: int, records: Iterable[Any],
     memory: Any,
 ) -> Iterator[Any]:
-    """A shuffle write like ``inner``. Calls ``tell`` at its end."""
+    """A shuffle write like ``inner``. At its end it calls ``tell``; ``most`` keys are reported."""
     counts = _Counts()
     yield from inner(partition, counts.passing(records), memory)
     tell((counts.records, counts.largest(most)))
@@ -38,7 +37,7 @@ class _Counts:
         self._keys: Counter[Any] = Counter()
 
     def passing(self, records: Iterable[Any]) -> Iterator[Any]:
-        """The records as they are; their keys are counted before anybody gets them."""
+        """The records unchanged; their keys are counted before they are passed on."""
         return chain.from_iterable(self._batches(iter(records)))
 
     def _batches(self, records: Iterator[Any]) -> Iterator[list[Any]]:
@@ -47,7 +46,7 @@ class _Counts:
                 self._keys.update(map(itemgetter(0), batch))
                 self.records += len(batch)
             except (TypeError, IndexError, KeyError):
-                pass  # no pairs, or keys without a hash: what follows will say so, if it minds
+                pass  # no pairs, or unhashable keys: the shuffle write reports it if it is an error there
             if len(self._keys) > _MOST:
                 self._keys = Counter(dict(self._keys.most_common(_LEFT)))
             yield batch

@@ -1,13 +1,12 @@
-"""How many different values there are, estimated from a few bytes: HyperLogLog.
+"""The number of distinct values, estimated from a few bytes: HyperLogLog.
 
-A value's 64-bit hash names one of ``2**precision`` registers and a *rank*, the place of the first one bit in
-what is left of it; each register keeps its largest rank. Flajolet, Fusy, Gandouet and Meunier, "HyperLogLog"
-(2007); the estimator is the improved one of Ertl, "New cardinality estimation algorithms for HyperLogLog
-sketches" (arXiv:1702.01284), which needs neither tables nor switches between ranges. A library (Apache's
-datasketches) would be one more dependency with compiled parts, for 40 lines.
+A value's 64-bit hash names one of ``2**precision`` registers and a *rank*, the place of the first one bit in the remaining bits.
+Each register keeps its largest rank. Flajolet, Fusy, Gandouet and Meunier, "HyperLogLog" (2007). The estimator is the improved
+one of Ertl, "New cardinality estimation algorithms for HyperLogLog sketches" (arXiv:1702.01284), which needs neither tables nor
+switches between ranges. A library (Apache's datasketches) would add a dependency with compiled parts to save 40 lines.
 
-A sketch is a sorted array of codes, ``register * 64 + rank``, of the registers that are in use; so a large
-precision costs no more memory than the values do.
+A sketch is a sorted array of codes, ``register * 64 + rank``, of the registers in use. So a high precision takes no more memory
+than the values do.
 """
 
 from __future__ import annotations
@@ -28,22 +27,22 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 _64_BITS = (1 << 64) - 1
 _EXACT = 53
-"""Bits that a float holds: ranks are found by its exponent."""
+"""Bits in a float's mantissa: ranks are found by its exponent."""
 
 
 def precision_for(relative_sd: float) -> int:
-    """The least precision whose standard error, ``1.04 / sqrt(2**precision)``, is at most ``relative_sd``."""
+    """The lowest precision, from 4 to 32, whose standard error ``1.04 / sqrt(2**precision)`` is at most ``relative_sd``."""
     return min(max(math.ceil(2 * math.log2(1.04 / relative_sd)), 4), 32)
 
 
 def sketch(values: Iterable[Any], precision: int) -> Sketch:
-    """The sketch of some values, which must have a stable hash."""
+    """The sketch of some values. Raises RecordError for a value without a stable hash."""
     import numpy
 
     iterator = iter(values)
     made = numpy.empty(0, numpy.uint64)
     while True:
-        chunk = islice(iterator, _CHUNK)  # no list of it: values may be large
+        chunk = islice(iterator, _CHUNK)  # not a list: values may be large
         hashes = numpy.fromiter((stable_hash(value) & _64_BITS for value in chunk), numpy.uint64)
         if not len(hashes):
             return made
@@ -63,7 +62,7 @@ def merge(sketches: Iterable[Sketch]) -> Sketch:
 
 
 def estimate(codes: Sketch, precision: int) -> float:
-    """How many different values a sketch has seen."""
+    """The estimated number of distinct values in a sketch."""
     import numpy
 
     registers, longest = 1 << precision, _longest(precision)
@@ -77,8 +76,8 @@ def estimate(codes: Sketch, precision: int) -> float:
 
 
 def _mixed(hashes: Sketch) -> Sketch:
-    """Hashes whose bits all depend on all bits: those of small ints are the ints. SplitMix64 (Steele, Lea,
-    Flood 2014)."""
+    """Hashes of which every bit depends on all bits (the hash of a small int is the int). SplitMix64 (Steele, Lea, Flood
+    2014)."""
     import numpy
 
     mixed = hashes + numpy.uint64(0x9E3779B97F4A7C15)
@@ -99,12 +98,12 @@ def _codes(hashes: Sketch, precision: int) -> Sketch:
 
 
 def _longest(precision: int) -> int:
-    """Bits in which a rank is looked for; the rank is one more where none of them is set."""
+    """The number of bits searched for the rank; without a one bit among them, the rank is one more."""
     return min(64 - precision, _EXACT)
 
 
 def _sigma(share: float) -> float:
-    """For the share of registers that are not in use: Ertl's algorithm 6."""
+    """For ``share``, the share of unused registers: Ertl's algorithm 6."""
     if share == 1.0:
         return math.inf
     total, before, weight = share, -1.0, 1.0
@@ -117,7 +116,7 @@ def _sigma(share: float) -> float:
 
 
 def _tau(share: float) -> float:
-    """For the share of registers that are not full: Ertl's algorithm 6."""
+    """For ``share``, the share of registers that are not full: Ertl's algorithm 6."""
     if share in (0.0, 1.0):
         return 0.0
     total, before, weight = 1 - share, -1.0, 1.0

@@ -1,7 +1,7 @@
-"""Joins and selections by key, of sides that may be larger than memory.
+"""Joins and selections by key, of sides that may exceed memory.
 
-One side is gathered, as a dictionary or a set, and the other flows past it. When the gathered side does
-not fit, or has a key twice, ``ops/group.py`` groups both sides instead.
+One side is gathered in a dictionary or a set, and the other streams past it. If the gathered side does not fit, or has a key
+twice, ``ops/group.py`` groups both sides instead.
 """
 
 from __future__ import annotations
@@ -24,21 +24,27 @@ from mpirdd.store.spilled_list import SpilledList
 from mpirdd.store.task_memory import TaskMemory
 
 _AT_ONCE = 1024
-"""Records that are selected together where they lie in lists: a third less time than one by one."""
+"""Records in lists are selected this many at a time: a third less time than one by one."""
 
 
 def join(
     operation: str, left: Iterable[Pair], right: Iterable[Pair], memory: TaskMemory,
     *, all_of_left: bool = False, all_of_right: bool = False,
 ) -> Iterator[Pair]:
-    """(key, (value in ``left``, value in ``right``)) for every combination. Where all of one side are
-    wanted, None stands for the value that the other side lacks.
+    """(key, (value in ``left``, value in ``right``)) for every combination.
 
-    Keys may be equal without being the same (1, True, 1.0). Each result has the key of its left record,
-    and only where it has none that of its right record.
+    Args:
+        operation: for messages.
+        all_of_left, all_of_right: give each record of that side, with None if the other side lacks its key.
 
-    A hash join: one side is gathered, the other flows past it and costs no memory. It groups both sides
-    with ``cogroup`` when each side has a key twice or the gathered one does not fit into memory.
+    Keys may be equal without being the same (1, True, 1.0). Each result has the key of its left record; a result without a left
+    record has the key of its right one.
+
+    A hash join: one side is gathered, the other streams past it and costs no memory. If each side has a key twice, or the
+    gathered side does not fit into memory, ``cogroup`` groups both sides.
+
+    Raises:
+        RecordError: a record is no pair, or its key cannot be hashed.
     """
     return chain.from_iterable(_joined(operation, [left, right], memory, all_of_left, all_of_right))
 
@@ -46,7 +52,7 @@ def join(
 def _joined(
     operation: str, sides: list[Iterable[Pair]], memory: TaskMemory, all_of_left: bool, all_of_right: bool
 ) -> Iterator[Iterable[Pair]]:
-    gathered = 0 if all_of_right and not all_of_left else 1  # of the other one all records are wanted, or of neither
+    gathered = 0 if all_of_right and not all_of_left else 1  # the outer side streams, if there is just one
     for flowing, flow in ((1, _past_left), (0, _past_right)) if gathered == 0 else ((0, _past_right), (1, _past_left)):
         trigger = SpillTrigger(memory)
         try:
@@ -66,8 +72,12 @@ def _joined(
 def _gathered(
     operation: str, side: Iterable[Pair], trigger: SpillTrigger, memory: TaskMemory, whole: bool, marked: bool
 ) -> tuple[dict[Any, Any], Iterable[Pair] | None, bool]:
-    """The pairs of a side by key: (their values, or the ``whole`` pairs; what is left, None if nothing is; whether so little was
-    gathered that it may stay beside the other side). ``marked``: whoever uses them notes for each key that it was met."""
+    """The pairs of a side by key: (table, rest, may the other side be tried?).
+
+    The table holds values, or ``whole`` pairs. ``rest`` is the input that is left, None if all was gathered. The other side may
+    be tried if so little was gathered that it can stay in memory beside it. ``marked``: the caller marks each key that it meets,
+    which takes as much memory as the table.
+    """
     batches: Iterator[Any]
     if isinstance(side, Merged) and not whole:
         batches, rest = side.dicts, iter(side)
@@ -91,7 +101,7 @@ def _gathered(
 
 
 def _unique(operation: str, batch: list[Pair], *, whole: bool) -> dict[Any, Any] | None:
-    """The values by key, or the ``whole`` pairs; None if a key comes twice."""
+    """The values by key, or the ``whole`` pairs; None if a key occurs twice."""
     try:
         fresh = {key: record for record in batch for key, _ in (record,)} if whole else dict(batch)
     except (TypeError, ValueError) as error:
@@ -110,7 +120,7 @@ def _drained(table: dict[Any, Any], *, whole: bool) -> Iterator[Pair]:
 def _past_right(
     operation: str, left: Iterable[Pair], right: dict[Any, Any], all_of_left: bool, all_of_right: bool
 ) -> Iterator[Pair]:
-    """The left records flow past the values of the right ones."""
+    """Stream the left records past a table of the right values."""
     record, met, get = NOTHING, set[Any](), right.get
     meet = met.add
     try:
@@ -143,7 +153,7 @@ def _past_right(
 def _past_left(
     operation: str, right: Iterable[Pair], left: dict[Any, Pair], all_of_left: bool, all_of_right: bool
 ) -> Iterator[Pair]:
-    """The right records flow past the left ones."""
+    """Stream the right records past a table of the left pairs."""
     record, met, get = NOTHING, set[Any](), left.get
     meet = met.add
     try:
@@ -183,7 +193,7 @@ def _results(records: Values, values: Values) -> Iterator[Pair]:
 
 
 def _by_key(operation: str, records: Iterable[Pair]) -> Iterator[Pair]:
-    """Whole records behind their keys."""
+    """(key, whole record) for each record."""
     record = NOTHING
     try:
         for record in records:
@@ -197,8 +207,8 @@ def _by_key(operation: str, records: Iterable[Pair]) -> Iterator[Pair]:
 def select(
     wanted: bool, operation: str, records: Iterable[Pair], others: Iterable[Pair], memory: TaskMemory
 ) -> Iterator[Pair]:
-    """The records whose keys are among those of ``others``, or are not, as ``wanted`` says; in their order
-    as long as the keys of ``others`` fit into memory."""
+    """The records whose keys occur among the keys of ``others`` (``wanted``), or do not (not ``wanted``). They keep their order
+    if the keys of ``others`` fit into memory."""
     trigger = SpillTrigger(memory)
     keys: set[Any] = set()
     rest = map(itemgetter(0), others)
@@ -231,8 +241,8 @@ def _select_grouped(
 
 
 def combinations(left: Values, right: Values) -> Iterable[tuple[Any, Any]]:
-    """Every value of ``left`` with every one of ``right``, in the order of ``itertools.product``. A
-    ``right`` on disk is read once for each piece of ``left`` (a block nested loop); then there is no order."""
+    """Every value of ``left`` with every value of ``right``, in the order of ``itertools.product``. A ``right`` on disk is read
+    once for each piece of ``left`` (a block nested loop); then there is no order."""
     if not isinstance(right, SpilledList):
         return ((a, b) for a in left for b in right) if isinstance(left, SpilledList) else product(left, right)
     blocks = left.pieces() if isinstance(left, SpilledList) else [left]

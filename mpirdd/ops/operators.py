@@ -1,9 +1,9 @@
 """The functions that run on executors: one for each kind of narrow step and action.
 
-They are module-level so that they travel by name: only the user's own function travels by value, inside a ``partial``. A
-step takes (partition, records) and gives records, lazily; ``map``, ``filter`` and ``chain`` do the looping in C. An action
-takes (partition, records) and gives the partition's result. Every executor imports this module at its first task, so each
-function imports what only it needs: formats, combining, grouping and sorting are 50 modules.
+They are module-level, so they travel by name. Only the user's own function travels by value, inside a ``partial``. A step takes
+(partition, records) and returns records, lazily; ``map``, ``filter`` and ``chain`` loop in C. An action takes (partition,
+records) and returns the partition's result. Every executor imports this module at its first task, so each function imports the
+modules that only it needs: formats, combining, grouping and sorting are 50 modules.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def read_lines(split: FileSplit, *, use_unicode: bool, options: TextOptions) -> text.Lines:
-    """The lines of a text split; the time that reading takes counts among the task's costs."""
+    """The lines of a text split. The seconds of reading count among the task's costs."""
     from mpirdd.formats import text
 
     task = current_task()
@@ -45,7 +45,7 @@ def read_lines(split: FileSplit, *, use_unicode: bool, options: TextOptions) -> 
 
 
 def read_lines_at(split: FileSplit, *, options: TextOptions) -> Iterator[tuple[int, str]]:
-    """Those with their byte offsets."""
+    """(byte offset, line) for each line of a text split."""
     from mpirdd.formats import text
 
     task = current_task()
@@ -115,7 +115,7 @@ def key_by(function: UserFunction, partition: int, records: Iterable[Any]) -> It
 
 
 def as_list(partition: int, records: Iterable[Any]) -> Iterator[list[Any]]:
-    """The whole partition in memory, as that is what was asked for."""
+    """The whole partition in one list in memory, as the user asked."""
     if isinstance(records, Chunks):
         whole: list[Any] = []
         for part in records.lists:
@@ -146,8 +146,8 @@ def sort_records(key: UserFunction, reverse: bool, partition: int, records: Iter
 
 
 def cogroup_parts(operation: str, partition: int, *parts: Iterable[Any]) -> Iterator[tuple[Any, tuple[Values, ...]]]:
-    """(key, (values in the first part, values in the second, ...)), keys in the order in which they come up while
-    memory lasts."""
+    """(key, (values in the first part, values in the second, ...)), keys in the order of their first records while memory
+    lasts."""
     from mpirdd.ops.group import cogroup
 
     return cogroup(operation, parts, task_memory())
@@ -162,10 +162,10 @@ def join_parts(
 
 
 def task_memory() -> TaskMemory:
-    """Of the running task.
+    """The memory of the running task.
 
     Raises:
-        InternalError: no task runs in this thread, so that nothing would bound the memory.
+        InternalError: no task runs in this thread, so nothing would bound the memory.
     """
     task = current_task()
     if task is None:
@@ -178,7 +178,7 @@ def identity(value: Any) -> Any:
 
 
 class EncodedSplit(NamedTuple):
-    """Records of the program. The task decodes them, not the message that brings them: so what raises fails the task."""
+    """Records of the program, encoded. The task decodes them, not the message that brings them, so an error fails the task."""
 
     frames: Frames
 
@@ -222,7 +222,7 @@ def count_records(partition: int, records: Iterable[Any]) -> int:
     if isinstance(records, Chunks | Countable):
         return records.count()
     counter = count()
-    deque(zip(records, counter, strict=False), maxlen=0)  # takes half of the time of a sum of ones
+    deque(zip(records, counter, strict=False), maxlen=0)  # takes half as long as a sum of ones
     return next(counter)
 
 
@@ -240,14 +240,14 @@ def reduce_records(function: UserFunction, partition: int, records: Iterable[Any
 
 
 def fold_records(zero: Any, function: UserFunction, partition: int, records: Iterable[Any]) -> Any:
-    result = deepcopy(zero)  # the function may change it, and other tasks on this executor start from it too
-    for record in records:  # from Python 3.11 on a third faster than reduce(): a call from Python to Python stays in its loop
+    result = deepcopy(zero)  # the function may change it, and other tasks on this executor start from the same ``zero``
+    for record in records:  # from Python 3.11 on a third faster than reduce(): the interpreter inlines calls of Python functions
         result = function(result, record)
     return result
 
 
 def sample_sort_keys(key: UserFunction, size: int, partition: int, records: Iterable[Any]) -> tuple[int, list[Any]]:
-    """How many records, and the sort keys of some of them."""
+    """The number of records, and the sort keys of a sample of them."""
     from mpirdd.ops.range_bounds import sample_keys
 
     return sample_keys(records, size, seed=partition, key=key)
@@ -291,7 +291,7 @@ def write_records(
 
 
 def _own_name() -> str:
-    """Of one attempt's file, unlike any other's."""
+    """A unique name for the file of one attempt."""
     return os.urandom(16).hex()
 
 

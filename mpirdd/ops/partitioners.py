@@ -1,12 +1,11 @@
-"""Partitioners: which partition of a shuffle a record goes to, as frozen values.
+"""Partitioners: frozen values that map each record of a shuffle to a partition.
 
-Equal partitioners put equal keys into the same partition of any RDD, so RDDs that share one join
-without moving. (Those for sorts are in ``range_partitioner.py``.) Functions in them are compared by
-``==``, as PySpark does.
+Equal partitioners put equal keys into the same partition of any RDD, so RDDs that share one join without moving. (The
+partitioner of sorts is in ``range_partitioner.py``.) Functions inside partitioners are compared by ``==``, as PySpark does.
 
-``split`` is the engine's hottest loop beside the combiner's: it hands each record object on as it is,
-and looks for what is wrong with one only after something raised. What a user's function or the
-records' iterator raises passes through unchanged; a record that is at fault itself raises RecordError.
+``split`` is the engine's hottest loop besides the combiner's. It passes each record object on unchanged, and looks for a faulty
+record only after something has raised. Errors of a user's function or of the records' iterator pass through unchanged; a faulty
+record raises RecordError.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ from mpirdd.protocol.pairs import NOTHING, Pair, check_pair
 from mpirdd.protocol.shown import shown
 
 _FEW = 8
-"""Where there are so many times as many partitions as records, most partitions get no list: to make 10,000 takes 0.5 ms."""
+"""With this many times as many partitions as records, most partitions get no list: making 10,000 lists takes 0.5 ms."""
 
 _Lists = list[list[Any]] | defaultdict[int, list[Any]]
 
 
 def _lists_for(records: Iterable[Any], partitions: int) -> _Lists:
-    """A list for each partition that will be asked for."""
+    """Lists by partition; with few records, made only for the partitions that get some."""
     if isinstance(records, Sized) and _FEW * len(records) < partitions:
         return defaultdict(list)
     return [[] for _ in range(partitions)]
 
 
 def _as_list(lists: _Lists, partitions: int) -> list[list[Any]]:
-    """By partition. Those that nobody has asked for are one and the same empty list."""
+    """The lists by partition. Partitions without records share one empty list."""
     if isinstance(lists, list):
         return lists
     nothing: list[Any] = []
@@ -50,27 +49,31 @@ def _as_list(lists: _Lists, partitions: int) -> list[list[Any]]:
 
 @dataclass(frozen=True)
 class Partitioner(ABC):
-    """Keys to partitions ``0 .. num_partitions - 1``, the same on every rank."""
+    """Maps keys to partitions ``0 .. num_partitions - 1``, in the same way on every rank."""
 
     num_partitions: int
 
     def __post_init__(self) -> None:
-        if self.num_partitions < 0:  # 0 for records that there are none of
+        if self.num_partitions < 0:  # 0 is allowed for an RDD without records
             raise UsageError(f"the number of partitions must be at least 0, not {self.num_partitions}")
 
     @abstractmethod
     def __call__(self, key: Any) -> int:
-        """The partition of ``key``; the first of them where a key has several. Raises RecordError."""
+        """The partition of ``key``; if a key has several, the first of them. Raises RecordError."""
 
     @abstractmethod
     def split(self, records: Iterable[Any], source: int, first: int = 0) -> list[list[Any]]:
-        """(key, value) records of map partition ``source``, by target partition; ``first`` others came before.
+        """(key, value) records by target partition.
 
-        The records of one key keep their order. Lists without records may be one and the same: nobody changes them.
+        Args:
+            source: the map partition that they come from.
+            first: how many of its records came before these.
+
+        The records of one key keep their order. Partitions without records may share one empty list: nobody may change it.
         """
 
     def split_keys(self, keys: Collection[Any]) -> list[list[Any]]:
-        """Keys without values, by target partition."""
+        """Keys without values, by target partition. Partitions without keys may share one empty list."""
         buckets: list[list[Any]] = [[] for _ in range(self.num_partitions)]
         for key in keys:
             buckets[self(key)].append(key)
@@ -85,9 +88,9 @@ class HashPartitioner(Partitioner):
         return stable_hash(key) % self.num_partitions
 
     def split(self, records: Iterable[Any], source: int, first: int = 0) -> list[list[Any]]:
-        # ns a record on Python 3.11, 8 partitions: str 140, int 105, float 245, (int, int) 515. The branches
-        # inline stable_hash for the two common types: calling it costs 90 more. Whole chunks at once through
-        # map() and numpy were slower (str 160, int 125).
+        # ns a record on Python 3.11, 8 partitions: str 140, int 105, float 245, (int, int) 515. The branches inline stable_hash
+        # for the two common types: calling it costs 90 more. Whole chunks at a time through map() and numpy were slower (str
+        # 160, int 125).
         buckets = _lists_for(records, self.num_partitions)
         partitions, text_hash, any_hash = self.num_partitions, xxh3_64_intdigest, stable_hash
         record = NOTHING
@@ -100,7 +103,7 @@ class HashPartitioner(Partitioner):
                 if kind is str:
                     try:
                         place = text_hash(key.encode())
-                    except UnicodeEncodeError:  # lone surrogates; asking encode to let them pass costs 15 ns
+                    except UnicodeEncodeError:  # lone surrogates; letting encode accept them costs every key 15 ns
                         place = any_hash(key)
                 elif kind is int:
                     place = hash(key)
@@ -113,7 +116,7 @@ class HashPartitioner(Partitioner):
         return _as_list(buckets, partitions)
 
     def split_keys(self, keys: Collection[Any]) -> list[list[Any]]:
-        # The loops that one would write by hand for ints and for text; to ask each key for its type costs 30 ns.
+        # Loops as one would write them by hand for ints and for text; asking each key for its type costs 30 ns.
         kinds = set(map(type, keys))
         buckets = _lists_for(keys, self.num_partitions)
         partitions, text_hash = self.num_partitions, xxh3_64_intdigest
@@ -129,11 +132,11 @@ class HashPartitioner(Partitioner):
         return _as_list(buckets, partitions)
 
     def split_columns(self, records: Iterable[Pair], operation: str) -> list[list[Any]]:
-        """As ``split``, taken apart: the keys for each target partition, then the values for each.
+        """As ``split``, with keys and values apart: the keys for each target partition, then the values for each.
 
         ``operation`` is for messages.
         """
-        # 20 ns more than ``split``, for 160 less to encode and 130 less to decode.
+        # 20 ns a record more than ``split``, but 160 less to encode and 130 less to decode.
         keys, values = _lists_for(records, self.num_partitions), _lists_for(records, self.num_partitions)
         partitions, text_hash, any_hash = self.num_partitions, xxh3_64_intdigest, stable_hash
         record = NOTHING
@@ -163,7 +166,7 @@ class HashPartitioner(Partitioner):
 
 @dataclass(frozen=True)
 class FunctionPartitioner(Partitioner):
-    """``function(key) % num_partitions``, the function being the user's."""
+    """``function(key) % num_partitions``, with a function of the user's."""
 
     function: Callable[[Any], int]
 
@@ -181,7 +184,7 @@ class FunctionPartitioner(Partitioner):
                 if type(record) is not tuple:
                     check_pair(record)
                 key, _ = record
-                place = nothing  # so that what an earlier key gave is not blamed on this one
+                place = nothing  # so this key is not blamed for the result of an earlier one
                 place = function(key)
                 buckets[place % partitions].append(record)
         except (TypeError, ValueError):
@@ -200,7 +203,7 @@ class FunctionPartitioner(Partitioner):
 
 
 class RoundRobin:
-    """Deals records out in turn. Where a map partition begins depends on its index, so that many small ones
+    """Deals records out in turn. Each map partition begins at a target that depends on its index, so many small map partitions
     spread too."""
 
     def __init__(self, num_partitions: int) -> None:

@@ -1,9 +1,9 @@
-"""Python's ``hash`` in users' partition functions: the same on all ranks.
+"""Python's ``hash`` in users' partition functions, with the same result on all ranks.
 
-Python's ``hash`` of text, bytes and dates differs between processes, unless PYTHONHASHSEED fixes its seed. mpirdd fixes
-it in nearly all ways of launching (``launch/hash_seed.py``). ``hash`` of a class, and before Python 3.12 of None, is an
-address, which differs with any seed. So a partition function gets a ``hash`` that is Python's where all ranks agree about
-it, and else mpirdd's own.
+Python's ``hash`` of text, bytes and dates differs between processes unless PYTHONHASHSEED fixes its seed. mpirdd fixes it in
+nearly all ways of launching (``launch/hash_seed.py``). The ``hash`` of a class, and before Python 3.12 of None, is an address,
+which differs even with a fixed seed. So within a partition function, ``hash`` is Python's where all ranks agree on the result,
+and mpirdd's own otherwise.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _SEEDED = (str, bytes, date, time, timedelta)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SteadyHash:
-    """A user's partition function. While it runs, the name ``hash`` means ``steady_hash``, which costs 0.1 us a key. Equal
-    functions make equal partitioners."""
+    """A user's partition function. While it runs, the name ``hash`` means ``steady_hash``, which costs 0.1 us a key.
+    Partitioners with equal functions are equal."""
 
     function: Callable[[Any], int]
 
@@ -43,10 +43,10 @@ class SteadyHash:
 
 
 def steady_hash(value: object) -> int:
-    """``hash(value)``, if all ranks give the same, else ``stable_hash(value)``.
+    """``hash(value)`` if all ranks get the same result, otherwise ``stable_hash(value)``.
 
     Raises:
-        RecordError: the value has neither.
+        RecordError: the value has no hash on which all ranks agree.
     """
     return _hash(value) if _all_agree(value, (Number, *_SEEDED) if hash_seed_is_fixed() else Number) else stable_hash(value)
 

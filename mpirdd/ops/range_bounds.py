@@ -1,7 +1,7 @@
-"""The bounds of a sort's partitions, chosen from samples of its keys.
+"""The bounds of a sort's partitions, chosen from samples of the sort keys.
 
-A key that alone would fill a partition is *shared* by several: dealt out among them in the order of its
-records, so that a sort of equal keys uses all ranks and still is stable.
+Several partitions *share* a key that would fill more than one: its records are dealt out among them in order. So a sort of equal
+keys uses all ranks and is still stable.
 """
 
 from __future__ import annotations
@@ -20,24 +20,30 @@ from mpirdd.protocol.pairs import NOTHING
 
 
 class Bound(NamedTuple):
-    """Where one partition of a sort ends and the next begins."""
+    """The end of one partition of a sort, where the next begins."""
 
     key: Any
-    """The last sort key of the partition: the greatest of an ascending sort."""
+    """The last sort key of the partition: in an ascending sort, the greatest."""
     until: float = math.inf
-    """Which records of a shared key go no later than here: 2.25 means those of map partitions 0 and 1, and
-    the first quarter of those of map partition 2."""
+    """For a shared key: which of its records go to this partition or an earlier one. 2.25 means those of map partitions 0 and 1,
+    and the first quarter of those of map partition 2."""
 
 
 def sample_keys(
     records: Iterable[Any], size: int, seed: int, key: Callable[[Any], Any] | None = None
 ) -> tuple[int, list[Any]]:
-    """How many records there are, and the keys of ``size`` of them (or of all), each with the same
-    chance, in no order. ``key`` makes a record's key; None: the record is its key.
+    """The number of records, and the keys of a uniform sample of them, in no order.
 
-    Algorithm L (Li 1994, "Reservoir-sampling algorithms of time complexity O(n(1 + log(N/n)))"): it draws
-    how many records to skip, so that all but the few taken cost 15 ns beyond their own making. It holds
-    no record, as records may be large where their keys are not.
+    Args:
+        size: keys in the sample; fewer if there are fewer records.
+        key: gives a record's key; None: the record is its key.
+
+    Algorithm L (Li 1994, "Reservoir-sampling algorithms of time complexity O(n(1 + log(N/n)))") draws the number of records to
+    skip, so all but the few sampled records cost 15 ns beyond being made. It holds no record, as records may be large where their
+    keys are small.
+
+    Raises:
+        UsageError: ``size`` is less than 1.
     """
     if size < 1:
         raise UsageError(f"the size of a sample must be at least 1, not {size}")
@@ -60,7 +66,7 @@ def sample_keys(
 
 
 def _pass_over(iterator: Iterator[Any], records: int) -> int:
-    """Returns how many there were to pass over, which are fewer at the end."""
+    """Skip records; return the number skipped, which is smaller at the end."""
     counter = itertools.count()
     deque(zip(islice(iterator, min(records, sys.maxsize)), counter, strict=False), maxlen=0)
     return next(counter)
@@ -77,13 +83,18 @@ def _skip(random: Callable[[], float], threshold: float) -> int:
 def range_bounds(
     samples: Iterable[tuple[int, Sequence[Any]]], num_partitions: int, *, ascending: bool = True
 ) -> tuple[Bound, ...]:
-    """Bounds that cut the records into equal parts, going by samples of the sort keys of each map partition.
+    """Bounds that cut the records into equal parts, estimated from samples of the sort keys of each map partition.
 
-    The samples are as ``sample_keys`` gives them, in the order of the map partitions, empty ones too. There
-    are ``num_partitions - 1`` bounds, or none where the samples are empty. A sampled key weighs as much as
-    the records it stands for, so small and large map partitions may have samples of one size, as in Spark. A
-    key that weighs as much as a partition or more is shared; any other goes whole to one partition, which
-    therefore holds less than two parts of what was sampled.
+    Args:
+        samples: as ``sample_keys`` gives them, in the order of the map partitions, empty ones included.
+
+    There are ``num_partitions - 1`` bounds, or none if all samples are empty. A sampled key weighs as much as the records that it
+    stands for, so small and large map partitions may have samples of one size, as in Spark. Partitions share a key that weighs
+    as much as a partition or more. Any other key goes whole to one partition, which therefore holds less than two parts of the
+    sampled weight.
+
+    Raises:
+        RecordError: the keys cannot be compared with each other.
     """
     weighted = [
         (key, source, count / len(keys)) for source, (count, keys) in enumerate(samples) for key in keys
@@ -108,7 +119,7 @@ def range_bounds(
 
 
 def _by_key(weighted: list[tuple[Any, int, float]]) -> Iterator[tuple[Any, dict[int, float]]]:
-    """Each key of a sorted list once, with its weight in each source that has it, in their order."""
+    """Each key of a sorted list once, with its weight in each source that has it, in the order of the sources."""
     run: Any = None
     weights: dict[int, float] = {}
     for key, source, weight in weighted:
@@ -122,7 +133,7 @@ def _by_key(weighted: list[tuple[Any, int, float]]) -> Iterator[tuple[Any, dict[
 
 
 def _reach(weights: dict[int, float], cut: float) -> float:
-    """How far into the sources one gets with a weight of ``cut``, as ``Bound.until`` counts."""
+    """How far into the sources a weight of ``cut`` reaches, counted as in ``Bound.until``."""
     for source, weight in weights.items():
         if cut <= weight:
             return source + cut / weight
@@ -131,7 +142,7 @@ def _reach(weights: dict[int, float], cut: float) -> float:
 
 
 def ties(one: Any, other: Any) -> bool:
-    """Whether sort keys tie. Sorting asks only ``<`` of them, so nothing else does."""
+    """Do the sort keys tie? Uses only ``<``, as sorting does."""
     return not (one < other or other < one)
 
 

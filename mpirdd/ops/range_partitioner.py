@@ -1,7 +1,7 @@
 """The partitioner of sorts: partitions by rising or falling sort key.
 
-Where its bounds come from is in ``range_bounds.py``. It is told to no later operation, as equal keys may
-lie in several of its partitions.
+``range_bounds.py`` chooses its bounds. Later operations do not learn of this partitioner, because equal keys may lie in several
+of its partitions.
 """
 
 from __future__ import annotations
@@ -21,27 +21,26 @@ from mpirdd.protocol.pairs import check_pair
 
 @dataclass(frozen=True)
 class RangePartitioner(Partitioner):
-    """Partitions by rising (or falling) sort key: all of partition i sorts before all of partition i + 1.
+    """Partitions by rising (or falling) sort key: no key of partition i sorts after a key of partition i + 1.
 
-    A stable sort of each partition, its records taken in the order of their map partitions, is a stable sort
-    of all.
+    If each partition takes its records in the order of the map partitions and sorts them stably, all partitions together are a
+    stable sort.
     """
 
     bounds: tuple[Bound, ...]
-    """In the order of the partitions, one less than these or fewer; from ``range_bounds``, told the same
-    ``ascending``."""
+    """In the order of the partitions, at least one fewer than these; from ``range_bounds`` with the same ``ascending``."""
     ascending: bool = True
     keyfunc: Callable[[Any], Any] | None = None
-    """Key -> what to sort by; None sorts by the key."""
+    """Key -> sort key; None sorts by the key."""
     of_pairs: bool = True
-    """Records are pairs, which have a key; else each record is its own."""
+    """Records are (key, value) pairs; otherwise each record is its own key."""
     counts: tuple[int, ...] = ()
-    """Records in each map partition, where they may come in several parts: tells which stretch a part is."""
+    """Number of records of each map partition, needed if they come in several parts: tells which stretch a part is."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         assert len(self.bounds) < self.num_partitions
-        # Their order is not asserted: NaN among the keys leaves none, as in sorted().
+        # The order of the bounds is not asserted: with NaN among the keys there is none, as in sorted().
 
     def __hash__(self) -> int:  # sort keys need not be hashable
         return hash((self.num_partitions, len(self.bounds), self.ascending, self.keyfunc))
@@ -53,10 +52,10 @@ class RangePartitioner(Partitioner):
         return place if self.ascending else len(self.bounds) - place
 
     def split(self, records: Iterable[Any], source: int, first: int = 0) -> list[list[Any]]:
-        # Sorted here and cut at the bounds, they need no search each, and the sort of the partition, which finds sorted
-        # runs, has less to do: both together take 4/5 of the time of a search each and one sort.
+        # Sorted here and cut at the bounds, records need no search each, and the sort of the partition, which finds sorted runs,
+        # has less to do. Together this takes 4/5 of the time of a search for each record and one sort.
         ordered = self._sorted(list(records))
-        nothing: list[Any] = []  # the same for all, unless records will be dealt out
+        nothing: list[Any] = []  # shared by all partitions, unless records will be dealt out
         buckets = [[] for _ in range(self.num_partitions)] if self._shared else [nothing] * self.num_partitions
         begin = place = 0
         while begin < len(ordered):
@@ -75,8 +74,8 @@ class RangePartitioner(Partitioner):
         return buckets
 
     def _place_of(self, record: Any, first: int) -> int:
-        """The partition of the record, which is the ``first`` or one behind it. Where records are few and partitions many, most
-        are passed over at once."""
+        """The partition of the record: ``first`` or a later one. With few records and many partitions, a binary search skips
+        most partitions at once."""
         if first == len(self.bounds) or not self._is_behind(self.bounds[first].key, record):
             return first
         return bisect_left(self.bounds, True, first + 1, key=lambda bound: not self._is_behind(bound.key, record))
@@ -90,11 +89,11 @@ class RangePartitioner(Partitioner):
             return sorted(records, key=self.key, reverse=not self.ascending)
         except TypeError as error:
             for record in records:
-                self._check_order(self.key(record))  # where the key function fails, that is what the user is to see
+                self._check_order(self.key(record))  # an error of the user's key function comes before ours
             raise not_comparable(error) from None
 
     def _take_equals(self, bucket: list[Any], bound: Any) -> list[Any]:
-        """The records that tie with the bucket's bound, which are its last, are taken out."""
+        """Remove and return the records that tie with the bucket's bound; they are its last."""
         begin = bisect_left(bucket, True, key=partial(self._has_reached, bound))
         equals = bucket[begin:]
         del bucket[begin:]
@@ -110,24 +109,23 @@ class RangePartitioner(Partitioner):
 
     @cached_property
     def key(self) -> Callable[[Any], Any]:
-        """Record -> what to sort by."""
+        """Record -> sort key."""
         keyfunc = _same if self.keyfunc is None else self.keyfunc
         if not self.of_pairs:
             return keyfunc
         return itemgetter(0) if self.keyfunc is None else partial(_of_pair, keyfunc)
 
     def _stretch(self, source: int, first: int, count: int) -> tuple[float, float]:
-        """Where ``count`` records, after the first ``first``, begin and end in the source, as ``Bound.until`` counts."""
+        """The stretch of the source that ``count`` records take, after the first ``first``; counted as in ``Bound.until``."""
         expected = self.counts[source] if source < len(self.counts) else 0
         if first == 0 and count >= expected:
             return float(source), source + 1.0
         return source + min(first / max(1, expected), 1.0), source + min((first + count) / max(1, expected), 1.0)
 
     def _deal(self, equals: list[Any], run: range, begin: float, end: float, buckets: list[list[Any]]) -> None:
-        """Add records of a shared key, the source's from ``begin`` to ``end``, to the partitions that end or begin
-        within the key.
+        """Add records of a shared key, which lie from ``begin`` to ``end`` in the source, to the partitions that share the key.
 
-        What their buckets hold by now are other keys, so appending keeps the order that split promises.
+        The buckets hold only other keys by now, so appending keeps the order that ``split`` promises.
         """
         dealt = 0
         for place in run:
@@ -140,18 +138,18 @@ class RangePartitioner(Partitioner):
 
     @property
     def _find(self) -> Callable[[list[Any], Any], int]:
-        """Gives the partition of a sort key, counted from the end where the sort is descending."""
+        """Sort key -> its partition; counted from the end in a descending sort."""
         return bisect_left if self.ascending else bisect_right
 
     @cached_property
     def _keys(self) -> list[Any]:
-        """In ascending order, for bisect: keys need not have a negative to sort them the other way by."""
+        """In ascending order, for bisect: keys need not have a negative by which to sort them the other way."""
         keys = [bound.key for bound in self.bounds]
         return keys if self.ascending else keys[::-1]
 
     @cached_property
     def _shared(self) -> list[range]:
-        """The runs of bounds that have one shared key each."""
+        """The runs of bounds that have the same shared key."""
         runs: list[range] = []
         for place, bound in enumerate(self.bounds):
             if bound.until == math.inf:

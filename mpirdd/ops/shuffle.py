@@ -1,15 +1,14 @@
-"""Shuffle write and shuffle read: records to encoded buckets in map tasks, and back in reduce tasks.
+"""Shuffle write and shuffle read: map tasks turn records into encoded buckets, reduce tasks read them back.
 
-``write`` gathers records, combined by key where there is a combiner, until working memory is used up,
-and hands them on as packs: cut into buckets by reduce partition, each bucket encoded. So a map task
-holds no more than its working memory, whatever the size of its input. A large bucket is spread over
-several packs, so that no encoded bucket is larger than some MB: ``read`` receives and decodes one at a
-time.
+``write`` gathers records, combined by key if there is a combiner, until working memory is used up. Then it passes them on as
+packs: cut into buckets by reduce partition, each bucket encoded. So a map task holds no more than its working memory, whatever
+the size of its input. A large bucket is spread over several packs, so no encoded bucket exceeds some MB: ``read`` decodes one at
+a time.
 
-``read`` decodes the buckets of its partition one after the other, in the order of map tasks and packs,
-and merges them where there is a combiner.
+``read`` decodes the buckets of its partition one by one, in the order of map tasks and packs, and merges them if there is a
+combiner.
 
-``sort_merge_shuffle.py`` has the same two functions as Hadoop would write them.
+``sort_merge_shuffle.py`` has the same two functions in the manner of Hadoop.
 """
 
 from __future__ import annotations
@@ -37,35 +36,42 @@ from mpirdd.store.spilled_list import Columns
 from mpirdd.store.task_memory import TaskMemory
 
 _ENOUGH = 1 << 10
-"""Lists of so many records are encoded at once, while the records are in the processor's cache: 280 to 310 ns a pair to write,
-and 410 where a map task gathers 250,000 first."""
+"""Lists of this many records are encoded at once, while the records are in the processor's cache: 280 to 310 ns a pair to
+write, instead of 410 if a map task gathers 250,000 first."""
 _PACK_BYTES = 1 << 20
-"""However small the memory, packs need not be smaller."""
+"""Packs need not be smaller than this, however small the memory."""
 _AT_ONCE = 1 << 13
-"""So many records of a list are dealt out at once, likewise: of 65,536 it takes 25 ns a record more."""
+"""Records of a list are dealt out this many at a time, for the same reason: with 65,536 a record takes 25 ns more."""
 _MEASURED = 1 << 16
-"""Of records that lie in lists, which are in memory already, a batch is measured each time that so many have come: measuring
-each batch takes 37 ns a record."""
+"""Records in lists are in memory already, so they are measured only once in this many records: measuring each batch takes 37 ns
+a record."""
 
 
 class Splitter(Protocol):
-    """What the map side needs of a partitioner."""
+    """What the map side needs from a partitioner."""
 
     @property
     def num_partitions(self) -> int: ...
 
     def split(self, records: Iterable[Any], source: int, first: int = 0) -> list[list[Any]]:
-        """The records by reduce partition, in order. ``source`` is the map task's partition; ``first`` of
-        its records came before these."""
+        """The records by reduce partition, in order. ``source`` is the map task's partition; ``first`` of its records came
+        before these."""
 
 
 def write(
     splitter: Splitter, combiner: Combiner | None, source: int, records: Iterable[Any], memory: TaskMemory
 ) -> Iterator[EncodedBuckets]:
-    """The output of one map task, pack by pack."""
+    """The output of one map task, pack by pack.
+
+    Args:
+        source: the map task's partition.
+
+    Raises:
+        RecordError: a record is no pair, or has no partition.
+    """
     apart = partial(_by_partition_apart, splitter, "" if combiner is None else combiner.operation, source)
     if combiner is None:
-        at_once = _MEASURED if isinstance(splitter, RoundRobin) else _AT_ONCE  # slices of a list are no work for the cache
+        at_once = _MEASURED if isinstance(splitter, RoundRobin) else _AT_ONCE  # slicing a list does not need the cache
         for buckets, trigger, count, size in _gather(partial(_by_partition, splitter, source), records, memory, at_once):
             yield from _packs(buckets, map(trigger.cut(count, size), filter(None, buckets)), count, size, memory)
     elif combiner.keys_only:
@@ -91,7 +97,7 @@ def write(
 
 
 def read(combiner: Combiner | None, buckets: Iterable[Frames], memory: TaskMemory) -> Iterable[Any]:
-    """The records of one reduce partition."""
+    """The records of one reduce partition, from its encoded buckets in the order of map tasks and packs."""
     pieces = map(memory.decode, buckets)
     if combiner is None:
         return Chunks(pieces)
@@ -103,7 +109,7 @@ def read(combiner: Combiner | None, buckets: Iterable[Frames], memory: TaskMemor
 
 
 Split = Callable[[list[Any], int], list[list[Any]]]
-"""(records, how many came before) -> lists of them, or of their parts."""
+"""(records, number of records before them) -> lists of records, or of their keys and values."""
 
 
 def _by_partition(splitter: Splitter, source: int, records: list[Any], first: int) -> list[list[Any]]:
@@ -113,7 +119,7 @@ def _by_partition(splitter: Splitter, source: int, records: list[Any], first: in
 def _by_partition_apart(
     splitter: Splitter, operation: str, source: int, records: Iterable[Pair], first: int = 0
 ) -> list[list[Any]]:
-    """The keys of the records for each reduce partition, then the values for each."""
+    """The keys for each reduce partition, then the values for each."""
     if isinstance(splitter, HashPartitioner):
         return splitter.split_columns(records, operation)
     buckets = splitter.split(records, source, first)
@@ -123,7 +129,7 @@ def _by_partition_apart(
 def _gather(
     split: Split, records: Iterable[Any], memory: TaskMemory, at_once: int = _AT_ONCE
 ) -> Iterator[tuple[list[list[Any]], SpillTrigger, int, int]]:
-    """What ``split`` gives, as much of it as working memory allows: (lists, the trigger to ask how to cut them, how many
+    """The lists of ``split``, as much as working memory allows: (lists, the trigger, which knows how to cut them, number of
     records, their bytes)."""
     trigger = SpillTrigger(memory)
     held: list[list[Any]] = []
@@ -136,7 +142,7 @@ def _gather(
             if not in_lists or unmeasured >= min(first + count, _MEASURED) or memory.full:
                 each, unmeasured = size_of(batch) // len(batch), 0
             size += each * len(batch)
-            # Batch by batch, while the records are in the processor's cache: gathered first it takes 40 ns more.
+            # Batch by batch, while the records are in the processor's cache: gathering them first takes 40 ns more.
             buckets = split(batch, first + count)
             added = len(batch)
             count += added
@@ -144,7 +150,7 @@ def _gather(
                 for place in compress(counting(), buckets):
                     if held[place]:
                         held[place] += buckets[place]
-                    else:  # perhaps a list that others share
+                    else:  # perhaps a list that other partitions share
                         held[place] = buckets[place]
             else:
                 held = buckets
@@ -164,9 +170,14 @@ def _gather(
 def _packs(
     buckets: list[list[Any]], cut: Iterable[Iterator[Any]], records: int, size: int, memory: TaskMemory
 ) -> Iterator[EncodedBuckets]:
-    """``cut``: the buckets that hold something, each in pieces; the first pack has the first piece of each. ``records`` are
-    in them together, of ``size`` bytes. Ten records for 10,000 partitions cost a map task 0.6 ms, where 18 went into buckets
-    with nothing in them."""
+    """Encode the buckets. The first pack has the first piece of each bucket, the second pack the second pieces, and so on.
+
+    Args:
+        cut: the non-empty buckets, each as an iterator of its pieces.
+        records: their number of records, of ``size`` bytes together.
+
+    Ten records for 10,000 partitions cost a map task 0.6 ms; encoding empty buckets too cost 18 ms.
+    """
     costs = memory.costs
     costs.note("records_out", records)
     most = max(_PACK_BYTES, memory.limit_bytes // 8)
@@ -180,7 +191,7 @@ def _packs(
 
 
 def _small_packs(partitions: Sequence[int], pieces: Sequence[Any], most: int, costs: Costs) -> Iterator[EncodedBuckets]:
-    """A pack for all pieces, or several of about ``most`` bytes: the records that they are made of are still in memory."""
+    """One pack of all pieces, or several of about ``most`` bytes: the records behind the pieces are still in memory."""
     pack: EncodedBuckets = {}
     size = 0
     for partition, piece in zip(partitions, pieces, strict=True):
@@ -197,7 +208,7 @@ def _small_packs(partitions: Sequence[int], pieces: Sequence[Any], most: int, co
 def _packs_of_pairs(
     apart: Split, records: Iterable[Pair], memory: TaskMemory, make: Callable[[tuple[list[Any], list[Any]]], Any]
 ) -> Iterator[EncodedBuckets]:
-    """Pairs as they come, keys and values apart; ``make`` makes the pieces that are encoded of those."""
+    """Uncombined pairs, keys and values apart; ``make`` turns each piece of these into the value to encode."""
     for lists, trigger, count, size in _gather(apart, records, memory):
         cut = starmap(trigger.cut_columns(count, size), _columns(lists))
         yield from _packs(_keys(lists), (map(make, pieces) for pieces in cut), count, size, memory)
@@ -209,21 +220,21 @@ def _one_each(columns: tuple[list[Any], list[Any]]) -> GroupPiece:
 
 
 def _keys(lists: list[list[Any]]) -> list[list[Any]]:
-    """Of what ``_by_partition_apart`` gives, the keys for each reduce partition."""
+    """The keys for each reduce partition, from the lists of ``_by_partition_apart``."""
     return lists[: len(lists) // 2]
 
 
 def _columns(lists: list[list[Any]]) -> Iterator[tuple[list[Any], list[Any]]]:
-    """The keys and the values for each reduce partition that gets some."""
+    """The keys and the values for each reduce partition that gets any."""
     half = len(lists) // 2
     return zip(filter(None, lists[:half]), filter(None, lists[half:]), strict=True)
 
 
 def _cut_of_groups(groups: Groups, size: int, memory: TaskMemory) -> Callable[..., Iterator[GroupPiece]]:
-    """How to cut keys and their lists, given all groups and their size."""
+    """How to cut keys and their lists, given all groups and their bytes."""
     count = sum(map(len, groups.values()))
     most = per_piece(count, size, memory)
-    if count > most and 8 * max(map(len, groups.values())) > most:  # one alone fills a good part of a piece
+    if count > most and 8 * max(map(len, groups.values())) > most:  # one group alone fills a good part of a piece
         return partial(_cut_groups, most=most)
     return partial(_slices_of_groups, step=per_piece(len(groups), size, memory))
 

@@ -1,9 +1,8 @@
-"""Keys that have a large share of all values, each with files of its own while its values are grouped.
+"""Skewed keys: keys with a large share of all values, each with files of its own while its values are grouped.
 
-Spreading never parts the values of one key. So a key with an eighth or more of the values held is
-*skewed*: its values are appended to files of their own, and its group is a ``SpilledList`` in the end. A
-key that has become skewed at one depth of spreading stays so there: its earlier values, if any, are
-those that were spread before. So the order of its values is kept.
+Spreading never separates the values of one key. So a key with an eighth or more of the values held is *skewed*: its values are
+appended to files of their own, and its group becomes a ``SpilledList``. Once a key is skewed at one depth of spreading, it stays
+so at that depth, and its earlier values are those spread before. This keeps the order of its values.
 """
 
 from __future__ import annotations
@@ -21,28 +20,32 @@ from mpirdd.store.task_memory import TaskMemory
 Values = list[Any] | SpilledList
 
 _SKEWED_PART = 8
-"""A key with one of so many values held, or more, is skewed."""
+"""A key is skewed if it has at least one in this many of the values held."""
 
 
 class SkewedKeys:
-    """Those of one grouping of so many sides."""
+    """The skewed keys of one grouping of ``sides`` sides."""
 
     def __init__(self, sides: int, memory: TaskMemory) -> None:
         self._sides, self._memory = sides, memory
         self._written: dict[Any, dict[int, tuple[SpilledList, ...]]] = {}
-        """key -> depth at which it became skewed -> its values by side."""
+        """key -> depth at which it became skewed -> files of its values, one for each side."""
         self._file: Any = None
 
     def __bool__(self) -> bool:
         return bool(self._written)
 
     def at(self, depth: int) -> bool:
-        """Is there any at this depth?"""
+        """Is any key skewed at this depth?"""
         return any(depth in by_depth for by_depth in self._written.values())
 
     def take_out(self, groups: Groups, counts: list[int], size: int, depth: int) -> int:
-        """Write the values of skewed keys to their files, and take them out of the groups, which have
-        so many values each and ``size`` bytes. Returns the bytes of what is left."""
+        """Remove skewed keys from the groups and write their values to their files. Return the bytes of the remaining groups.
+
+        Args:
+            counts: the number of values of each group.
+            size: bytes of all groups.
+        """
         total, by_key = sum(counts), dict(zip(groups, counts, strict=True))
         for key in self._chosen(by_key, total, depth):
             self._append(key, self._lists(groups.pop(key)), depth)
@@ -50,13 +53,13 @@ class SkewedKeys:
         return size
 
     def completed(self, groups: Groups) -> Iterator[tuple[Any, Any]]:
-        """The groups of the deepest files, each with what was written of it."""
+        """The groups of the deepest files, each with its values that were written here."""
         for key, entry in groups.items():
             by_depth = self._written.pop(key, None)
             yield key, (entry if by_depth is None else self._joined(self._lists(entry), by_depth))
 
     def only_written(self) -> Iterator[tuple[Any, Any]]:
-        """The groups of which no value has come but those written here."""
+        """The groups of which all values were written here."""
         for key, by_depth in self._written.items():
             yield key, self._joined([[] for _ in range(self._sides)], by_depth)
 
@@ -77,7 +80,7 @@ class SkewedKeys:
             self._write(file, values)
 
     def _joined(self, lists: Sequence[list[Any]], by_depth: dict[int, tuple[SpilledList, ...]]) -> Any:
-        """What was spread last is in memory and came first; what was written at the least depth came last."""
+        """All values of a key in order: the values in memory, which were spread, came first; values written at depth 0 last."""
         joined: list[Values] = []
         for side, values in enumerate(lists):
             written = [by_depth[depth][side] for depth in sorted(by_depth, reverse=True)]
@@ -98,6 +101,6 @@ class SkewedKeys:
         file.write_all(slices(values, per_piece(len(values), size_of(values), self._memory)))
 
     def _new_list(self) -> SpilledList:
-        # Apart from the files for spreading, as a user may keep a group (cache it) beyond the task.
+        # Not the files for spreading: a user may keep a group (cache it) beyond the task.
         self._file = self._file or self._memory.spill_file(outlives_task=True)
         return SpilledList(self._file)

@@ -1,13 +1,12 @@
-"""Sorting more than memory holds: sorted runs on disk, merged by blocks.
+"""Sorting more than memory holds: sorted runs on disk, merged block by block.
 
-Runs as large as working memory are sorted and written. Merging holds one piece of each run. The last
-keys of the pieces tell which piece ends first in the order (*forecasting*: D. E. Knuth, The Art of
-Computer Programming, vol. 3, 5.4.6). All that the pieces hold up to that key can go out: ``list.sort``
-finds the sorted stretches and merges them in C. That asks only ``<`` of the keys, as ``sorted`` does,
-and takes a third of the time of ``heapq.merge``.
+The sort writes sorted runs as large as working memory. Merging holds one piece of each run. The last keys of the pieces tell
+which piece ends first in the order (*forecasting*: D. E. Knuth, The Art of Computer Programming, vol. 3, 5.4.6). All records of
+the pieces up to that key can go out: ``list.sort`` finds the sorted stretches and merges them in C. It uses only ``<`` of the
+keys, as ``sorted`` does, and takes a third of the time of ``heapq.merge``.
 
-Equal keys keep their order, in ascending and descending sorts alike: runs are in the order of the input,
-and runs after the one that ends first give only what sorts before its end.
+Equal keys keep their order, in ascending and descending sorts alike: runs are in the order of the input, and runs after the one
+that ends first give only records that sort before its end.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from mpirdd.store.spilled_list import SpilledList
 from mpirdd.store.task_memory import TaskMemory
 
 SortKey = Callable[[Any], Any]
-"""Record -> what to sort by."""
+"""Record -> sort key."""
 
 _MOST_RUNS = 32
-"""Runs that are merged at once, if memory for a piece of each is granted; a piece is at most 1/64 of the limit."""
+"""Runs merged at a time, if memory for a piece of each is granted; a piece is at most 1/64 of the limit."""
 _LEAST_RUNS = 4
 
 
@@ -51,7 +50,7 @@ def _sorted_pieces(records: Iterable[Any], key: SortKey, reverse: bool, memory: 
 
 
 def merged_pieces(runs: list[SpilledList], key: SortKey, reverse: bool, memory: TaskMemory) -> Iterator[list[Any]]:
-    """All records of the sorted runs, in order, in lists; the order of equal ones is that of the runs."""
+    """All records of the sorted runs, in order, in lists; equal records are in the order of the runs."""
     piece = piece_bytes(memory)
     fan_in = _MOST_RUNS
     while not (granted := memory.grow(fan_in * piece)) and fan_in > _LEAST_RUNS:
@@ -73,7 +72,7 @@ def _one_run(runs: list[SpilledList], key: SortKey, reverse: bool, merged: Spill
 
 
 def _merge(runs: list[SpilledList], key: SortKey, reverse: bool) -> Iterator[list[Any]]:
-    """All records of the runs, in order, in lists that are about as long as the pieces."""
+    """All records of the runs, in order, in lists about as long as the pieces."""
     sources = [_RunCursor(run.pieces(), key) for run in runs]
     while sources := [source for source in sources if source.advance()]:
         first = 0
@@ -89,7 +88,7 @@ def _merge(runs: list[SpilledList], key: SortKey, reverse: bool) -> Iterator[lis
 
 
 class _RunCursor:
-    """What is left of the piece of one run that is in memory."""
+    """The rest of one run's piece that is in memory."""
 
     def __init__(self, pieces: Iterator[list[Any]], key: SortKey) -> None:
         self._pieces, self._key = pieces, key
@@ -99,7 +98,7 @@ class _RunCursor:
         """The key of the piece's last record."""
 
     def advance(self) -> bool:
-        """See to it that there are records here; False when the run is at its end."""
+        """Read the next piece if this one is used up; False at the end of the run."""
         while self._at == len(self._piece):
             piece = next(self._pieces, None)
             if piece is None:
@@ -112,7 +111,7 @@ class _RunCursor:
         return self._take_to(len(self._piece))
 
     def take(self, end: Any, with_equal: bool, reverse: bool) -> list[Any]:
-        """The records whose keys come before ``end``, or are equal to it where wanted."""
+        """The records whose keys come before ``end``; ``with_equal``: or equal it."""
         low, high = self._at, len(self._piece)
         while low < high:
             middle = (low + high) // 2

@@ -1,19 +1,15 @@
-"""Shuffle write and shuffle read as Hadoop MapReduce has them: sorted map output, merged by reduce tasks.
+"""Shuffle write and shuffle read in the manner of Hadoop MapReduce: sorted map output, merged by reduce tasks.
 
-``write`` and ``read`` stand in for those of ``shuffle.py`` in ``--mode mapreduce``, where a shuffle
-combines or groups by key:
+In ``--mode mapreduce``, ``write`` and ``read`` replace those of ``shuffle.py`` for shuffles that combine or group by key:
 
-* ``write`` combines what working memory holds, sorts it by (reduce partition, hash of the key), and
-  writes it to a file: a *run*. At the end it merges the runs, combines equal keys, and so gives one
-  sorted output;
-* ``read`` sorts what all map tasks sent by the hash, on disk where that does not fit in memory. Its input
-  is sorted runs, which ``list.sort`` finds and merges. Then equal hashes lie side by side, and it
-  combines or groups their keys.
+* ``write`` combines as many records as working memory holds, sorts the result by (reduce partition, hash of the key), and writes
+  it to a file: a *run*. At the end it merges the runs and combines equal keys, so its output is sorted;
+* ``read`` sorts the input from all map tasks by the hash, on disk if it exceeds memory. The input consists of sorted runs, which
+  ``list.sort`` finds and merges. Then equal hashes are adjacent, and it combines or groups their keys.
 
-Hadoop sorts by the key itself. Keys here need not be comparable, so their stable hash puts equal ones
-side by side; the order of a job's output is then that of hashes, while memory lasts. Shuffles that only
-move records (partitionBy, repartition, sorts) must keep the order of the records, so these are
-partitioned and not sorted.
+Hadoop sorts by the key itself. Keys here need not be comparable, so the sort by stable hash makes equal ones adjacent; the
+output order is then that of the hashes, while memory lasts. Shuffles that only move records (partitionBy, repartition, sorts)
+must keep their order, so these are partitioned and not sorted.
 """
 
 from __future__ import annotations
@@ -46,7 +42,7 @@ Placed = tuple[int, int, Pair]
 _64_BITS = (1 << 64) - 1
 _PIECE_RECORDS = 256
 _STRETCH_RECORDS = 4096
-"""Pairs that a reduce task combines at a time; to them come all others of the last one's hash."""
+"""A reduce task combines this many pairs at a time, plus all others with the last one's hash."""
 _place = itemgetter(0, 1)
 _hash = itemgetter(0)
 
@@ -54,7 +50,7 @@ _hash = itemgetter(0)
 def write(
     splitter: Splitter, combiner: Combiner | None, source: int, records: Iterable[Any], memory: TaskMemory
 ) -> Iterator[EncodedBuckets]:
-    """The output of one map task, pack by pack."""
+    """The output of one map task, pack by pack. ``source`` is its partition. Raises RecordError as ``shuffle.write`` does."""
     if combiner is None or combiner.apart:
         yield from in_memory.write(splitter, combiner, source, records, memory)
         return
@@ -81,7 +77,7 @@ def write(
 
 
 def read(combiner: Combiner | None, buckets: Iterable[Frames], memory: TaskMemory) -> Iterable[Any]:
-    """The records of one reduce partition."""
+    """The records of one reduce partition, from its encoded buckets."""
     if combiner is None or combiner.apart:
         return in_memory.read(combiner, buckets, memory)
     pieces = map(memory.costs.decode, buckets)
@@ -92,8 +88,8 @@ def read(combiner: Combiner | None, buckets: Iterable[Frames], memory: TaskMemor
 
 
 def key_hash(key: Any) -> int:
-    """The key's stable hash, 0 or more: equal keys have the same. It is 0 for keys without a stable hash,
-    which only the user's own partitioner can place."""
+    """The key's stable hash, 0 or more: equal for equal keys. It is 0 for keys without a stable hash, which only the user's own
+    partitioner can place."""
     try:
         return stable_hash(key) & _64_BITS
     except RecordError:
@@ -117,7 +113,7 @@ def _cut(records: Iterator[Placed], per_piece: int) -> Iterator[tuple[int, list[
 
 
 def _packs(pieces: Iterable[tuple[int, list[Hashed]]], memory: TaskMemory) -> Iterator[EncodedBuckets]:
-    """The next pieces of different partitions together in a pack."""
+    """One pack for each run of pieces with rising partitions."""
     pack: EncodedBuckets = {}
     filled = -1
     for partition, piece in pieces:
@@ -133,7 +129,7 @@ def _packs(pieces: Iterable[tuple[int, list[Hashed]]], memory: TaskMemory) -> It
 
 
 def _merged(combiner: Combiner, records: Iterator[Placed]) -> Iterator[Placed]:
-    """Equal keys, which lie side by side, combined; but not grouped, which makes nothing smaller."""
+    """Adjacent equal keys, combined; for a grouping unchanged, since grouping makes nothing smaller."""
     if combiner.groups:
         yield from records
         return
@@ -143,7 +139,7 @@ def _merged(combiner: Combiner, records: Iterator[Placed]) -> Iterator[Placed]:
 
 
 def _stretches(records: Iterator[Hashed]) -> Iterator[Iterator[list[Pair]]]:
-    """The records in stretches that share no hash, each in pieces; a stretch is to be used up before the next."""
+    """The records in stretches that share no hash, each in pieces. Use a stretch up before asking for the next."""
     groups = groupby(records, _hash)
     for _, first in groups:
         yield _stretch(chain((first,), map(itemgetter(1), groups)))

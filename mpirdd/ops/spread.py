@@ -1,13 +1,12 @@
-"""Spreading pairs over files by a hash of their key: what combining and grouping do when memory runs out.
+"""Spreading pairs over files by a hash of their key, when combining or grouping runs out of memory.
 
-Each file then holds all pairs of its keys, and is combined or grouped on its own, by the same method
-with another hash (*depth* counts how often). This is the hash aggregation of G. Graefe, "Query
-Evaluation Techniques for Large Databases", ACM Computing Surveys 25(2), 1993, section 4.
+Each file then holds all pairs of its keys. It is combined or grouped on its own, by the same method with another hash (*depth*
+counts these levels). This is the hash aggregation of G. Graefe, "Query Evaluation Techniques for Large Databases", ACM Computing
+Surveys 25(2), 1993, section 4.
 
-Python's own hash decides: it never leaves this process, and agrees with dictionaries on what keys
-are equal. It is multiplied by an odd number of 64 bits, and the highest 4 of the lowest 64 bits name
-the file (Fibonacci hashing, D. E. Knuth, The Art of Computer Programming, vol. 3, 6.4): 100 ns, where
-mixing by XXH3 takes 300.
+Python's own hash chooses the file: it never leaves this process, and agrees with dictionaries on which keys are equal. The
+product of the hash and an odd 64-bit number is taken; the highest 4 of its lowest 64 bits name the file (Fibonacci hashing,
+D. E. Knuth, The Art of Computer Programming, vol. 3, 6.4). That takes 100 ns, where mixing by XXH3 takes 300 ns.
 """
 
 from __future__ import annotations
@@ -27,13 +26,12 @@ from mpirdd.store.task_memory import TaskMemory
 FILES = 16
 """Sub-partitions at each depth; ``_Parts.add`` takes 4 bits of a hash."""
 DEEPEST = 8
-"""Depth at which pairs are no longer spread: keys that lie in one sub-partition in 16**8 have the
-same hash."""
+"""Pairs at this depth are not spread again: keys that meet in one of 16**8 sub-partitions have the same hash."""
 
 _FACTORS = [xxh3_64_intdigest(b"factor", depth) | 1 for depth in range(DEEPEST + 1)]
 
 WritePairs = Callable[[SpilledList, list[Any], list[Any], CutColumns], None]
-"""``(file, keys, values, how to cut them into pieces)``: how pairs are written."""
+"""``(file, keys, values, how to cut them into pieces)``: writes pairs."""
 
 
 class Pairs(Sized, Iterable[Pair], Protocol):
@@ -49,7 +47,7 @@ def spread(
     pairs: Pairs, size: int, depth: int, files: list[SpilledList], trigger: SpillTrigger,
     write: WritePairs = SpilledList.write_pairs,
 ) -> None:
-    """Append pairs that take ``size`` bytes, and that ``trigger`` has watched, to the files that their keys belong to."""
+    """Append the pairs, which take ``size`` bytes, to the files of their keys. ``trigger`` has watched the pairs grow."""
     parts = _Parts()
     parts.add(pairs, depth)
     parts.write(files, size, trigger, write)
@@ -59,7 +57,7 @@ def spread_all(
     pieces: Iterator[Pairs], depth: int, files: list[SpilledList], trigger: SpillTrigger,
     write: WritePairs = SpilledList.write_pairs,
 ) -> None:
-    """Append all pairs of the pieces to the files, as they come; as many at once as working memory holds."""
+    """Append all pairs of the pieces to the files of their keys, as many at a time as working memory holds."""
     parts = _Parts()
     added = 0
     for piece in pieces:
@@ -78,14 +76,14 @@ def spread_all(
 
 
 class _Parts:
-    """Pairs in memory, by the file that they go to: keys and values in lists of their own."""
+    """Pairs in memory, by file: keys and values in lists of their own."""
 
     def __init__(self) -> None:
         self.columns: list[tuple[list[Any], list[Any]]] = [([], []) for _ in range(FILES)]
         self._count = 0
 
     def add(self, pairs: Pairs, depth: int) -> None:
-        # Two appends take less than half of the time of one of a new pair.
+        # Two appends take less than half of the time of one append of a new pair.
         keys, values = zip(*self.columns, strict=True)
         factor = _FACTORS[depth]
         for key, value in pairs:

@@ -1,10 +1,9 @@
-"""Steps that loop in C over the records: they tell a StopIteration of the user's function from the
-end of the partition.
+"""Steps that loop in C over the records, and still tell a StopIteration of the user's function from the end of the partition.
 
-To ``map``, a StopIteration that escapes from the user's function looks like the end of its source: it would silently drop
-the record and the rest of the partition. But then nobody has asked the source for a record beyond the last. So the source
-notes whether somebody has, and whoever comes to the end of the last step's records looks there: once for all steps that feed
-each other, since to a ``map`` over a ``map`` the end of either is the end.
+To ``map``, a StopIteration that escapes from the user's function looks like the end of its source: it would silently drop the
+record and the rest of the partition. But then nobody has asked the source for a record beyond the last. So the source notes
+whether somebody has, and the end of the last step's records checks that note. One check serves a chain of steps, because for a
+``map`` over a ``map`` the end of either is the end.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ UserFunction = Callable[..., Any]
 
 
 class Steps(Iterable[Any]):
-    """The records of steps that feed each other, in C from end to end. To be iterated once."""
+    """The records of a chain of steps, in C from end to end. To be iterated once."""
 
     __slots__ = ("_functions", "_source", "made")
 
     def __init__(self, source: Noted, made: Iterable[Any], functions: tuple[UserFunction, ...] = ()) -> None:
         self._source, self._functions = source, functions
         self.made = made
-        """The records, for the next of the steps."""
+        """The records, as input of the next step."""
 
     def then(self, made: Iterable[Any], function: UserFunction) -> Steps:
-        """``made`` comes of ``self.made``, by ``function``."""
+        """The chain with one more step: ``made`` are the results of ``function`` for ``self.made``."""
         return Steps(self._source, made, (*self._functions, function))
 
     def __iter__(self) -> Iterator[Any]:
@@ -38,7 +37,7 @@ class Steps(Iterable[Any]):
 
 
 def steps_over(records: Iterable[Any]) -> Steps:
-    """What a next step begins with."""
+    """The chain that a next step extends."""
     if isinstance(records, Steps):
         return records
     source = Chunks([records]).noted() if isinstance(records, list) else (

@@ -1,2 +1,1 @@
-"""What to run, decided by pure code: lineage, planner, scheduler, placement. No I/O, no clock, no
-MPI."""
+"""What to run, decided by pure code: lineage, planner, scheduler, placement. No I/O, no clock, no MPI."""

@@ -1,4 +1,4 @@
-"""What becomes of tasks: one attempt finished, failed, is slow, or lacked a block."""
+"""Events about tasks: an attempt finished, failed, is slow, or lacked a block."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ from mpirdd.scheduler.state import SchedulerState
 from mpirdd.scheduler.task_set import TaskSet
 
 _TELL_S = 10.0
-"""The user is told of a slow task when it has run for so long: one can do little about a task that
-takes seconds. A second attempt is told of at once."""
+"""The user hears of a slow task once it has run this long: nobody can do much about a task that takes seconds. The user hears
+of a second attempt at once."""
 
 
 class Attempts:
     """Handles the events about tasks.
 
     Args:
-        task_retries: how often a task that raised is started again, on another executor where one
-            can run it.
+        task_retries: how often a task that raised is started again, if possible on an executor that has not failed it yet.
         speculation: start a second attempt of a slow task on an idle executor.
     """
 
@@ -43,7 +42,7 @@ class Attempts:
     def finished(self, event: TaskFinished) -> list[Command]:
         executor, stage, partition, made, seconds = event
         if executor not in self._load:
-            return []  # sent before its sender was lost
+            return []  # sent before the driver learned of the sender's loss
         if self._state.silent:
             self._state.silent.discard(executor)
         task_set = self._task_sets.of_attempt(stage, partition, executor)
@@ -60,7 +59,7 @@ class Attempts:
         if output.kind == "result":
             self._state.jobs[output.of].undone.discard(partition)
         if executor in task_set.load and not losers:
-            return commands  # it has more of them to do
+            return commands  # this executor has more tasks of the set
         return commands + self._state.go_on(task_set, executor, *losers)
 
     def _take_blocks(self, executor: Rank, made: tuple[BlockId, ...]) -> list[Command]:
@@ -82,13 +81,12 @@ class Attempts:
     def _late(self, event: TaskFinished) -> list[Command]:
         """The task had been cancelled, or another attempt was faster.
 
-        Kept partitions are as good as any. Map outputs are dropped, unless the executor has been
-        told to make the same now: it may do so before it hears of the drop, which would then take
-        what the account says is there.
+        Its kept partitions are as good as any. Its map outputs are dropped, unless the executor has meanwhile been told to make
+        the same ones: it might do so before it hears of the drop, which would then remove blocks that are in the account.
         """
         state = self._state
         if event.stage in state.abandoned:
-            return []  # these blocks were dropped already
+            return []  # the blocks have been dropped already
         unwanted = []
         for block in event.made:
             if block.kind == "rdd":
@@ -111,7 +109,7 @@ class Attempts:
         if task_set is None:
             return []
         if self._task_sets.settle(task_set, partition, executor):
-            return state.go_on(task_set, executor)  # the other attempt may do better
+            return state.go_on(task_set, executor)  # the other attempt may succeed
         tried = state.failures.setdefault(task_set.stage.output, {}).setdefault(partition, [])
         tried.append(executor)
         if len(tried) > self._task_retries:
@@ -121,13 +119,13 @@ class Attempts:
         state.count_try(task_set.stage.output, partition)
         can = able(task_set.plan.tasks[partition], self._locations, state.executors)
         can = [executor for executor in can if executor not in tried] or can
-        if not can:  # its input is gone; when the task set is over, the task is planned again
+        if not can:  # nobody has its input any more: the task is planned again when the task set is over
             return state.go_on(task_set, executor)
         again = self._task_sets.send(task_set, min(can, key=self._load.__getitem__), [partition])
         return [again, *state.go_on(task_set, executor)]
 
     def _of_all_attempts(self, failure: Failure, tried: list[Rank]) -> Failure:
-        """Retries are silent, so the last failure tells of the others."""
+        """The failure with the ranks of all attempts: the user does not hear of retries."""
         if len(tried) == 1:
             return failure
         return replace(failure, tried=tuple(f"rank {rank} ({self._state.host_of(rank)})" for rank in tried))
@@ -154,7 +152,7 @@ class Attempts:
         return commands
 
     def _speculate(self, task_set: TaskSet, partition: int) -> Rank | None:
-        """Find an idle executor for a second attempt, if one has what the task reads."""
+        """Choose an idle executor for a second attempt, if one holds the task's input."""
         if not self._speculation or task_set.plan.barrier or not task_set.alone(partition):
             return None
         idle = self._task_sets.idle
@@ -168,7 +166,7 @@ class Attempts:
         for block in event.blocks:
             self._locations.discard(block, executor)
             if block.kind == "map":
-                self._state.exchanges.forget(block.of)  # an exchange that lacks a map output is void
+                self._state.exchanges.forget(block.of)  # an exchange without one of the map outputs is void
                 self._state.count_try(Output("map", block.of), block.part)
         task_set = self._task_sets.get(event.stage)
         came_back = [p for p in event.partitions if task_set.runs(p, executor)] if task_set else []

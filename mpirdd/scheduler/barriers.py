@@ -1,10 +1,9 @@
-"""Which tasks of a stage come to a barrier, and which existing partitions would keep some of them
-away from it.
+"""Barrier stages: which of their tasks come to a barrier, and which existing partitions would keep some of them away from it.
 
-The tasks of a barrier stage wait for each other and see each other's messages, so all of them run,
-or none. A task that finds its partition computed already, or one on the way to it, never calls the
-function of the barrier step, and the others would wait for it for ever. So the scheduler drops what
-exists of a barrier stage before the stage starts, and all of it runs together, as in Spark.
+The tasks of a barrier stage wait for each other and see each other's messages, so all of them run, or none. A task that finds
+its partition computed already, or one on the way to it, never calls the function of the barrier step, and the others would wait
+for it for ever. So before a barrier stage starts, the scheduler drops those parts of it that exist, and all of its tasks run
+together, as in Spark.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def pipes_with_a_barrier(pipes: Mapping[NodeId, Pipe], nodes: Mapping[NodeId, No
 def computed(
     pipes: Mapping[NodeId, Pipe], target: NodeId, partition: int, locations: BlockLocations
 ) -> set[NodeId]:
-    """The pipes of which the task computes a partition, instead of reading one that exists."""
+    """The pipes that the task runs itself, instead of reading a kept partition."""
     found: set[NodeId] = set()
     seen = {(target, partition)}
     stack = [(target, partition)]
@@ -44,8 +43,7 @@ def computed(
 
 
 def in_the_way(plan: StagePlan, locations: BlockLocations) -> set[BlockId]:
-    """Kept partitions that some tasks of a barrier stage would read while other tasks compute
-    theirs, when a barrier lies before them."""
+    """The kept partitions behind a barrier that some tasks of a barrier stage would read, while other tasks compute theirs."""
     target = plan.target.node.id
     some = set().union(*(computed(plan.pipes, target, partition, locations) for partition in plan.tasks))
     behind = _behind(plan.pipes, pipes_with_a_barrier(plan.pipes, plan.nodes))
@@ -54,7 +52,7 @@ def in_the_way(plan: StagePlan, locations: BlockLocations) -> set[BlockId]:
 
 
 def _behind(pipes: Mapping[NodeId, Pipe], barriers: Iterable[NodeId]) -> set[NodeId]:
-    """The pipes with a barrier, and all that read them."""
+    """The pipes with a barrier, and all pipes that read them, directly or not."""
     readers: dict[NodeId, list[NodeId]] = {}
     for pipe in pipes.values():
         for parent in pipe.parents:

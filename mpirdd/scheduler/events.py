@@ -1,7 +1,7 @@
-"""The scheduler's events, which come in, and its commands, which go out: frozen values.
+"""The scheduler's events (input) and commands (output): frozen values.
 
-Events are all that the scheduler ever learns, so the events of a run, played again, give the same
-commands. A command holds all that the driver needs to carry it out.
+The scheduler learns everything from events, so replaying the events of a run gives the same commands. A command holds all that
+the driver needs to carry it out.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class JobSubmitted:
 
 @dataclass(frozen=True, slots=True)
 class JobWithdrawn:
-    """Nobody wants the job any more."""
+    """The program does not want the job any more."""
 
     job: JobId
 
 
 @dataclass(frozen=True, slots=True)
 class NodeKept:
-    """The program persists a node: executors keep its partitions from now on."""
+    """The program persists a node: from now on executors keep its partitions."""
 
     node: NodeId
     copies: int = 1
@@ -44,7 +44,7 @@ class NodeKept:
 
 @dataclass(frozen=True, slots=True)
 class NodeReleased:
-    """The program persists the node no longer."""
+    """The program no longer persists the node."""
 
     node: NodeId
 
@@ -58,22 +58,21 @@ class NodesForgotten:
 
 @dataclass(frozen=True, slots=True)
 class DataDropped:
-    """The program frees data that jobs may need again; then it is computed again."""
+    """The program frees data. Jobs that need it again recompute it."""
 
     kept: tuple[NodeId, ...] = ()
-    """Nodes whose kept partitions go."""
+    """Nodes whose kept partitions are dropped."""
     shuffles: tuple[NodeId, ...] = ()
-    """Shuffles whose map outputs and reduce inputs go."""
+    """Shuffles whose map outputs and reduce inputs are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class RootsChanged:
-    """Later jobs will read only what these nodes are made from. What they would not look at
-    goes."""
+    """Later jobs will read only these nodes and their ancestors. Data that such jobs would not read is dropped."""
 
     roots: tuple[Node, ...]
     outputs: frozenset[NodeId]
-    """The kept nodes that may go; others were persisted by the program."""
+    """The kept nodes that may be dropped; the program persisted the others."""
 
 
 # --- events from executors ------------------------------------------------------------------------
@@ -81,7 +80,7 @@ class RootsChanged:
 
 @dataclass(frozen=True, slots=True)
 class ExecutorJoined:
-    """The executor has started, and tells its host."""
+    """The executor has started, and tells its host name."""
 
     executor: Rank
     host: str
@@ -89,7 +88,7 @@ class ExecutorJoined:
 
 @dataclass(frozen=True, slots=True)
 class SpareStarted:
-    """A spare has started, and tells its host. It is no executor until a ``SpareJoins`` names it."""
+    """A spare has started, and tells its host name. It becomes an executor when a ``SpareJoins`` names it."""
 
     executor: Rank
     host: str
@@ -97,22 +96,22 @@ class SpareStarted:
 
 @dataclass(frozen=True, slots=True)
 class ExecutorLost:
-    """The executor, or the spare, is dead for good. If several are, each has an event of its own."""
+    """The executor, or the spare, is dead for good. Each lost rank has an event of its own."""
 
     executor: Rank
     why: str = "it died"
 
 
 class TaskFinished(NamedTuple):
-    """A tuple, since there are many: a dataclass takes 0.6 us longer to make."""
+    """A tuple, since there are many: making a dataclass takes 0.6 us longer."""
 
     executor: Rank
     stage: StageId
     partition: int
     made: tuple[BlockId, ...]
-    """Blocks that the executor now holds because of the task."""
+    """Blocks that the task has left on the executor."""
     seconds: float
-    """How long the task ran."""
+    """The run time of the task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True)
 class TaskRunning:
-    """From heartbeats: how long a task has been running."""
+    """From heartbeats: the task has been running for ``seconds``."""
 
     executor: Rank
     stage: StageId
@@ -135,8 +134,7 @@ class TaskRunning:
 
 @dataclass(frozen=True, slots=True)
 class BlocksGone:
-    """An executor does not hold these blocks (any more); the named tasks could not run without
-    them."""
+    """The executor does not hold these blocks (any more). The named tasks could not run without them."""
 
     executor: Rank
     blocks: tuple[BlockId, ...]
@@ -165,24 +163,24 @@ class StartTasks:
     nodes: dict[NodeId, Node]
     """Driver-side: the lineage nodes whose functions and splits the stage uses."""
     partitions: tuple[int, ...]
-    """One task each."""
+    """One task for each."""
     splits: dict[NodeId, tuple[int, ...]]
-    """The splits that the tasks read, by source, to send along."""
+    """By source, the splits that the tasks read; they are sent along."""
     tried: dict[int, int]
-    """How often tasks were tried before, by partition; only those that were."""
+    """By partition, the number of earlier attempts, for tasks that had any."""
     suspects: tuple[int, ...]
     """Tasks that executors ran, or may have run, when they died."""
     total: int
-    """How many tasks the stage has in all."""
+    """The number of tasks of the whole stage."""
     jobs: tuple[JobId, ...]
-    """The jobs that the stage runs for now, oldest first."""
+    """The jobs that need the stage now, oldest first."""
     barrier: tuple[Rank, ...] = ()
-    """Barrier stages only: where each of its tasks runs, in the order of their partitions."""
+    """Barrier stages only: the executor of each task, in the order of the partitions."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopTask:
-    """The task is not wanted there any more: a second attempt elsewhere has won."""
+    """The executor is to stop this attempt: another one has won."""
 
     executor: Rank
     stage: StageId
@@ -191,7 +189,7 @@ class StopTask:
 
 @dataclass(frozen=True, slots=True)
 class StopStage:
-    """The stage's tasks are not wanted there any more."""
+    """The executor is to stop all tasks of the stage."""
 
     executor: Rank
     stage: StageId
@@ -199,31 +197,30 @@ class StopStage:
 
 @dataclass(frozen=True, slots=True)
 class CloseStage:
-    """No task of the stage will be started any more."""
+    """The scheduler will start no more tasks of the stage."""
 
     stage: StageId
 
 
 @dataclass(frozen=True, slots=True)
 class StartExchange:
-    """All living executors trade bytes: a shuffle's buckets go to the owners of their reduce
-    partitions, and copies of blocks go to other executors."""
+    """All living executors exchange data: a shuffle's buckets go to the owners of their reduce partitions, and copies of blocks
+    go to other executors."""
 
     exchange: int
     executors: tuple[Rank, ...]
     shuffle: NodeId | None
     maps: dict[Rank, tuple[int, ...]]
-    """Which map outputs each executor contributes."""
+    """By executor, the map outputs that it contributes."""
     owners: dict[Rank, tuple[int, ...]]
-    """Which reduce partitions each executor gets."""
+    """By executor, the reduce partitions that it gets."""
     copies: dict[Rank, tuple[tuple[BlockId, Rank], ...]]
-    """Blocks that each executor sends as they are: (block, to)."""
+    """By executor, the blocks that it sends as they are: (block, receiver)."""
 
 
 @dataclass(frozen=True, slots=True)
 class DropBlocks:
-    """Nobody wants these blocks, or an exchange or barrier stage that is void may have left
-    them."""
+    """The executor drops these blocks: nobody wants them, or a void exchange or barrier stage may have left them."""
 
     executor: Rank
     blocks: tuple[BlockId, ...]
@@ -231,22 +228,21 @@ class DropBlocks:
 
 @dataclass(frozen=True, slots=True)
 class DropNodes:
-    """All living executors drop what they hold of some nodes."""
+    """All living executors drop their data of some nodes."""
 
     executors: tuple[Rank, ...]
     nodes: tuple[NodeId, ...] = ()
-    """Nodes of which everything goes."""
+    """Nodes of which all data is dropped."""
     kept: tuple[NodeId, ...] = ()
-    """Nodes whose kept partitions go."""
+    """Nodes whose kept partitions are dropped."""
     shuffles: tuple[NodeId, ...] = ()
-    """Shuffles whose map outputs and reduce inputs go."""
+    """Shuffles whose map outputs and reduce inputs are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewEpoch:
-    """The living executors leave all exchanges under way; later ones are among them. An executor
-    drops what such an exchange has brought it: a ``DropBlocks`` follows for each that was to get
-    something."""
+    """The living executors leave all exchanges under way; later exchanges are among them. An executor drops the data that such
+    an exchange has brought it: for each executor that was to get some, a ``DropBlocks`` follows."""
 
     epoch: int
     executors: tuple[Rank, ...]
@@ -254,38 +250,38 @@ class NewEpoch:
 
 @dataclass(frozen=True, slots=True)
 class Recovering:
-    """An executor was lost. For the line that tells the user."""
+    """An executor was lost, and the others go on. For the message to the user."""
 
     lost: Rank
     blocks: dict[str, int]
-    """How many blocks were lost of which no other executor has a copy, by kind."""
+    """By kind, the number of lost blocks of which no other executor has a copy."""
     tasks: int
-    """How many tasks were under way there."""
+    """The number of tasks under way there."""
     left: int
-    """How many executors live, with the spare that takes the place of the lost one."""
+    """The number of living executors, including the spare that replaces the lost one."""
     why: str = "it died"
     joins: Rank = 0
-    """That spare; 0: there was none."""
+    """That spare; 0 if there was none."""
     spares: int = 0
-    """How many spares wait from now on."""
+    """The number of spares that still wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpareJoins:
-    """The spare is an executor from now on. A ``NewEpoch`` with it follows."""
+    """The spare becomes an executor. A ``NewEpoch`` with it follows."""
 
     executor: Rank
     instead: Rank
-    """The lost executor whose place it takes."""
+    """The lost executor that it replaces."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpareGone:
-    """A spare was lost while it waited. For the line that tells the user."""
+    """A waiting spare was lost. For the message to the user."""
 
     lost: Rank
     left: int
-    """How many spares wait."""
+    """The number of spares that still wait."""
     why: str
 
 
@@ -298,11 +294,11 @@ class TaskSlow:
     label: str
     partition: int
     seconds: float
-    """How long it has been running."""
+    """Its run time so far."""
     usual_seconds: float
     """The median of the stage's finished tasks."""
     speculated: Rank | None
-    """Where a second attempt was started."""
+    """The executor of the second attempt, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)

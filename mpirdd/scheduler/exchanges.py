@@ -1,4 +1,4 @@
-"""Exchanges under way, and the copies that are to be made of nodes that are kept more than once."""
+"""Exchanges under way, and the copies of nodes that are to be kept on several executors."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ class _Exchange:
     waiting: set[Rank]
     """The executors that have not finished it."""
     forgotten: set[NodeId] = field(default_factory=set)
-    """Nodes whose blocks were dropped meanwhile: what arrives may be incomplete, or wanted by
-    nobody."""
+    """Nodes whose blocks were dropped during the exchange: arriving blocks may be incomplete, or nobody wants them."""
 
 
 class Exchanges:
-    """All exchanges of one scheduler. Its owner asks for one only while no barrier stage runs.
+    """All exchanges of one scheduler. Its owner starts one only while no barrier stage runs.
 
     Args:
-        locations: where arrivals are entered.
-        kept: persisted nodes, and how many copies each is to have.
+        locations: the account to which arriving blocks are added.
+        kept: persisted nodes, and the number of copies that each is to have.
     """
 
     def __init__(self, locations: BlockLocations, kept: Mapping[NodeId, int]) -> None:
@@ -46,8 +45,7 @@ class Exchanges:
     def bring(
         self, plan: StagePlan, places: Places, executors: Sequence[Rank]
     ) -> list[Command]:
-        """Bring the absent reduce partitions to where the tasks that read them will run: one
-        exchange a shuffle."""
+        """Bring the absent reduce partitions to the executors of the tasks that read them: one exchange for each shuffle."""
         brought = {exchange.command.shuffle for exchange in self._exchanges.values()}
         return [self._bring(shuffle, plan, places, executors) for shuffle in plan.absent if shuffle not in brought]
 
@@ -65,8 +63,7 @@ class Exchanges:
         return self._start(executors, shuffle, _tuples(maps), _tuples(owners), {})
 
     def copy(self, wanted: Mapping[BlockId, set[Rank]], executors: Sequence[Rank]) -> list[Command]:
-        """Copy blocks to these executors. Not while other copies are under way: the next plan is to
-        see what those brought."""
+        """Copy blocks to these executors. Does nothing while other copies are under way: the next plan must see their result."""
         if not wanted or self._copying():
             return []
         copies: dict[Rank, list[tuple[BlockId, Rank]]] = {}
@@ -76,14 +73,13 @@ class Exchanges:
         return [self._start(executors, None, {}, {}, _tuples(copies))]
 
     def note_uncopied(self, block: BlockId) -> None:
-        """The block was made, or has lost a holder. If its node is to have several copies,
-        ``copy_kept`` tries to copy it."""
+        """The block was made, or has lost a holder. If its node is to have several copies, ``copy_kept`` tries to copy it."""
         if block.kind == "rdd" and self._kept.get(block.of, 0) > 1:
             self._uncopied[block] = None
 
     def copy_kept(self, executors: Sequence[Rank], hosts: Mapping[Rank, str]) -> list[Command]:
-        """Bring copies of the noted blocks to other executors. Nobody waits for them. Each block is
-        tried once after it was noted, so that evictions start no endless copying."""
+        """Copy the noted blocks to other executors, in the background. Each noted block is tried once, so evictions cannot cause
+        endless copying."""
         if not self._uncopied or self._copying():
             return []
         choice = Copies(executors, hosts)
@@ -97,11 +93,10 @@ class Exchanges:
         return self.copy(wanted, executors)
 
     def finished(self, event: ExchangeFinished) -> list[Command] | None:
-        """An executor is through with an exchange.
+        """An executor has finished its part of an exchange.
 
         Returns:
-            What executors are to drop, when this was the last one; None when others are still at
-            it.
+            The drops for executors, if this was the last part; None if other executors are still at work.
         """
         exchange = self._exchanges.get(event.exchange)
         if exchange is None:
@@ -119,13 +114,12 @@ class Exchanges:
         return _drops(unwanted)
 
     def forget(self, node: NodeId) -> None:
-        """What arrives of the node does not count."""
+        """Blocks of the node that arrive in exchanges under way do not count."""
         for exchange in self._exchanges.values():
             exchange.forgotten.add(node)
 
     def void(self, living: Container[Rank]) -> list[Command]:
-        """The group is broken, so nobody can know what an exchange under way has brought to whom:
-        drop what executors got of it."""
+        """A rank is lost. Nobody can know what the exchanges under way have brought to whom, so executors drop all of it."""
         unwanted: dict[Rank, list[BlockId]] = {}
         for exchange in self._exchanges.values():
             for block, executor, _ in self._arrivals(exchange.command):
@@ -152,8 +146,8 @@ class Exchanges:
         return any(exchange.command.copies for exchange in self._exchanges.values())
 
     def _arrivals(self, command: StartExchange) -> Iterator[tuple[BlockId, Rank, bool]]:
-        """What the exchange should have brought to whom, and whether it did: a sender that lacks a
-        block has said so before."""
+        """(block, receiver, arrived?) for all that the exchange should have brought. A sender that lacks a block has reported it
+        before."""
         for executor, partitions in command.owners.items():
             for partition in partitions:
                 assert command.shuffle is not None

@@ -1,12 +1,11 @@
 """Lineage: how each RDD is made from others, as frozen values that never leave the driver.
 
-A node is one of three things. A ``Source`` makes partitions out of splits (slices of a list, byte
-ranges of files). A ``Narrow`` node makes each partition from a few known partitions of its parents.
-A ``Shuffled`` node needs all partitions of its parent, and so cuts the job into stages. Every
-operation of the RDD class is a combination of these.
+There are three kinds of node. A ``Source`` makes partitions from splits (slices of a list, byte ranges of files). A ``Narrow``
+node makes each partition from a few known partitions of its parents. A ``Shuffled`` node needs all partitions of its parent, and
+so divides the job into stages. Every operation of the RDD class is a combination of these.
 
-Nodes are compared by identity, know no Context, and hold their parents; when no handle and no other
-node refers to one any more, what executors keep for it can go.
+Nodes are compared by identity, know no Context, and hold their parents. When no handle and no other node refers to a node,
+executors can drop its data.
 """
 
 from __future__ import annotations
@@ -22,14 +21,13 @@ from mpirdd.protocol.stage import Inputs
 
 Records = Iterable[Any]
 Step = Callable[..., Records]
-"""``step(partition, *parents' records) -> records``: what a narrow node does; runs on executors."""
+"""``step(partition, *parents' records) -> records``: the function of a narrow node; runs on executors."""
 Reader = Callable[[Any], Records]
-"""``reader(split) -> records``: what a source does; runs on executors."""
+"""``reader(split) -> records``: the function of a source; runs on executors."""
 
 
 class Partitioning(Protocol):
-    """What lineage needs to know of a partitioner: equal ones put equal keys into the same
-    partition."""
+    """What lineage needs to know about a partitioner: equal ones put equal keys into the same partition."""
 
     @property
     def num_partitions(self) -> int: ...
@@ -37,14 +35,14 @@ class Partitioning(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """What all nodes have."""
+    """The fields of all nodes."""
 
     id: NodeId
     label: str
-    """For people: the operation and the line of the program, ``map at job.py:12``."""
+    """For messages: the operation and the line of the program, ``map at job.py:12``."""
     num_partitions: int
     partitioner: Partitioning | None
-    """How keys are spread over the partitions, where that is known."""
+    """The partitioner of the keys, if it is known."""
 
     @property
     def parents(self) -> tuple[Node, ...]:
@@ -58,7 +56,7 @@ class Source(Node):
     reader: Reader
     splits: Sequence[Any]
     hosts: Sequence[Sequence[str]] = ()
-    """Where the data of each split lie, the best host first, where that is known; names as executors' hosts have them."""
+    """The hosts that hold the data of each split, the best one first, if known; named as executors name their hosts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +76,10 @@ class Narrow(Node):
 
 @dataclass(frozen=True, eq=False)
 class Cut(Narrow):
-    """The same records as its one parent, which can be replaced: where checkpoints cut the lineage.
+    """The same records as its one parent, which can be replaced: here checkpoints cut the lineage.
 
-    The only place where lineage changes: ``parent`` holds one node, and whoever puts another one
-    there lets go of the old ancestors, for all that was made from this node.
+    Lineage changes nowhere else. ``parent`` holds one node; replacing it releases the old ancestors, for all nodes made from this
+    one.
     """
 
     parent: list[Node] = field(default_factory=list)
@@ -93,15 +91,14 @@ class Cut(Narrow):
 
 @dataclass(frozen=True, eq=False)
 class Shuffled(Node):
-    """Partition ``i`` is ``read(buckets)``, the buckets that ``write`` wrote for ``i`` in every
-    partition of the parent.
+    """Partition ``i`` is ``read(buckets)``, with the buckets that ``write`` wrote for ``i`` in every partition of the parent.
 
-    ``write(source partition, records, memory) -> packs``, an iterable: each pack holds one encoded
-    bucket for each reduce partition (None where it has nothing for it). A pack is stored before the
-    next is asked for, so a generator that flushes what it holds never needs memory for all of them.
+    ``write(source partition, records, memory) -> packs``, an iterable: each pack has one encoded bucket for each reduce partition
+    that gets something. A pack is stored before the next is asked for, so a generator that flushes its records never needs
+    memory for all packs.
 
-    ``read(encoded buckets, memory) -> records``: the buckets come one by one, in the order of their
-    source partitions and then of their packs, and may be read from disk as they come.
+    ``read(encoded buckets, memory) -> records``: the buckets come one by one, in the order of their source partitions and then
+    of their packs, and may be read from disk as they come.
     """
 
     from_node: Node
@@ -115,8 +112,7 @@ class Shuffled(Node):
 
 @dataclass(frozen=True, slots=True)
 class OneToOne:
-    """Partition i from partition i of each of ``parents`` parents (map, zip, join of co-partitioned
-    RDDs)."""
+    """Partition i from partition i of each of ``parents`` parents (map, zip, join of co-partitioned RDDs)."""
 
     parents: int = 1
 
@@ -129,14 +125,14 @@ ONE_TO_ONE = OneToOne()
 
 @dataclass(frozen=True, slots=True)
 class Concatenated:
-    """The parents' partitions side by side (union); ``counts`` are their numbers of partitions.
+    """The parents' partitions one after another (union); ``counts`` are their numbers of partitions.
 
-    The step of a node with these inputs passes the records of the one parent on as they are.
+    The step of a node with these inputs passes the records of one parent partition on unchanged.
     """
 
     counts: tuple[int, ...]
     ends: tuple[int, ...] = field(init=False, repr=False, compare=False)
-    """Where each parent's partitions end."""
+    """The end of each parent's partitions."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ends", tuple(accumulate(self.counts)))
@@ -150,7 +146,7 @@ class Concatenated:
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """Several partitions of one parent each (coalesce), or a choice of them."""
+    """Each partition from several partitions of one parent (coalesce), or a choice of the parent's partitions."""
 
     groups: tuple[tuple[int, ...], ...]
 
@@ -160,18 +156,18 @@ class Grouped:
 
 @dataclass(frozen=True, slots=True)
 class Crossed:
-    """Every partition of the first parent with every one of the second (cartesian)."""
+    """Every partition of the first parent with every partition of the second (cartesian)."""
 
     second: int
-    """Partitions of the second parent."""
+    """The number of partitions of the second parent."""
 
     def of(self, partition: int) -> tuple[tuple[int, int], ...]:
         return ((0, partition // self.second), (1, partition % self.second))
 
 
 def walk(target: Node, stop: Callable[[Node], bool] = lambda node: False) -> Iterator[Node]:
-    """``target`` and its ancestors, each once, children before parents' parents; not beyond nodes
-    where ``stop`` holds.
+    """``target`` and its ancestors, each once, children before parents' parents; without the ancestors of nodes for which
+    ``stop`` is true.
 
     An explicit stack: iterative programs build chains far longer than Python's recursion limit.
     """

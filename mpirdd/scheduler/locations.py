@@ -12,12 +12,12 @@ _NONE: Mapping[int, Holders] = {}
 
 
 class BlockLocations:
-    """The account. The executors are the truth; their messages correct it."""
+    """The account. The executors hold the truth; their messages correct it."""
 
     def __init__(self) -> None:
         self._holders: dict[tuple[str, NodeId], dict[int, Holders]] = {}
         self._alone: dict[Rank, Holders] = {}
-        """For each executor, the one tuple that all blocks share of which it is the only holder."""
+        """For each executor, the one tuple that all blocks share that only it holds."""
 
     def add(self, block: BlockId, executor: Rank) -> None:
         kind, node, part = block
@@ -56,7 +56,7 @@ class BlockLocations:
         """Remove a lost executor. Cost: the whole account.
 
         Returns:
-            The blocks that nobody holds any more, and those that other executors still hold.
+            The blocks that nobody holds any more, and the blocks that other executors still hold.
         """
         gone: list[BlockId] = []
         copied: list[BlockId] = []

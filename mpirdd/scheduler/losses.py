@@ -1,12 +1,10 @@
-"""What the loss of an executor means.
+"""The loss of an executor.
 
-It takes its blocks and tasks along, and breaks the group: every exchange under way is void, and
-later ones are among the living, in the next *epoch*. Tasks on survivors are left alone. A lost task
-is started again where all that it reads is; if nobody has that, the task is given up and planned
-anew, with everything else that is missing.
+Its blocks and tasks are lost with it, and the group is broken: every exchange under way is void, and later exchanges are among
+the living, in the next *epoch*. Tasks on survivors go on. A lost task starts again where all its input is; if nobody has the
+input, the task is given up and planned anew, with everything else that is missing.
 
-Where a spare waits, it joins the next epoch in the place of the lost executor, and gets tasks at once: those that are free, and
-later those that are planned.
+If a spare waits, it takes the place of the lost executor in the next epoch. It gets free tasks at once, and planned ones later.
 """
 
 from __future__ import annotations
@@ -22,17 +20,17 @@ from mpirdd.scheduler.state import SchedulerState, nobody_left
 from mpirdd.scheduler.task_set import TaskSet
 
 _UNREPORTED_S = 0.02
-"""Executors report finished tasks every 5 ms; a task that began within this time may be unknown."""
+"""Executors report finished tasks every 5 ms, so a task that began within this time may be unknown to the driver."""
 _DOUBT = 2
-"""Where it is not known which of several tasks ran on a lost executor, so many losses more are needed."""
+"""If several tasks may have run on a lost executor, this many more losses count as proof."""
 
 
 class LostExecutors:
     """Handles the loss of executors.
 
     Args:
-        most_losses: a task that ran on so many executors when they died fails its job, as it is probably
-            what kills them; 0 for no limit.
+        most_losses: a task fails its job once this many executors have died while it ran there, because it probably kills them;
+            0 for no limit.
     """
 
     def __init__(self, state: SchedulerState, *, most_losses: int) -> None:
@@ -71,7 +69,7 @@ class LostExecutors:
         return commands + self._share_with(joining)
 
     def spare_started(self, event: SpareStarted) -> list[Command]:
-        """It waits; or joins at once, if executors were lost before it came."""
+        """The spare waits; it joins at once if executors were lost before it started."""
         self._state.spares.started(event.executor, event.host)
         joining = self._fill_places()
         if not joining:
@@ -80,7 +78,7 @@ class LostExecutors:
         return [*joining, *self._new_epoch(), *self._share_with(joining)]
 
     def _fill_places(self) -> list[SpareJoins]:
-        """Let spares take the places of lost executors, as far as there are spares."""
+        """Let spares take the places of lost executors, while there are spares."""
         state = self._state
         joining = []
         while found := state.spares.take_place():
@@ -93,14 +91,14 @@ class LostExecutors:
         return joining
 
     def _new_epoch(self) -> list[Command]:
-        """The group is another one: exchanges under way are void, and all jobs are planned anew."""
+        """The group has changed: exchanges under way are void, and all jobs are planned anew."""
         state = self._state
         state.plan_anew()
         state.move_on = True
         return [NewEpoch(state.epoch, tuple(state.executors)), *state.exchanges.void(state.task_sets.load)]
 
     def _share_with(self, joining: Iterable[SpareJoins]) -> list[Command]:
-        """Give those that join their part of the free tasks."""
+        """Give new executors their part of the free tasks."""
         state, ranks = self._state, [each.executor for each in joining]
         commands: list[Command] = []
         for task_set in state.task_sets if ranks else ():
@@ -109,11 +107,11 @@ class LostExecutors:
         return commands
 
     def _deadly_task(self, lost: Rank, why: str) -> tuple[TaskSet, Failure] | None:
-        """Count the deaths of the task that ran on the lost executor, and say whether they are too many.
+        """Count a death for the task that ran on the lost executor; return the task if it has too many.
 
-        The executor runs its tasks in order, and says so when it begins a suspect. So at a first loss
-        the task is known only if it was the only one there, and at a second it is known.
-        A spare that has told nothing since it joined may have been dead by then, and has run no suspect.
+        An executor runs its tasks in order, and tells the driver when it begins a suspect. So at the first loss the task is known
+        only if it was the only one there; at the second loss it is known. A spare that has said nothing since it joined may have
+        been dead before, and has run no suspect.
         """
         state = self._state
         if not self._most_losses or lost in state.silent:
@@ -139,7 +137,7 @@ class LostExecutors:
         return deadly
 
     def _count_tries(self, gone: Iterable[BlockId]) -> None:
-        """Lost map outputs are written again if they are needed. (Barrier stages count for themselves.)"""
+        """Lost map outputs are written again if they are needed: count a try. (Barrier stages count their own.)"""
         state = self._state
         for block in gone:
             output = Output("map", block.of)
@@ -149,7 +147,7 @@ class LostExecutors:
 
     def _lose_tasks(self, task_set: TaskSet, lost: Rank) -> list[Command]:
         state = self._state
-        if task_set.plan.barrier:  # even if its tasks live: one that waits at the barrier cannot join the new group
+        if task_set.plan.barrier:  # even if its tasks live: a task that waits at the barrier cannot join the new group
             return state.restart_barrier(task_set)
         if lost not in task_set.load:
             return []
@@ -170,8 +168,8 @@ class LostExecutors:
 
 
 def _may_have_run(task_set: TaskSet, lost: Rank) -> list[int]:
-    """The tasks of the set that may have run on the executor when it died: the first in its queue, and
-    those behind that may have been reached since it last reported."""
+    """The tasks of the set that may have run on the executor when it died: the first in its queue, and those that it may have
+    reached since its last report."""
     queued = task_set.of_executor(lost)
     quick = int(_UNREPORTED_S * task_set.finished / task_set.seconds) if task_set.seconds else len(queued)
     return queued[: 1 + quick]

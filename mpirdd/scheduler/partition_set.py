@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 
 class PartitionSet:
-    """Members are found, added and discarded in constant time, and come in ascending order.
+    """Adding, discarding and looking up take constant time; members come in ascending order.
 
-    A set or dict of 1,000,000 ints takes 75 to 100 MB, this takes 1.
+    A set or dict of 1,000,000 ints takes 75 to 100 MB, this takes 1 MB.
 
     Args:
-        size: how many partitions the node has.
+        size: the number of partitions of the node.
         members: the first members.
     """
 
@@ -47,7 +47,7 @@ class PartitionSet:
             self._count -= 1
 
     def members(self) -> Sequence[int]:
-        """All of them, as they are now."""
+        """All members at this moment."""
         return range(self._count) if self._count == len(self._flags) else list(self)
 
     def others(self, partitions: Sequence[int]) -> Sequence[int]:
@@ -56,7 +56,7 @@ class PartitionSet:
         return [partition for partition in partitions if not flags[partition]] if self._count else partitions
 
     def union(self, others: Iterable[PartitionSet]) -> PartitionSet:
-        """A set of the members of this one and of others, all of partitions of the same node."""
+        """A set of the members of this set and of ``others``, all of the same node."""
         return PartitionSet(len(self._flags), (member for each in (self, *others) for member in each))
 
 

@@ -1,10 +1,9 @@
-"""Which executor runs a task or gets a copy: a pure function of what exists.
+"""Placement: which executor runs a task or gets a copy, as a pure function of the existing data.
 
-A task that reads blocks goes to the executor that holds most of them. A task that reads a shuffle
-which nobody holds yet goes to its partition's place among the living executors, so that RDDs with
-equal partitioners meet without moving. A task that reads only splits may run anywhere; where the file
-system tells which hosts have its data, it prefers them (``FreeTasks``). Copies go to other hosts where there are any,
-spread over their executors.
+A task that reads blocks goes to the executor that holds most of them. A task that reads a shuffle which nobody holds yet goes to
+executor *partition modulo executors*, so RDDs with equal partitioners meet without moving. A task that reads only splits may run
+anywhere; if the file system tells which hosts have its data, it prefers them (``FreeTasks``). Copies go to other hosts if there
+are any, spread over their executors.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from mpirdd.scheduler.stage_plan import StagePlan
 from mpirdd.scheduler.task_rule import TaskInputs
 
 ANYWHERE: Rank = DRIVER
-"""The place of a task that any executor can run: the driver runs none."""
+"""The place of a task that any executor can run; the driver itself runs none."""
 Places = Sequence[Rank]
-"""Where each task of a stage is to run, by partition, at four bytes each; empty if all may run anywhere."""
+"""The executor of each task of a stage, by partition, at four bytes each; empty if all tasks may run anywhere."""
 
 
 def places_of(plan: StagePlan, locations: BlockLocations, executors: Sequence[Rank]) -> Places:
-    """Choose the executors of tasks: those of a barrier stage in turn, others that read blocks by what they read."""
+    """Choose the executors of tasks: for a barrier stage in turn, for tasks that read blocks by the place of these."""
     if not plan.barrier and not plan.tasks.rule.reads:
         return ()
     places = array("i", [ANYWHERE]) * plan.target.node.num_partitions
@@ -61,8 +60,7 @@ def _place(partition: int, inputs: TaskInputs, locations: BlockLocations, execut
 def able(
     inputs: TaskInputs, locations: BlockLocations, executors: Collection[Rank]
 ) -> Collection[Rank]:
-    """The executors that hold all that a task reads; all of ``executors`` if it reads only
-    splits."""
+    """The executors that hold all that a task reads; ``executors`` if it reads only splits."""
     if not inputs.reads:
         return executors
     first, *others = (locations.holders(block) for block in inputs.reads)
@@ -72,7 +70,7 @@ def able(
 def lacking(
     plan: StagePlan, places: Places, locations: BlockLocations
 ) -> dict[BlockId, set[Rank]]:
-    """The blocks that tasks read but their executors do not hold."""
+    """The blocks that tasks read and their executors lack, with those executors."""
     wanted: dict[BlockId, set[Rank]] = {}
     where_it_is = plan.tasks.rule.one_block is not None and not plan.barrier  # each task was placed beside its one block
     for partition, inputs in () if where_it_is or not places else plan.tasks.items():
@@ -83,16 +81,15 @@ def lacking(
 
 
 class Copies:
-    """Chooses where copies go, for one plan. It remembers the executors outside a set of hosts, so
-    that the cost of a block does not grow with the number of executors."""
+    """Chooses the executors that get copies, for one plan. It remembers the executors outside a set of hosts, so the cost of a
+    block does not grow with the number of executors."""
 
     def __init__(self, executors: Sequence[Rank], hosts: Mapping[Rank, str]) -> None:
         self._executors, self._hosts = executors, hosts
         self._outside: dict[frozenset[str], list[Rank]] = {}
 
     def places(self, block: BlockId, holders: Sequence[Rank], copies: int) -> list[Rank]:
-        """Choose the executors to give a copy to, so that ``copies`` hold the block in all, or as
-        many as there are."""
+        """Choose the executors to give a copy to, so that ``copies`` executors hold the block in all, or as many as there are."""
         chosen: list[Rank] = []
         while len(holders) + len(chosen) < min(copies, len(self._executors)):
             chosen.append(self._next(block, [*holders, *chosen]))
@@ -101,7 +98,7 @@ class Copies:
     def _next(self, block: BlockId, holders: list[Rank]) -> Rank:
         candidates = self._outside_of(frozenset(self._hosts.get(rank, "") for rank in holders)) or self._executors
         first = block.part % len(candidates)
-        for at in range(len(holders) + 1):  # at most so many of the candidates are holders
+        for at in range(len(holders) + 1):  # at most ``len(holders)`` of the candidates are holders
             candidate = candidates[(first + at) % len(candidates)]
             if candidate not in holders:
                 return candidate
@@ -114,7 +111,7 @@ class Copies:
 
 
 def preferred(plan: StagePlan) -> dict[int, tuple[str, ...]]:
-    """The hosts that have the data of each task's splits; empty where no file system has told any."""
+    """By task, the hosts that have the data of its splits; empty if no file system has told any."""
     known = {id: node.hosts for id, node in plan.nodes.items() if isinstance(node, Source) and node.hosts}
     if not known:
         return {}
@@ -123,11 +120,11 @@ def preferred(plan: StagePlan) -> dict[int, tuple[str, ...]]:
 
 
 class FreeTasks:
-    """Tasks that any executor can run and that none has been given yet, in order.
+    """Tasks that any executor can run and that no executor has got yet, in order.
 
-    An executor gets those that prefer its host, then those that prefer none, then those of the hosts that have the most
-    left. So no task waits for a host while an executor is idle: a preference never costs time, and where all executors
-    take equally long, nearly all tasks run beside their data.
+    An executor gets first the tasks that prefer its host, then those without a preference, then tasks of the hosts with the most
+    left. So no task waits for a host while an executor is idle: a preference never costs time. If all executors take equally
+    long, nearly all tasks run beside their data.
     """
 
     def __init__(self, partitions: Sequence[int], hosts: Mapping[int, Sequence[str]]) -> None:
@@ -135,11 +132,11 @@ class FreeTasks:
         self._order: Sequence[int] = () if hosts else partitions
         self._given = 0
         self._back: deque[int] = deque()
-        """These three are in use where no task prefers any host: so many of the tasks in order are given, and some came
-        back. It takes no memory for a task."""
+        """These three are used if no task prefers a host: the first ``_given`` tasks in order are given out, and ``_back`` are
+        those that came back. This takes no memory for each task."""
         self._left: dict[int, None] = {}
         self._queues: dict[str, deque[int]] = {}
-        """By host, "" for those without one; a task of several hosts is in several, and in ``_left`` until it is taken."""
+        """By host, "" for tasks without one. A task of several hosts is in several queues, and in ``_left`` until it is taken."""
         for partition in partitions if hosts else ():
             self.append(partition)
 
@@ -156,11 +153,11 @@ class FreeTasks:
 
     @property
     def choosy(self) -> bool:
-        """Do any prefer a host?"""
+        """Does any task prefer a host?"""
         return bool(self._hosts)
 
     def take(self, count: int, host: str, *, only_near: bool = False) -> list[int]:
-        """Up to so many, for an executor on that host; with ``only_near``, none that prefers another one."""
+        """Up to ``count`` tasks for an executor on ``host``; with ``only_near``, none that prefers other hosts."""
         if not self._hosts:
             fresh = list(self._order[self._given : self._given + count])
             self._given += len(fresh)
@@ -169,7 +166,7 @@ class FreeTasks:
         for queue in ((host, "") if host else ("",)):
             self._take_from(queue, count, taken)
         while not only_near and len(taken) < count and self._left:
-            # A queue may count tasks that another host has taken; they are dropped when they are met.
+            # A queue's length may include tasks taken through another host; they are dropped when they come up.
             self._take_from(max(self._queues, key=lambda each: len(self._queues[each])), len(taken) + 1, taken)
         return taken
 

@@ -1,10 +1,9 @@
-"""From lineage to stages: what must run, given what exists.
+"""The planner, from lineage to stages: what must run, given the existing data.
 
-``missing(target, locations, kept)`` is the heart of the engine. The same function plans a first run
-(nothing exists) and a recovery (survivors hold some blocks). A *stage* computes partitions of one
-node without talking to other ranks; shuffles separate stages. Within a stage the nodes are
-flattened to *pipes*, runs of one-to-one steps, so that neither planning, nor pickling, nor
-executing a long lineage recurses.
+``missing(target, locations, kept)`` is the heart of the engine. The same function plans a first run (nothing exists) and a
+recovery (survivors hold some blocks). A *stage* computes partitions of one node without talking to other ranks; shuffles
+separate stages. Within a stage the nodes are flattened to *pipes*, runs of one-to-one steps, so neither planning, nor pickling,
+nor executing a long lineage recurses.
 """
 
 from __future__ import annotations
@@ -31,14 +30,13 @@ def missing(
     kept: Container[NodeId],
     under_way: Callable[[Output], PartitionSet] = _nothing,
 ) -> list[StagePlan]:
-    """Plan the stages that must run for ``target``, last first; none when the target wants no
-    partition.
+    """Plan the stages that must run for ``target``, the last stage first; none if the target wants no partition.
 
     Args:
         kept: the persisted nodes.
-        under_way: names the partitions of an output that tasks compute already; they are left out.
+        under_way: gives the partitions of an output that tasks compute already; they are left out.
 
-    Cost: the nodes between the target and what exists, plus the tasks to run.
+    Cost: the nodes between the target and the existing data, plus the tasks to run.
     """
     plans: list[StagePlan] = []
     planned: set[NodeId] = set()
@@ -60,7 +58,7 @@ def missing(
 
 
 def unwritten_maps(shuffle: NodeId, maps: int, locations: BlockLocations) -> Sequence[int]:
-    """Which of the shuffle's ``maps`` map outputs do not exist."""
+    """The shuffle's map outputs, of ``maps`` in all, that do not exist."""
     written = locations.indexes("map", shuffle)
     if not written:
         return range(maps)
@@ -68,7 +66,7 @@ def unwritten_maps(shuffle: NodeId, maps: int, locations: BlockLocations) -> Seq
 
 
 def plan_stage(target: Target, locations: BlockLocations, kept: Container[NodeId]) -> StagePlan:
-    """Plan the target's own stage, without those that must run before it."""
+    """Plan the target's own stage, without the stages before it."""
     pipes, nodes = _flatten(target.node, locations, kept)
     rule = TaskRule(pipes, nodes, target.node.id, locations)
     plan = StagePlan(target, pipes, nodes, Tasks(target.partitions, rule), rule.absent(target.partitions, locations))
@@ -87,8 +85,7 @@ def plan_stage(target: Target, locations: BlockLocations, kept: Container[NodeId
 def _flatten(
     target: Node, locations: BlockLocations, kept: Container[NodeId]
 ) -> tuple[dict[NodeId, Pipe], dict[NodeId, Node]]:
-    """The pipes that lead to ``target``, back to sources, shuffles, and persisted nodes that are
-    all there."""
+    """The pipes that lead to ``target``, back to sources, shuffles, and persisted nodes of which all partitions exist."""
     pipes: dict[NodeId, Pipe] = {}
     nodes: dict[NodeId, Node] = {}
     stack = [target]
@@ -125,9 +122,9 @@ def _pipe(last: Node, kept: Container[NodeId]) -> tuple[Pipe, tuple[Node, ...], 
 
 
 def _united(union: Narrow, kept: Container[NodeId]) -> tuple[Node, ...]:
-    """What a union of unions reads, in order: without the unions between, which only pass records on.
+    """The inputs of a union of unions, in order, without the unions in between, which only pass records on.
 
-    So a task of ``u = u.union(more)`` in a loop of n turns looks at one node, not at n.
+    So a task of ``u = u.union(more)`` in a loop of n turns visits one node, not n.
     """
     found: list[Node] = []
     stack = [*reversed(union.parents)]
@@ -148,11 +145,11 @@ def _continues(node: Node, kept: Container[NodeId]) -> bool:
 
 
 def needed(roots: Iterable[Node], locations: BlockLocations) -> tuple[set[NodeId], set[NodeId]]:
-    """The nodes that jobs over all of ``roots`` would look at.
+    """The nodes that jobs over all of ``roots`` would visit.
 
     Returns:
-        The nodes that have partitions to be computed, and those that are all kept, from which the
-        jobs would start. What lies behind the second is not needed, unless they are lost.
+        The nodes with partitions to compute, and the nodes of which all partitions are kept, from which the jobs would start.
+        Ancestors of the latter are not needed unless kept partitions are lost.
     """
     unfinished: set[NodeId] = set()
     whole: set[NodeId] = set()

@@ -1,13 +1,11 @@
 """The scheduler: ``handle(event) -> commands``. Pure: no I/O, no clock, no MPI, no randomness.
 
-All that it knows came in as an event, so a run that is recorded can be played again. The driver's
-loop acts on the commands.
+It learns everything from events, so a recorded run can be replayed. The driver's loop carries out the commands.
 
-An event is handled in two steps. First it is entered into the account (``SchedulerState``): what it
-ends, drops and gives up. Then, if that made a difference to the jobs, they are moved on until
-nothing more can start or end. So whatever is dropped is dropped before anything is made anew. A job
-is planned (``planner.missing``) when it comes, and again when something was lost; in between, when
-a stage or an exchange ends, the scheduler looks only at what waited for it.
+The scheduler handles an event in two steps. First it updates the account (``SchedulerState``): ends, drops, and gives up what
+the event affects. Then, if that made a difference to jobs, it advances them until nothing more can start or end. So all drops
+come before anything is made anew. The scheduler plans a job (``planner.missing``) when it is submitted, and again after a loss.
+In between, when a stage or an exchange ends, it looks only at the outputs that waited for it.
 """
 
 from __future__ import annotations
@@ -47,15 +45,14 @@ from mpirdd.scheduler.state import SchedulerState, nobody_left
 
 
 class Scheduler:
-    """One for each driver. ``handle`` is the only way in and the only way out.
+    """One for each driver. ``handle`` is its only entry.
 
     Args:
         executors: their ranks.
-        task_retries: how often a task that raised is started again, on another executor where one
-            can run it.
+        task_retries: how often a task that raised is started again, if possible on an executor that has not failed it yet.
         speculation: start a second attempt of a slow task on an idle executor.
-        most_losses: a task that was under way on so many executors when they died fails its job, as
-            it may be what kills them; 0 for no limit.
+        most_losses: a task fails its job once this many executors have died while it was under way there, because it may be what
+            kills them; 0 for no limit.
         epoch: the number of the first group of executors.
     """
 
@@ -106,7 +103,7 @@ class Scheduler:
         return self._starter.advance(job)
 
     def _job_withdrawn(self, event: JobWithdrawn) -> list[Command]:
-        return self._state.end_job(event.job, None)[1:]  # whoever withdrew the job knows that it has ended
+        return self._state.end_job(event.job, None)[1:]  # without JobEnded: whoever withdrew the job knows
 
     def _node_kept(self, event: NodeKept) -> list[Command]:
         self._state.kept[event.node] = event.copies
@@ -129,8 +126,8 @@ class Scheduler:
         return self._drop(event.kept, event.shuffles)
 
     def _roots_changed(self, event: RootsChanged) -> list[Command]:
-        """Drop shuffles behind partitions that are all kept, and of ``event.outputs``, which are
-        kept, those that lie behind others. Cost: the lineage between the roots and what is kept."""
+        """Drop the shuffles behind nodes of which all partitions are kept; and of the kept nodes in ``event.outputs``, those
+        behind other such nodes. Cost: the lineage between the roots and the kept nodes."""
         locations = self._state.locations
         shuffles = locations.nodes("map") | locations.nodes("in")
         kept = {node for node in locations.nodes("rdd") if node in event.outputs}
@@ -157,7 +154,7 @@ class Scheduler:
 
     def _exchange_finished(self, event: ExchangeFinished) -> list[Command]:
         if event.executor not in self._state.task_sets.load:
-            return []  # sent before its sender was lost
+            return []  # sent before the driver learned of the sender's loss
         drops = self._state.exchanges.finished(event)
         if drops is None:
             return []

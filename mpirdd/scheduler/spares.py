@@ -1,4 +1,4 @@
-"""Ranks that wait, and which of them takes the place of a lost executor."""
+"""Spares: ranks that wait, and the choice of the one that takes the place of a lost executor."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from mpirdd.protocol.ids import Rank
 
 
 class Spares:
-    """The waiting spares of one scheduler, and the places that are vacant.
+    """The waiting spares of one scheduler, and the vacant places.
 
-    A spare on the host of the lost executor comes first: the memory that the lost one had there is free, while a spare
-    elsewhere takes a share from executors that live. But a host that has lost more than one is suspect, and its spares come
-    last.
+    A spare on the host of the lost executor comes first: the memory of the lost one is free there, while a spare elsewhere takes
+    a share from living executors. But a host that has lost more than one executor is suspect, and its spares come last.
     """
 
     def __init__(self) -> None:
         self._hosts: dict[Rank, str] = {}
         self._losses: Counter[str] = Counter()
         self._vacant: deque[tuple[Rank, str, int]] = deque()
-        """The lost executors that nobody has replaced, the earliest first: rank, host, place among the executors."""
+        """Lost executors that have no replacement, the earliest first: rank, host, index among the executors."""
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -28,16 +27,16 @@ class Spares:
         self._hosts[rank] = host
 
     def lost(self, rank: Rank) -> bool:
-        """Was the lost rank one of them?"""
+        """Remove a lost rank; was it a waiting spare?"""
         return self._hosts.pop(rank, None) is not None
 
     def vacate(self, executor: Rank, host: str, place: int) -> None:
-        """An executor is lost. ``place``: its index among the executors."""
+        """An executor is lost. ``place`` is its index among the executors."""
         self._losses[host] += 1
         self._vacant.append((executor, host, place))
 
     def take_place(self) -> tuple[Rank, str, Rank, int] | None:
-        """A spare and its host, the lost executor that it replaces, and that one's place; None if no spare waits or no
+        """Take a spare for a vacant place: (spare, its host, the lost executor, that one's index). None if no spare waits or no
         place is vacant."""
         if not self._hosts or not self._vacant:
             return None
@@ -46,6 +45,6 @@ class Spares:
         return spare, self._hosts.pop(spare), instead, place
 
     def _last(self, host: str, of_lost: str) -> int:
-        """The order of hosts."""
+        """The sort key of hosts: the lowest first."""
         losses = self._losses[host]
         return -1 if host == of_lost and losses <= 1 else losses

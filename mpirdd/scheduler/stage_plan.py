@@ -1,4 +1,4 @@
-"""The plan of one stage: its tasks, and what must exist before they can run."""
+"""The plan of one stage: its tasks, and the data that must exist before they can run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mpirdd.scheduler.task_rule import TaskInputs, TaskRule
 
 
 class Tasks:
-    """The tasks of a stage in order, by partition of its target. What a task reads and keeps is
-    worked out each time that somebody asks, so no object is held for each task."""
+    """The tasks of a stage in order, by partition of its target. The inputs of a task are computed on each request, so no object
+    is held for each task."""
 
     __slots__ = ("partitions", "rule")
 
@@ -43,7 +43,7 @@ class Tasks:
 
 @dataclass(slots=True)
 class Target:
-    """Partitions of a node that somebody wants, and what for."""
+    """Wanted partitions of a node, and the output that they are for."""
 
     node: Node
     partitions: Sequence[int]
@@ -60,17 +60,15 @@ class StagePlan:
     nodes: dict[NodeId, Node]
     tasks: Tasks
     absent: dict[NodeId, set[int]] = field(default_factory=dict)
-    """Reduce partitions that no executor holds yet, by shuffle: an exchange must bring them."""
+    """By shuffle, the reduce partitions that no executor holds yet: an exchange must bring them."""
     unwritten: dict[NodeId, Sequence[int]] = field(default_factory=dict)
-    """Map outputs for ``absent`` that do not exist yet, by shuffle: other stages must write them
-    first."""
+    """By shuffle, the map outputs that ``absent`` needs and that do not exist yet: other stages must write them first."""
     barrier: bool = False
-    """The tasks wait for each other at a barrier: all must run at once, each on an executor of its
-    own."""
+    """The tasks wait for each other at a barrier: all must run at once, each on an executor of its own."""
 
     def without(self, making: set[BlockId]) -> StagePlan:
-        """Leave out tasks that would compute a kept partition which another stage is computing;
-        when that stage is done, they can read it."""
+        """Leave out tasks that would compute a kept partition in ``making``, which another stage is computing. They can read it
+        when that stage is done."""
         if not making:
             return self
         tasks = self.tasks.where(lambda inputs: making.isdisjoint(inputs.makes))
@@ -84,9 +82,8 @@ class StagePlan:
         return replace(self, tasks=tasks, absent={shuffle: parts for shuffle, parts in absent.items() if parts})
 
     def of_first_makers(self) -> StagePlan:
-        """Leave out tasks that would compute a kept partition which an earlier task of this plan
-        computes; they run when it is there to be read. (Two partitions of a cartesian product, say,
-        need the same one of a persisted parent.)"""
+        """Leave out tasks that would compute a kept partition which an earlier task of this plan computes. They run when they can
+        read it. (For example, two partitions of a cartesian product need the same partition of a persisted parent.)"""
         if not self.tasks.rule.repeats:
             return self
         made: set[BlockId] = set()

@@ -1,4 +1,4 @@
-"""Moves a job on: starts the stages, exchanges and copies that can start now, or ends the job."""
+"""Advances a job: starts the stages, exchanges and copies that can start now, or ends the job."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class StageStarter:
         self._state = state
 
     def advance(self, job: JobState) -> list[Command]:
-        """Start whatever can start for the job, or end it. Cost: the outputs that wait for no
-        shuffle, unless the job is stale."""
+        """Start whatever can start for the job, or end it. Cost: the outputs that wait for no shuffle, unless the job is
+        stale."""
         state = self._state
         if job.id not in state.jobs:
-            return []  # ended together with another one
+            return []  # it ended together with another job
         if not job.undone:
             return state.end_job(job.id, None)
         plans = job.plan(state.locations, state.kept, state.task_sets.partitions) if job.stale else {}
@@ -45,7 +45,7 @@ class StageStarter:
             if plan.barrier and not self._barrier_waits():
                 plan, drops = self._all_to_barrier(job, plan)
                 commands += drops
-            if plan.unwritten:  # something that was there when the job was planned is not any more
+            if plan.unwritten:  # data that existed when the job was planned is gone
                 plans = job.plan(state.locations, state.kept, state.task_sets.partitions)
                 ready = deque(job.ready)
                 continue
@@ -53,7 +53,7 @@ class StageStarter:
         return commands
 
     def _start(self, plan: StagePlan) -> list[Command]:
-        """Start the stage, or what it waits for: an exchange, or copies of what its tasks read."""
+        """Start the stage, or what it needs first: an exchange, or copies of blocks that its tasks read."""
         state = self._state
         plan = plan.without(state.task_sets.making(plan))
         if not plan.tasks:
@@ -73,13 +73,12 @@ class StageStarter:
         return state.exchanges.copy(copies, state.executors) if state.can_exchange() else []
 
     def _barrier_waits(self) -> bool:
-        """A barrier stage starts when nothing else is under way."""
+        """Is anything under way? A barrier stage starts only when nothing else is."""
         state = self._state
         return state.exchanges.under_way() or any(task_set.running for task_set in state.task_sets)
 
     def _all_to_barrier(self, job: JobState, plan: StagePlan) -> tuple[StagePlan, list[Command]]:
-        """Plan all tasks of the barrier stage where only some of it is missing, and drop what
-        exists."""
+        """If only a part of the barrier stage is missing, plan all its tasks, and drop the existing part."""
         locations, output, unwanted = self._state.locations, plan.target.output, set[BlockId]()
         if output.kind == "map":
             unwanted.update(BlockId("map", output.of, index) for index in locations.indexes("map", output.of))
@@ -97,7 +96,7 @@ class StageStarter:
                 return plan, [DropBlocks(executor, tuple(blocks)) for executor, blocks in drops.items()]
 
     def _refuse_barrier(self, plan: StagePlan) -> list[Command]:
-        """The stage can never start all its tasks at once."""
+        """Fail the jobs of a barrier stage that can never start all its tasks at once."""
         state = self._state
         summary = (f"a barrier stage needs an executor for each of its {len(plan.tasks)} tasks, but there are "
                    f"{len(state.executors)}. Run with -n {len(plan.tasks) + 1}, or use fewer partitions.")

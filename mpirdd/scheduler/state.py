@@ -1,4 +1,4 @@
-"""What the scheduler knows, and the steps that several events share."""
+"""The state of the scheduler, and the steps that several events share."""
 
 from __future__ import annotations
 
@@ -19,48 +19,48 @@ from mpirdd.scheduler.task_sets import TaskSets
 class SchedulerState:
     """Shared by the parts of one scheduler.
 
-    Its methods enter what an event means into the account. They do not start anything new for a
-    job: they set ``move_on``, and the scheduler then looks at all jobs.
+    Its methods update the account. They do not start anything new for a job: they set ``move_on``, and the scheduler then looks
+    at all jobs.
     """
 
     def __init__(self, executors: Iterable[Rank], epoch: int = 0) -> None:
         self.executors: list[Rank] = sorted(executors)
-        """The living. A spare takes the place of the lost executor whose work it takes over, so that data of equal
-        partitioners goes on meeting."""
+        """The living executors. A spare gets the index of the lost executor that it replaces, so RDDs with equal partitioners
+        still meet without moving."""
         self.spares = Spares()
         self.hosts: dict[Rank, str] = {}
         self.epoch = epoch
-        """The number of the group that exchanges run in; it grows with each loss."""
+        """The number of the group of executors that exchange data; it grows with each loss."""
         self.locations = BlockLocations()
         self.kept: dict[NodeId, int] = {}
-        """Persisted nodes, and how many copies of each partition are wanted."""
+        """Persisted nodes, and the wanted number of copies of each partition."""
         self.jobs: dict[JobId, JobState] = {}
         self.tried: dict[Output, dict[int, int]] = {}
-        """How often each task was tried and will be tried again, of those that are."""
+        """For each task that was tried and will be tried again: the number of tries."""
         self.deaths: dict[Output, dict[int, int]] = {}
-        """How many executors died while each task ran there, or may have run there."""
+        """For each task: the number of executors that died while it ran there, or may have run there."""
         self.task_sets = TaskSets(self.executors, self.jobs_wanting, self.tried, self.deaths, self.hosts)
         self.exchanges = Exchanges(self.locations, self.kept)
         self.failures: dict[Output, dict[int, list[Rank]]] = {}
-        """Where each task of an output that is not complete has raised."""
+        """For each task of an incomplete output: the executors on which it has raised."""
         self.began: dict[Rank, tuple[StageId, int]] = {}
-        """The task that each executor said last that it runs, of those that said so."""
+        """By executor, the task that it last said it runs."""
         self.silent: set[Rank] = set()
-        """Spares that have joined, and told nothing yet: they may have been dead when they did."""
+        """Spares that have joined and said nothing since: they may have been dead when they joined."""
         self.abandoned: set[StageId] = set()
-        """Barrier stages that were given up, so that executors drop what they left."""
+        """Barrier stages that were given up; executors drop their data."""
         self.move_on = False
-        """Something has ended that jobs, or copies, may have waited for."""
+        """Something has ended for which jobs, or copies, may have waited."""
 
     def host_of(self, executor: Rank) -> str:
         return self.hosts.get(executor, "unknown")
 
     def jobs_wanting(self, output: Output) -> tuple[JobId, ...]:
-        """The jobs that a stage with this output runs for, oldest first."""
+        """The jobs that need this output, oldest first."""
         return tuple([job.id for job in self.jobs.values() if output in job.pending])
 
     def end_job(self, job_id: JobId, failure: Failure | None) -> list[Command]:
-        """End the job, and cancel what runs for no other."""
+        """End the job, and cancel the stages that no other job needs."""
         job = self.jobs.pop(job_id, None)
         commands: list[Command] = [JobEnded(job_id, failure)]
         if job is None:
@@ -76,8 +76,8 @@ class SchedulerState:
         return commands
 
     def fail(self, task_set: TaskSet, failure: Failure) -> list[Command]:
-        """End the jobs that need the output of the task set as things are now; other jobs needed it
-        when they were planned."""
+        """End the jobs that need the output of the task set now. Jobs that needed it only when they were planned are planned
+        anew."""
         commands: list[Command] = []
         output = task_set.stage.output
         for job_id in self.jobs_wanting(output):
@@ -109,20 +109,19 @@ class SchedulerState:
             job.stale = True
 
     def go_on(self, task_set: TaskSet, *executors: Rank) -> list[Command]:
-        """A task of the set is over on these executors: give them more, or end the set if nothing
-        of it is under way. What came back for lack of a block is planned again."""
+        """A task of the set has ended on each of these executors: give them more, or close the set if none of its tasks runs.
+        Tasks that came back for lack of a block are planned again."""
         if task_set.free:
             return self.task_sets.hand_out(task_set, executors)
         if task_set.running:
             return []
         self.move_on = True
         if len(self.jobs) > 1 and any(pipe.keep for pipe in task_set.stage.pipes.values()):
-            self.plan_anew()  # other jobs may find what they were about to compute
+            self.plan_anew()  # other jobs may find partitions that they were about to compute
         return [self.task_sets.close(task_set)]
 
     def restart_barrier(self, task_set: TaskSet) -> list[Command]:
-        """The tasks of a barrier stage waited for each other, so none of them counts; all run
-        again."""
+        """Run all tasks of a barrier stage again: they waited for each other, so none of them counts."""
         for partition in task_set.plan.tasks:
             self.count_try(task_set.stage.output, partition)
         if task_set.stage.output.kind == "result":
@@ -134,8 +133,8 @@ class SchedulerState:
         return self.cancel(task_set)
 
     def _drop_of_barrier(self, task_set: TaskSet) -> list[Command]:
-        """Drop what the tasks of a barrier stage may have left: a task that finds its partition
-        there would not come to the barrier when they run again."""
+        """Drop all data that the tasks of a barrier stage may have left. A task that found its partition there would not come to
+        the barrier when they run again."""
         unwanted: dict[Rank, set[BlockId]] = {}
         output = task_set.stage.output
         for partition, executor in task_set.running.items():
@@ -145,15 +144,15 @@ class SchedulerState:
         for block, executor in task_set.made:
             unwanted.setdefault(executor, set()).add(block)
         for executor, blocks in unwanted.items():
-            for block in blocks:  # a late task may have made it there, too
+            for block in blocks:  # a late task may have made it there too
                 self.locations.discard(block, executor)
         self.abandoned.add(task_set.stage.id)
         return [DropBlocks(executor, tuple(sorted(blocks))) for executor, blocks in unwanted.items()
                 if blocks and executor in self.task_sets.load]
 
     def can_exchange(self) -> bool:
-        """Not while tasks wait for each other at a barrier: an executor would wait in the exchange
-        for one that waits at the barrier for it."""
+        """May an exchange start? Not while tasks wait for each other at a barrier: an executor in the exchange would wait for one
+        that waits for it at the barrier."""
         return not self.task_sets.at_barrier()
 
     def copy_kept(self) -> list[Command]:

@@ -1,4 +1,4 @@
-"""What the tasks of a stage read and keep: a function of their partitions."""
+"""The inputs and the kept partitions of a stage's tasks, as a function of the partition."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mpirdd.scheduler.locations import BlockLocations
 
 
 class TaskInputs(NamedTuple):
-    """What one task reads and keeps."""
+    """What one task reads, and the partitions that it keeps."""
 
     splits: tuple[tuple[NodeId, int], ...]
-    """The splits of sources that the task reads: (source, index)."""
+    """The splits that the task reads: (source, index)."""
     reads: tuple[BlockId, ...]
     """The ``in`` and ``rdd`` blocks that must be on the executor."""
     makes: tuple[BlockId, ...]
@@ -23,15 +23,15 @@ class TaskInputs(NamedTuple):
 
 
 class TaskRule:
-    """Of one stage. It holds kept partitions as they were when the stage was planned, so its
-    answers do not change while the stage runs.
+    """The rule of one stage. It holds the kept partitions as they were when the stage was planned, so its answers do not change
+    while the stage runs.
 
-    Most stages are *aligned*: each task reads and keeps the same as the first one, but with its own
-    partition. Others look for each task through the pipes.
+    Most stages are *aligned*: each task reads and keeps the same as the first task, but with its own partition. In other stages
+    the pipes are walked for each task.
 
     Args:
-        pipes: of the stage.
-        nodes: by which the pipes go, and others.
+        pipes: the stage's.
+        nodes: the nodes of the pipes, by id; there may be others.
         target: the pipe of which a task computes a partition.
     """
 
@@ -40,7 +40,7 @@ class TaskRule:
     ) -> None:
         self._pipes, self._target = pipes, target
         self._held: dict[NodeId, frozenset[int] | range] = {}
-        """The kept partitions that exist, of each persisted node."""
+        """The existing kept partitions of each persisted node."""
         for node, pipe in pipes.items():
             if pipe.keep:
                 held, size = locations.indexes("rdd", node), nodes[node].num_partitions
@@ -48,7 +48,7 @@ class TaskRule:
         kinds = {pipe.kind for pipe in pipes.values()}
         self._shuffled = "shuffle" in kinds
         self.reads = self._shuffled or any(self._held.values())
-        """Tasks may read blocks. If not, any executor can run each of them."""
+        """Tasks may read blocks. Otherwise any executor can run any task."""
         self.kept = {node for node, held in self._held.items() if not isinstance(held, range)}
         """The persisted nodes of which tasks may keep partitions."""
         straight = all(pipe.inputs is None or isinstance(pipe.inputs, OneToOne) for pipe in pipes.values())
@@ -57,17 +57,17 @@ class TaskRule:
         self._sources = "source" in kinds
         aligned = straight and not any(isinstance(held, frozenset) and held for held in self._held.values())
         self._first = self._look(0) if aligned else None
-        """What the task of partition 0 reads and keeps, if the stage is aligned."""
+        """The inputs and outputs of the task of partition 0, if the stage is aligned."""
 
     @property
     def one_block(self) -> tuple[str, NodeId] | None:
-        """The kind and node of the one block that each task reads, that of its own partition; None if they do not."""
+        """(kind, node) if each task reads exactly one block, that of its own partition; otherwise None."""
         if self._first is None or len(self._first.reads) != 1:
             return None
         return self._first.reads[0][:2]
 
     def absent(self, partitions: Sequence[int], locations: BlockLocations) -> dict[NodeId, set[int]]:
-        """The reduce partitions that these tasks read and nobody holds, by shuffle."""
+        """By shuffle, the reduce partitions that these tasks read and nobody holds."""
         found: dict[NodeId, set[int]] = {}
         if not self._shuffled:
             return found
@@ -82,7 +82,7 @@ class TaskRule:
         return found
 
     def inputs(self, partition: int) -> TaskInputs:
-        """What the task for this partition reads and keeps."""
+        """What the task of this partition reads and keeps."""
         if self._first is None:
             return self._look(partition)
         splits, reads, makes = self._first
@@ -92,7 +92,7 @@ class TaskRule:
             tuple([BlockId(kind, node, partition) for kind, node, _ in makes]) if makes else ())
 
     def splits(self, partitions: tuple[int, ...]) -> dict[NodeId, tuple[int, ...]]:
-        """The splits that these tasks read, by source."""
+        """By source, the splits that these tasks read."""
         if self._first is not None:
             return {source: partitions for source, _ in self._first.splits}
         found: dict[NodeId, dict[int, None]] = {}

@@ -1,6 +1,6 @@
-"""A stage with tasks under way: which of them are free, and where the others run.
+"""A stage with tasks under way: its free tasks, and the executors of the others.
 
-It holds no object for a task: a byte, and what its attempts take while they run.
+It holds no object for a task: one byte, and the data of its attempts while they run.
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ from mpirdd.scheduler.placement import FreeTasks
 from mpirdd.scheduler.stage_plan import StagePlan
 
 _LEAST_S = 0.005
-"""A portion of free tasks takes at least this long: a round trip costs some 0.2 ms on a busy
-machine."""
+"""A portion of free tasks takes at least this long: a round trip costs some 0.2 ms on a busy machine."""
 _LEAST_FINISHED = 2
-"""So many tasks of a stage, and half of them all, must have finished before it is known how long
-one usually takes."""
+"""The usual run time is known once this many tasks, and half of the stage, have finished."""
 _SLOW_S = 1.0
 """A task that takes less than this is never slow: a second attempt would not pay."""
 _SLOW_TIMES = 3.0
-"""A task is slow when it runs longer than so many times the median of its siblings. Spark takes
-1.5, but also waits for three quarters of them."""
+"""A task is slow if it runs longer than this many times the median of its siblings. Spark takes 1.5, but also waits for three
+quarters of them."""
 
 
 class TaskSet:
@@ -38,53 +36,53 @@ class TaskSet:
     def __init__(self, stage: Stage, plan: StagePlan, free: FreeTasks) -> None:
         self.stage, self.plan = stage, plan
         self.free = free
-        """Tasks that any executor can run and that none has been given yet."""
+        """Tasks that any executor can run and that no executor has got yet."""
         self.left = PartitionSet(plan.target.node.num_partitions, plan.tasks.partitions)
         """The tasks that have not finished."""
         self.total = len(plan.tasks)
-        """How many tasks it has in all."""
+        """The number of tasks of the stage."""
         self.running: dict[int, Rank] = {}
-        """Where each task under way runs, in the order in which they were sent."""
+        """The executor of each task under way, in the order in which they were sent."""
         self.second: dict[int, Rank] = {}
-        """Where second attempts run."""
+        """The executors of second attempts."""
         self.load: dict[Rank, int] = {}
-        """Attempts at each executor that has any."""
+        """By executor, its number of attempts, if it has any."""
         self.slow: set[tuple[int, Rank]] = set()
         """Attempts that were reported as slow."""
         self.barrier: tuple[Rank, ...] = ()
-        """Barrier stages only: where each task runs."""
+        """Barrier stages only: the executor of each task."""
         self.made: list[tuple[BlockId, Rank]] = []
-        """Barrier stages only: what the finished tasks made."""
+        """Barrier stages only: the blocks that finished tasks made."""
         self.seconds = 0.0
-        """How long the finished tasks ran, in all."""
+        """The sum of the run times of finished tasks."""
         self.times = array("d")
-        """How long each of them ran, in seconds."""
+        """The run time of each finished task, in seconds."""
         self.usual = 0, 0.0
-        """Their median when it was last computed: of how many tasks, in seconds."""
+        """The last computed median of these: (number of tasks, seconds)."""
 
     # --- attempts ---------------------------------------------------------------------------------
 
     def runs(self, partition: int, executor: Rank) -> bool:
-        """Is an attempt at the task under way there?"""
+        """Does an attempt at the task run there?"""
         return self.running.get(partition) == executor or self.second.get(partition) == executor
 
     def of_executor(self, executor: Rank) -> list[int]:
-        """The tasks with an attempt under way there, in the order in which they were sent."""
+        """The tasks with an attempt there, in the order in which they were sent."""
         return [partition for attempts in (self.running, self.second)
                 for partition, where in attempts.items() if where == executor]
 
     def alone(self, partition: int) -> bool:
-        """Has the task, which is under way, no second attempt?"""
+        """Does this running task have no second attempt?"""
         return partition not in self.second
 
     def send(self, partitions: Sequence[int], executor: Rank) -> None:
-        """Enter first or second attempts at tasks."""
+        """Record first or second attempts at tasks."""
         second = not self.running.keys().isdisjoint(partitions)
         (self.second if second else self.running).update(dict.fromkeys(partitions, executor))
         self.load[executor] = self.load.get(executor, 0) + len(partitions)
 
     def settle(self, partition: int, executor: Rank) -> tuple[Rank, ...]:
-        """An attempt is over; return where the other one of the same task is under way."""
+        """An attempt is over; return the executor of the other attempt at the same task, if there is one."""
         load = self.load
         if load[executor] == 1:
             del load[executor]
@@ -100,7 +98,7 @@ class TaskSet:
         return (other,)
 
     def finish(self, partition: int, executor: Rank, seconds: float) -> tuple[Rank, ...]:
-        """An attempt has finished the task; return where the other one of it is under way."""
+        """An attempt has finished the task; return the executor of the other attempt, if there is one."""
         self.seconds += seconds
         self.times.append(seconds)
         self.left.discard(partition)
@@ -110,21 +108,20 @@ class TaskSet:
 
     @property
     def finished(self) -> int:
-        """How many of its tasks have."""
+        """The number of finished tasks."""
         return len(self.times)
 
     def share(self, executors: int) -> int:
-        """How many free tasks to give out at once: half of an even share of what is left, for
-        balance, or as many as take ``_LEAST_S``, for few messages."""
+        """How many free tasks to give out at once: half of an even share of the rest, for balance, or as many as take
+        ``_LEAST_S``, for few messages."""
         even = -(-len(self.free) // executors)
         quick = int(_LEAST_S * self.finished / self.seconds) if self.seconds else 0
         return max(1, even // 2, min(quick, even))
 
     def usual_if_slow(self, seconds: float) -> float | None:
-        """How long the stage's tasks usually take, in seconds, if one that has run for ``seconds``
-        is slow beside them."""
+        """The usual run time of the stage's tasks, in seconds, if a task that has run for ``seconds`` is slow; otherwise None."""
         if seconds < _SLOW_S or self.finished < max(_LEAST_FINISHED, self.total / 2):
             return None
-        if self.finished > 1.1 * self.usual[0]:  # not for each heartbeat of each executor
+        if self.finished > 1.1 * self.usual[0]:  # not at each heartbeat of each executor
             self.usual = self.finished, median(self.times)
         return self.usual[1] if seconds > _SLOW_TIMES * self.usual[1] else None

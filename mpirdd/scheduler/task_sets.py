@@ -1,7 +1,7 @@
-"""All stages under way, and how busy they keep each executor.
+"""All stages under way, and the load of each executor.
 
-Executors get free tasks as they ask for more (guided self-scheduling: a share of what is left, so
-that many small tasks cost few messages and few large ones still balance).
+Executors get free tasks as they finish others. Guided self-scheduling: each time a share of the rest, so many small tasks cost
+few messages and a few large ones still balance.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class TaskSets:
 
     Args:
         jobs_wanting: the jobs that need an output now, oldest first.
-        tried: how often tasks were tried before, of those that were.
-        deaths: the tasks of executors that died while they ran there, or may have.
+        tried: by output and task, the number of earlier attempts, for tasks that had any.
+        deaths: by output, the tasks that ran, or may have run, on executors when these died.
         hosts: of the executors.
     """
 
@@ -38,9 +38,9 @@ class TaskSets:
         hosts: Mapping[Rank, str],
     ) -> None:
         self.load: dict[Rank, int] = dict.fromkeys(executors, 0)
-        """Attempts under way at each living executor."""
+        """Attempts under way on each living executor."""
         self.idle: dict[Rank, None] = dict.fromkeys(self.load)
-        """The executors that have none, the longest idle first."""
+        """The executors without attempts, the longest idle first."""
         self._jobs_wanting, self._tried, self._deaths = jobs_wanting, tried, deaths
         self._hosts = hosts
         self._task_sets: dict[StageId, TaskSet] = {}
@@ -48,7 +48,7 @@ class TaskSets:
         self._ids = count(1)
 
     def __iter__(self) -> Iterator[TaskSet]:
-        """Those of now; they may end meanwhile."""
+        """The task sets at this moment; they may end during the iteration."""
         return iter(list(self._task_sets.values()))
 
     # --- questions --------------------------------------------------------------------------------
@@ -57,24 +57,24 @@ class TaskSets:
         return self._task_sets.get(stage) if stage is not None else None
 
     def of_attempt(self, stage: StageId, partition: int, executor: Rank) -> TaskSet | None:
-        """The task set of an attempt under way; None when the attempt is over, or never was."""
+        """The task set of an attempt under way; None if the attempt is over, or never was."""
         task_set = self._task_sets.get(stage)
         if task_set is not None and (task_set.running.get(partition) == executor or task_set.runs(partition, executor)):
             return task_set
         return None
 
     def of_output(self, output: Output) -> Mapping[StageId, TaskSet]:
-        """An output may have several task sets under way, each with partitions of its own."""
+        """An output may have several task sets under way, each with its own partitions."""
         return self._outputs.get(output, {})
 
     def partitions(self, output: Output) -> PartitionSet:
-        """Partitions that tasks make, or will when executors get them."""
+        """The partitions of the output that tasks compute, or will compute when executors get them."""
         first, *others = [task_set.left for task_set in self.of_output(output).values()] or [NO_PARTITIONS]
         return first.union(others) if others else first
 
     def making(self, plan: StagePlan) -> set[BlockId]:
-        """The kept partitions that tasks under way will make. Cost: the tasks of stages that keep a node that the plan
-        keeps, too."""
+        """The kept partitions that tasks under way will make. Cost: the tasks of all stages that keep a node that the plan keeps
+        too."""
         kept = plan.tasks.rule.kept
         return {block for task_set in self._task_sets.values() if not kept.isdisjoint(task_set.plan.tasks.rule.kept)
                 for partition in task_set.left for block in task_set.plan.tasks[partition].makes}
@@ -85,7 +85,7 @@ class TaskSets:
     # --- what happens to them ---------------------------------------------------------------------
 
     def begin(self, plan: StagePlan, places: Places) -> list[Command]:
-        """Begin a stage: send tasks that have a place there, and hand out the free ones."""
+        """Begin a stage: send each task that has a place there, and hand out the free ones."""
         target = plan.target
         stage = Stage(next(self._ids), target.label, target.node.id, target.output, plan.pipes)
         placed: dict[Rank, list[int]] = {}
@@ -102,7 +102,8 @@ class TaskSets:
         return commands + self.hand_out(task_set, self.load)
 
     def hand_out(self, task_set: TaskSet, executors: Iterable[Rank]) -> list[Command]:
-        """Give free tasks to the executors that have none of the set's: first to all what they have the data of."""
+        """Give free tasks to those executors that have no task of the set: first to each executor the tasks whose data is on its
+        host."""
         commands: list[Command] = []
         free = task_set.free
         for only_near in (True, False) if free.choosy else (False,):
@@ -129,12 +130,12 @@ class TaskSets:
             task_set.total, self._jobs_wanting(stage.output), task_set.barrier)
 
     def settle(self, task_set: TaskSet, partition: int, executor: Rank) -> tuple[Rank, ...]:
-        """An attempt is over; return where the other one of the same task is under way."""
+        """An attempt is over; return the executor of the other attempt at the same task, if there is one."""
         self._unload(executor, 1)
         return task_set.settle(partition, executor)
 
     def finish(self, task_set: TaskSet, partition: int, executor: Rank, seconds: float) -> tuple[Rank, ...]:
-        """An attempt has finished the task; return where the other one of it is under way."""
+        """An attempt has finished the task; return the executor of the other attempt, if there is one."""
         self._unload(executor, 1)
         return task_set.finish(partition, executor, seconds)
 
@@ -162,20 +163,20 @@ class TaskSets:
     # --- losses -----------------------------------------------------------------------------------
 
     def join(self, executor: Rank) -> None:
-        """A spare may be given tasks from now on."""
+        """A spare may get tasks from now on."""
         self.load[executor] = 0
         self.idle[executor] = None
 
     def lose(self, executor: Rank) -> int:
-        """A lost executor gets no more tasks; return how many were under way there."""
+        """A lost executor gets no more tasks; return the number of tasks under way there."""
         self.idle.pop(executor, None)
         return self.load.pop(executor)
 
     def lose_tasks(self, task_set: TaskSet, lost: Rank, locations: BlockLocations) -> list[Command]:
-        """Send the tasks that ran on the lost executor alone elsewhere.
+        """Send the tasks that ran only on the lost executor elsewhere.
 
-        Those that read only splits are free again; others go to an executor that holds what they
-        read. Where there is none, they leave the set, so that a new plan has them at once.
+        Tasks that read only splits are free again. Others go to an executor that holds their input. If there is none, they leave
+        the set, so a new plan includes them at once.
         """
         again: dict[Rank, list[int]] = {}
         for partition in task_set.of_executor(lost):

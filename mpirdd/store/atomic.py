@@ -1,12 +1,11 @@
-"""Files and folders that appear whole or not at all, whenever the process that writes them dies.
+"""Files and folders that appear whole or not at all, even if the process that writes them dies.
 
-A file is written aside (in the same file system, under a name of its own), forced to disk, and
-renamed; then its folder is forced to disk too, so the new name survives a power cut. A *manifest*
-is a small JSON file that is written in this way and carries a checksum of its own content.
-Checkpoints, resumable state, outputs and committed partitions all use this one way.
+A file is written aside (in the same file system, under a name of its own), forced to disk, and renamed. Then its folder is forced
+to disk too, so the new name survives a power cut. A *manifest* is a small JSON file written in this way, with a checksum of its
+own content. Checkpoints, resumable state, outputs and committed partitions are all written like this.
 
-This module leaves out what to write, and what to tell the user: an ``OSError`` of the file goes through a function that
-the caller gives, and what the caller's own code raises passes unchanged.
+This module does not decide what to write, nor what to tell the user: the caller gives a function that translates an ``OSError``
+of the file, and errors of the caller's own code pass unchanged.
 """
 
 from __future__ import annotations
@@ -26,21 +25,19 @@ from mpirdd.protocol.errors import ClusterError, InputError
 from mpirdd.protocol.frames import Buffer
 
 Failed = Callable[[OSError], Exception]
-"""Makes the error that the user sees of one that the file system gave."""
+"""Makes the error that the user sees from an error of the file system."""
 
 _CHECKSUM = "checksum"
 
 
 class WholeFile:
-    """A file to write in a ``with`` block. It takes its name when the block ends well; otherwise
-    nothing of it stays.
+    """A file to write in a ``with`` block. It takes its name when the block ends without an error; otherwise nothing stays.
 
     Args:
-        path: the name that it takes. A file that has it already is replaced.
+        path: the name that it takes. An existing file of that name is replaced.
         aside: where it is written first, on the same file system; by default beside ``path``, under a hidden name.
-        forced: force it and its folder to disk. Without, it survives the death of a process, but not a power cut.
+        forced: force the file and its folder to disk. If not, it survives the death of a process, but not a power cut.
         failed: translates an ``OSError`` of this file.
-
     Attributes:
         size: bytes written so far.
     """
@@ -58,7 +55,7 @@ class WholeFile:
 
     @property
     def checksum(self) -> str:
-        """xxh3-64 of what has been written so far, in hexadecimal digits."""
+        """xxh3-64 of all bytes written so far, in hexadecimal digits."""
         return self._digest.hexdigest()
 
     def __enter__(self) -> WholeFile:
@@ -69,7 +66,7 @@ class WholeFile:
         return self
 
     def write(self, data: Buffer) -> int:
-        """Append ``data``; the number of its bytes, as files have it."""
+        """Append ``data``; return the number of its bytes, as files do. Raises what ``failed`` makes of an OSError."""
         try:
             self._file.write(data)
         except OSError as error:
@@ -94,14 +91,14 @@ class WholeFile:
         except OSError as error:
             self._remove()
             raise self._failed(error) from error
-        except BaseException:  # an interrupt in the middle of fsync: leave nothing behind, and let it pass
+        except BaseException:  # an interrupt during fsync: leave nothing behind, and let it pass
             self._remove()
             raise
         if value is not None:
             self._remove()
 
     def _remove(self) -> None:
-        with suppress(OSError):  # closing writes what is buffered, which may fail as the write before did
+        with suppress(OSError):  # close writes buffered data, which may fail as an earlier write did
             self._file.close()
         with suppress(OSError):
             os.unlink(self._aside)
@@ -109,11 +106,11 @@ class WholeFile:
 
 class WholeFolder:
     """A folder to fill in a ``with`` block, which gives the path to write to. The folder takes its name when the block ends
-    well, and must not be there before; else nothing is left of it.
+    without an error; otherwise nothing stays. The name must not exist before.
 
     Args:
         path: the name that it takes.
-        prefix: how the name begins under which it is filled, beside ``path``: a killed process leaves it behind.
+        prefix: the beginning of the name under which it is filled, beside ``path``; a killed process leaves that folder behind.
         failed: translates an ``OSError`` of this folder.
     """
 
@@ -124,7 +121,7 @@ class WholeFolder:
 
     def __enter__(self) -> str:
         try:
-            os.makedirs(self._aside, mode=0o700)  # the parent, too: whoever took it away may have wanted the space
+            os.makedirs(self._aside, mode=0o700)  # and its parent, which somebody may have removed to gain space
         except OSError as error:
             raise self._failed(error) from error
         return self._aside
@@ -143,8 +140,7 @@ class WholeFolder:
 
 
 def remove_folder(folder: str) -> None:
-    """Remove a folder and all that is in it; never raises. A task that is still running may add a file meanwhile, so this
-    tries several times."""
+    """Remove a folder and its content; never raises. Tries several times, because a task that still runs may add a file."""
     for _ in range(3):
         rmtree(folder, ignore_errors=True)
         if not os.path.lexists(folder):
@@ -152,10 +148,10 @@ def remove_folder(folder: str) -> None:
 
 
 def rename_whole(aside: str, path: str, *, descriptor: int | None = None) -> None:
-    """Give a file or folder that is complete its name, and force that to disk. Raises OSError.
+    """Give a complete file or folder its name, and force the name to disk. Raises OSError.
 
     Args:
-        descriptor: of the file, to force its content to disk first. The files in a folder must have been forced already.
+        descriptor: of the file, to force its content to disk first. The files in a folder must have been forced before.
     """
     if descriptor is not None:
         os.fsync(descriptor)
@@ -169,20 +165,20 @@ def force_folder(folder: str) -> None:
     """Force the names in ``folder`` to disk. Raises OSError when the folder cannot be opened."""
     descriptor = os.open(folder or os.curdir, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with suppress(OSError):  # some network file systems force no folders; their rename is on the server at once
+        with suppress(OSError):  # some network file systems cannot force folders; there a rename reaches the server at once
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
 def write_manifest(path: str, content: Mapping[str, Any], *, failed: Failed | None = None) -> None:
-    """Write ``content`` (no key ``checksum``) as JSON with a checksum. Raises what ``failed`` makes of an OSError."""
+    """Write ``content`` (without a key ``checksum``) as JSON with a checksum. Raises what ``failed`` makes of an OSError."""
     with WholeFile(path, failed=failed) as file:
         file.write(manifest_bytes(content))
 
 
 def read_manifest(path: str, *, version: int) -> dict[str, Any]:
-    """The content that ``write_manifest`` got; its ``version`` must be this one.
+    """The content given to ``write_manifest``. Its ``version`` must be the one given here.
 
     Raises:
         InputError: the manifest is damaged or of another version.
@@ -193,12 +189,12 @@ def read_manifest(path: str, *, version: int) -> dict[str, Any]:
 
 
 def manifest_bytes(content: Mapping[str, Any]) -> bytes:
-    """The text of a manifest."""
+    """The content as the bytes of a manifest."""
     return json.dumps({**content, _CHECKSUM: xxh3_64_hexdigest(_canonical(content))}, indent=1).encode()
 
 
 def manifest_from(text: bytes, path: str, *, version: int) -> dict[str, Any]:
-    """The content of a manifest that was read from ``path``. Raises InputError as ``read_manifest``."""
+    """The content of the manifest ``text``, read from ``path``. Raises InputError as ``read_manifest`` does."""
     try:
         content = json.loads(text)
         checksum = content.pop(_CHECKSUM)

@@ -1,4 +1,4 @@
-"""Cuts records into batches bounded by bytes, however uneven the records are."""
+"""Cuts records into batches of bounded bytes, however uneven the records are."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from mpirdd.store.measure import size_of
 from mpirdd.store.task_memory import TaskMemory
 
 _MOST_GROWTH = 64
-"""How many times as many records a batch has as the one before, at most."""
+"""A batch has at most this many times as many records as the one before."""
 
 
 def batches(records: Iterator[Any], most_bytes: int, memory: TaskMemory | None = None) -> Iterator[tuple[list[Any], int]]:
-    """The records in lists of about ``most_bytes``, with the bytes of each: small lists first, until it is known how large a
-    record is.
+    """(records, their bytes) in lists of about ``most_bytes``: small lists first, until the size of a record is known.
 
-    How many records make a list is foreseen from those before. So only ``memory``, which watches the process, notices records
-    that are much larger than these, and ends the list early; it notices what cannot be measured, too, such as the data of
-    closures.
+    The length of a list is estimated from the lists before it. Only ``memory``, which watches the process, notices records that
+    are much larger than these, and ends the list early. It also notices data that cannot be measured, such as that of closures.
     """
     count = 1
     while True:
@@ -31,7 +29,7 @@ def batches(records: Iterator[Any], most_bytes: int, memory: TaskMemory | None =
             if memory.full:
                 nbytes = memory.watch(0) - before
                 memory.full.clear()
-                count = 0  # records are not what they were
+                count = 0  # the estimate no longer holds: begin with one record again
         if not batch:
             return
         nbytes = max(nbytes, size_of(batch), 1)

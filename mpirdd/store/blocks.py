@@ -1,9 +1,8 @@
 """The blocks of one executor, by id, in memory and on disk.
 
-The store has two parts: ``shuffles`` holds the ``map`` and ``in`` blocks
-(``store/shuffle_blocks.py``), ``kept`` the ``rdd`` blocks (``store/kept_partitions.py``). Tasks use
-these directly. This module handles blocks of every kind: their list, exchanges, drops. All of them
-count against one budget and go to the same spill files.
+The store has two parts: ``shuffles`` holds the ``map`` and ``in`` blocks (``store/shuffle_blocks.py``), ``kept`` the ``rdd``
+blocks (``store/kept_partitions.py``). Tasks use these directly. This module handles blocks of every kind: listing, exchanging,
+dropping them. All blocks count against one budget and go to the same spill files.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from mpirdd.store.scratch import Scratch
 from mpirdd.store.shuffle_blocks import ReduceInput, ShuffleBlocks
 
 _FILE_BYTES = 256 << 20
-"""A spill file is shared by blocks up to this size (or the budget's): its space comes back when all of them are gone."""
+"""A spill file takes up to this many bytes of blocks (or as many as the budget): its space is free when all of them are gone."""
 
 
 class BlockStore:
     """Owned by one executor; not shared.
 
     Args:
-        memory: the budget to count in; by default, one without end.
-        through_files: what map tasks write, and copies of kept partitions, go to files at once, however much memory there
+        memory: the budget; by default an unlimited one.
+        through_files: write the output of map tasks, and copies of kept partitions, to files at once, however much memory there
             is (``--mode mapreduce``).
     """
 
@@ -43,7 +42,7 @@ class BlockStore:
         self._arriving: dict[BlockId, ReduceInput | KeptPartition] = {}
         self._levels_of_copies: Mapping[NodeId, Level] = {}
         self._dropped: set[BlockId] = set()
-        """Blocks that could not be stored, and that nobody has been told of yet."""
+        """Blocks that could not be stored; still unreported."""
 
     def __contains__(self, block: BlockId) -> bool:
         return block in self._part(block)
@@ -58,7 +57,7 @@ class BlockStore:
         self._dropped.discard(block)
 
     def drop_node(self, node: NodeId, *, kinds: tuple[str, ...] = ("rdd", "map", "in")) -> None:
-        """Forget the blocks of these kinds that belong to the node."""
+        """Forget the node's blocks of these kinds."""
         for block in [block for block in self._all() if block.of == node and block.kind in kinds]:
             self.drop(block)
 
@@ -73,21 +72,21 @@ class BlockStore:
     # --- exchanges ----------------------------------------------------------------------------------------------------
 
     def begin_arrivals(self, inputs: Iterable[BlockId], levels: Mapping[NodeId, Level]) -> None:
-        """An exchange will bring these ``in`` blocks, though perhaps nothing for some of them, and copies of kept
-        partitions, whose nodes have these levels."""
+        """An exchange will bring these ``in`` blocks (some perhaps empty), and copies of kept partitions, whose nodes have these
+        levels."""
         self._levels_of_copies = levels
         for block in inputs:
             self.expect(block)
 
     def expect(self, block: BlockId) -> None:
-        """The exchange under way brings the block, though perhaps nothing for it."""
+        """The exchange under way brings this block, which may be empty."""
         self._arriving[block] = (
             self.shuffles.new_input(block) if block.kind == "in"
             else self.kept.new_copy(block, self._levels_of_copies.get(block.of, Level())))
 
     def arrive(self, block: BlockId, source: int, fragment: Fragment) -> None:
-        """A fragment of an expected block is here, or one of this executor's own. For ``in`` blocks ``source`` is the map
-        task, for ``rdd`` blocks 1 when records were objects where they come from, 0 when they were bytes."""
+        """Store a fragment of an expected block, from another executor or from this one. For ``in`` blocks ``source`` is the map
+        task; for ``rdd`` blocks it is 1 if the sender holds the records as objects, 0 if it holds bytes."""
         if block not in self._arriving:
             self.expect(block)
         arriving = self._arriving[block]
@@ -95,13 +94,13 @@ class BlockStore:
             return
         try:
             arriving.add(source, fragment)
-        except ScratchError as error:  # the other ranks go on, and so does this one; a task that needs the block fails
+        except ScratchError as error:  # the exchange goes on, here and elsewhere; a task that needs the block fails
             arriving.failed = afresh(error)
             self.memory.let_go(arriving)
             arriving.take_back()
 
     def complete_arrivals(self) -> None:
-        """The exchange is over: what has arrived is whole."""
+        """The exchange has ended: the arrived blocks are complete."""
         for block, arrived in self._arriving.items():
             self._dropped.discard(block)
             if isinstance(arrived, ReduceInput):
@@ -117,20 +116,20 @@ class BlockStore:
         self._arriving.clear()
 
     def fragments(self, block: BlockId) -> Iterator[tuple[int, Fragment]]:
-        """A whole ``in`` or ``rdd`` block, as ``arrive`` takes it on another executor."""
+        """The fragments of a whole ``in`` or ``rdd`` block, as ``arrive`` takes them on another executor."""
         return self._part(block).fragments(block)
 
     # --- reports to the driver --------------------------------------------------------------------------------------
 
     def drop_failed(self) -> None:
-        """Forget blocks that could not be stored when they arrived, so that they are sent again."""
+        """Forget blocks that could not be stored on arrival, so that they are sent again."""
         for block in [*self.shuffles.failed(), *self.kept.failed()]:
             self.drop(block)
             self._dropped.add(block)
 
     def take_changes(self) -> tuple[dict[BlockId, Sizes], tuple[BlockId, ...]]:
-        """Changes since the last call: sizes of kept partitions, and blocks dropped for want of
-        memory or because the store could not keep them."""
+        """Changes since the last call: (sizes of kept partitions, blocks dropped for lack of memory or because they could not be
+        stored)."""
         sizes, gone = self.kept.take_changes()
         gone += [block for block in self._dropped if block not in self]
         self._dropped.clear()

@@ -1,7 +1,7 @@
-"""Records that lie in lists, and records that know whether somebody has asked for one beyond the last.
+"""Records in lists, and records that note whether somebody has asked for one beyond the last.
 
-Both save a record the cost of a question. A list of lists knows its length, so ``count`` looks at no record; and what notes
-its own end does so between lists where it can, not at each record.
+Both avoid a cost for each record. A list of lists knows its length, so ``count`` visits no record. Records that note their own
+end do so between lists where possible, not at each record.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from mpirdd.store.spill_trigger import SpillTrigger
 from mpirdd.store.task_memory import TaskMemory
 
 _MOST = 1 << 16
-"""Records that are taken together."""
+"""The most records taken together."""
 
 class Noted(chain):  # type: ignore[type-arg]
-    """Records that know whether somebody has asked for one beyond the last: then ``over`` is not empty."""
+    """Records that note whether somebody has asked for one beyond the last: ``over`` is then not empty."""
 
     over: list[bool]
 
 
 def noted(records: Iterable[Any]) -> Noted:
-    """Any records; this costs a record some 5 ns."""
+    """``records``, noted. This costs some 5 ns a record."""
     over: list[bool] = []
     result = Noted(records, _note_end(over))
     result.over = over
@@ -34,7 +34,8 @@ def noted(records: Iterable[Any]) -> Noted:
 
 
 class Chunks(Iterable[Any]):
-    """The records of lists, one after the other; ``lists`` gives these anew each time, and opens each when its turn comes."""
+    """The records of lists, one list after the other. ``lists`` opens each list when its turn comes. Some ``lists`` can be
+    iterated only once."""
 
     def __init__(self, lists: Iterable[Iterable[Any]]) -> None:
         self.lists = lists
@@ -43,7 +44,7 @@ class Chunks(Iterable[Any]):
         return chain.from_iterable(self.lists)
 
     def noted(self) -> Noted:
-        """As the function of this name, at no cost for a record."""
+        """As the function ``noted``, but without a cost for each record."""
         over: list[bool] = []
         result = Noted.from_iterable(chain(self.lists, _note_end(over)))
         assert isinstance(result, Noted)
@@ -51,21 +52,21 @@ class Chunks(Iterable[Any]):
         return result
 
     def count(self) -> int:
-        """The number of records."""
+        """The number of records. Uses up ``lists`` if these can be iterated only once."""
         return sum(len(one) if isinstance(one, Sized) else sum(1 for _ in one) for one in self.lists)
 
 
 class Resumed:
-    """Records that are taken one by one at first, and then list by list again, where they lie in lists."""
+    """Records that are taken one by one at first, and then list by list, if they lie in lists."""
 
     def __init__(self, records: Iterable[Any]) -> None:
         self._lists = lists_of(records)
         self._current: Iterator[Any] = iter(())
         self.first: Iterator[Any] = iter(records) if self._lists is None else chain.from_iterable(self._opened(self._lists))
-        """One by one."""
+        """The records one by one."""
 
     def rest(self) -> Iterable[Any]:
-        """Those that nobody has taken from ``first``."""
+        """The records that nobody has taken from ``first``."""
         return self.first if self._lists is None else Chunks(chain((list(self._current),), self._lists))
 
     def _opened(self, lists: Iterator[Iterable[Any]]) -> Iterator[Iterable[Any]]:
@@ -75,20 +76,20 @@ class Resumed:
 
 
 def lists_of(records: Iterable[Any]) -> Iterator[Iterable[Any]] | None:
-    """The records list by list as they lie, if they lie in lists: nothing is copied. Some may be other iterables."""
+    """The lists in which the records lie, not copied; None if they do not lie in lists. Some may be other iterables."""
     if isinstance(records, list):
         return iter((records,))
     return iter(records.lists) if isinstance(records, Chunks) else None
 
 
 def slices_of(records: Iterable[Any], most: int = _MOST) -> Iterator[list[Any]] | None:
-    """The records in lists of at most so many, if they lie in lists: this costs next to nothing."""
+    """The records in lists of at most ``most``, at next to no cost; None if they do not lie in lists."""
     lists = [records] if isinstance(records, list) else records.lists if isinstance(records, Chunks) else None
     return None if lists is None else chain.from_iterable(map(_slices, lists, repeat(most)))
 
 
 def taken(records: Iterable[Any], trigger: SpillTrigger, most: int = _MOST) -> Iterator[list[Any]]:
-    """All records in lists. Those that lie in lists are in memory already; of others each list is as long as the trigger
+    """All records in lists. Records that lie in lists are in memory already; otherwise each list is as long as the trigger
     allows."""
     lists = slices_of(records, most)
     if lists is not None:
@@ -100,8 +101,8 @@ def taken(records: Iterable[Any], trigger: SpillTrigger, most: int = _MOST) -> I
 
 
 def batched(records: Iterable[Any], trigger: SpillTrigger) -> tuple[Iterator[list[Any]], Iterator[Any]]:
-    """All records in lists about as long as the trigger allows, each the caller's; and one by one those that are left after such
-    a list."""
+    """(lists, rest). ``lists`` gives all records in lists about as long as the trigger allows, each owned by the caller. After
+    such a list, ``rest`` gives the remaining records one by one."""
     lists = slices_of(records)
     if lists is not None:
         return _together(lists, trigger), chain.from_iterable(lists)
@@ -110,9 +111,9 @@ def batched(records: Iterable[Any], trigger: SpillTrigger) -> tuple[Iterator[lis
 
 
 def fill(records: Iterable[Any], memory: TaskMemory) -> Iterator[tuple[list[Any], Cut, bool]]:
-    """Lists of records as long as working memory allows: (list, how to cut it, whether it is the last).
+    """Lists of records as long as working memory allows: (list, how to cut it, is it the last?).
 
-    A list is the caller's until it asks for the next one, and must be given up then. The last may be empty.
+    The caller owns a list until it asks for the next one, and must then have released it. The last list may be empty.
     """
     trigger = SpillTrigger(memory)
     held: list[Any] = []
@@ -136,7 +137,7 @@ def _together(lists: Iterator[list[Any]], trigger: SpillTrigger) -> Iterator[lis
     for some in lists:  # each a new list
         waiting += some
         if len(waiting) >= trigger.batch or trigger.full:
-            trigger.batch = max(trigger.batch, len(waiting))  # the next one is to be longer, not as it would have been
+            trigger.batch = max(trigger.batch, len(waiting))  # so the next list grows from the length of this one
             yield waiting
             waiting = []
     if waiting:

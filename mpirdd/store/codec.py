@@ -1,12 +1,10 @@
-"""Values to bytes and back: pickle protocol 5, with large buffers (numpy arrays) left out of the pickle.
+"""Values to bytes and back: pickle protocol 5, with large buffers (numpy arrays) outside the pickle.
 
-``encode`` gives frames: the pickle first, then the raw buffers, which are never copied here. Records are
-pickled with the plain, fast pickler; only what that one cannot do (classes and functions of the user's
-``__main__``) goes through cloudpickle, which ships them by value. Functions, and data on their way from the
-driver, always do.
+``encode`` returns frames: the pickle first, then the raw buffers, which are never copied here. The plain, fast pickler pickles
+records. Only values that it cannot pickle (classes and functions of the user's ``__main__``) go through cloudpickle, which ships
+them by value. Functions, and data from the driver, always do.
 
-Unpickling runs code: ``decode`` is called on data of the job's own ranks and on files that the user named, on
-nothing else.
+Unpickling runs code: call ``decode`` only on data of the job's own ranks and on files that the user named.
 """
 
 from __future__ import annotations
@@ -21,15 +19,18 @@ from mpirdd.store.functions import dumps_by_value
 OUT_OF_BAND_BYTES = 4096
 """Smaller buffers stay inside the pickle: a frame costs about as much as copying this many bytes."""
 _PLAIN_PICKLE_CANNOT = (pickle.PicklingError, AttributeError, TypeError)
-"""What the plain pickler raises for classes and functions that it cannot find by name; which of these, differs from one
-Python to the next. Anything else is the user's, and cloudpickle would only raise it again."""
+"""The plain pickler raises one of these, depending on the Python version, for classes and functions that it cannot find by name.
+Any other error is the user's, and cloudpickle would only raise it again."""
 
 
 def encode(value: Any, *, by_value: bool = False) -> Frames:
-    """``value`` as frames; ``by_value`` ships what is defined in ``__main__`` along, for a process that lacks it.
+    """``value`` as frames.
+
+    Args:
+        by_value: ship definitions of ``__main__`` along, for a process that lacks them.
 
     Raises:
-        UsageError: something in ``value`` cannot be pickled; the message names it.
+        UsageError: a part of ``value`` cannot be pickled; the message names it.
     """
     buffers: list[pickle.PickleBuffer] = []
 
@@ -62,26 +63,29 @@ def _unpicklable(value: Any, error: Exception) -> str | None:
 
 
 def inside(frames: Frames) -> list[Any]:
-    """Frames as part of a larger value to be encoded; its large buffers then still travel as they are."""
+    """Frames as part of a larger value to encode; large buffers in them are still not copied."""
     return [pickle.PickleBuffer(frame) for frame in frames]
 
 
 def decode(frames: Frames) -> Any:
-    """The value that ``encode`` was given. Arrays share memory with the frames, writable where the frames are."""
+    """The value given to ``encode``. Arrays share memory with the frames, and are writable if the frames are."""
     return pickle.loads(frames[0], buffers=frames[1:])
 
 
 def pickle_function(function: Any, label: str) -> bytes:
-    """A user's function by value, to be run on other ranks.
+    """A user's function pickled by value, to be run on other ranks.
+
+    Args:
+        label: the operation, for messages.
 
     Raises:
-        UsageError: it refers to something that cannot be pickled; the message says what and by which way.
+        UsageError: the function refers to an object that cannot be pickled; the message names it and the path to it.
     """
     try:
         return dumps_by_value(function)
     except MpirddError:
         raise
-    except Exception as error:  # the __reduce__ of what the function refers to may raise anything
+    except Exception as error:  # the __reduce__ of objects that the function refers to may raise anything
         problem = _unpicklable(function, error)
         if problem is None:
             raise

@@ -1,7 +1,7 @@
-"""What files, and turning records into bytes and back, cost a rank: the split that compares memory with disk.
+"""A rank's costs of files, and of encoding and decoding records: the figures that compare memory with disk.
 
-Counted always, as it is cheap: some 0.5 us for each piece of data, which takes 10 to 1,000 times that to read, encode or write.
-Nothing is counted record by record.
+They are always counted, since counting is cheap: some 0.5 us for each piece of data, while reading, encoding or writing it
+takes 10 to 1,000 times that. Nothing is counted for each record.
 """
 
 from __future__ import annotations
@@ -16,25 +16,26 @@ from mpirdd.store.codec import decode, encode
 
 
 class Costs:
-    """Seconds and bytes since the last ``take``, by name. No second is counted under two of these names:
+    """Seconds and bytes since the last ``take``, by name. No second counts under two of these names:
 
-    * ``input_s, input_bytes``: input files, as they lie in the file system; ``lines_s``: text to lines; ``parse_s``: all other
-      files to records, both with decompression; ``output_s, output_bytes``: output files, from bytes to the file system;
-    * ``read_s, read_bytes``, ``write_s, written_bytes``: spill files and what goes through files; with checksums and compression;
+    * ``input_s, input_bytes``: reading input files, in bytes of the file system; ``lines_s``: splitting text into lines;
+      ``parse_s``: parsing all other files; both include decompression; ``output_s, output_bytes``: writing output files;
+    * ``read_s, read_bytes``, ``write_s, written_bytes``: spill files and other local files, with checksums and compression;
     * ``commit_s``: fsync and rename;
-    * ``encode_s``, ``decode_s``: records to bytes and back, for shuffles and for what is kept as bytes or in files;
-    * ``exchange_s``: exchanges from the first piece to the last, waiting for the other executors included;
-    * ``compute_s``: all else that tasks do: the user's functions above all.
+    * ``encode_s``, ``decode_s``: records to bytes and back, for shuffles and for partitions kept as bytes or in files;
+    * ``exchange_s``: exchanges from the first piece to the last, including the wait for other executors;
+    * ``compute_s``: the rest of tasks, above all the user's functions.
 
-    ``task_s`` is whole tasks: their part of all of these. And counts, of what is at hand without a look at each record:
-    ``input_records``, ``cached_records``, ``cached_bytes`` (read), ``records_out``, ``result_bytes``, ``shuffle_read_bytes``,
-    ``shuffle_written_bytes``, ``gc_s`` (seconds in Python's garbage collector, which count among the others, too).
+    ``task_s`` is the time of whole tasks, their parts of the above included. There are also counts that need no look at each
+    record: ``input_records``, ``cached_records``, ``cached_bytes`` (read), ``records_out``, ``result_bytes``,
+    ``shuffle_read_bytes``, ``shuffle_written_bytes``, ``gc_s`` (seconds in Python's garbage collector, which also count under
+    the names above).
     """
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
         self.counted_s = 0.0
-        """All seconds counted so far, whole tasks aside; never taken."""
+        """All seconds counted so far, without ``task_s``; ``take`` does not reset it."""
 
     def add(self, **costs: float) -> None:
         for name, cost in costs.items():
@@ -43,31 +44,31 @@ class Costs:
                 self.counted_s += cost
 
     def note(self, name: str, number: float) -> None:
-        """A count; or seconds that others have counted already."""
+        """Add to a count, or to seconds that are also counted elsewhere."""
         sums = self._sums
         sums[name] = sums.get(name, 0) + number
 
     def sums(self) -> dict[str, float]:
-        """A copy of what has been counted since the last ``take``."""
+        """A copy of all sums since the last ``take``."""
         return dict(self._sums)
 
     def add_rest(self, name: str, began: float, counted_s: float) -> None:
-        """What has passed since ``began``, when ``counted_s`` had been counted, less what has been counted since."""
+        """Count the seconds since ``began``, less those counted under other names since ``counted_s`` was read."""
         seconds = perf_counter() - began - (self.counted_s - counted_s)
         self._sums[name] = self._sums.get(name, 0) + seconds
         self.counted_s += seconds
 
     def add_task(self, began: float, counted_s: float) -> None:
-        """A task has ended: it counts as a whole, and what nothing else of it has been counted as is computing."""
+        """A task has ended: count its time as a whole, and under ``compute_s`` the part not counted elsewhere."""
         self._sums["task_s"] = self._sums.get("task_s", 0) + perf_counter() - began
         self.add_rest("compute_s", began, counted_s)
 
     def take(self) -> dict[str, float]:
-        """All sums, which begin anew."""
+        """All sums; they start at zero again."""
         taken, self._sums = self._sums, {}
         return taken
 
-    # By ``add_rest``, as pickling a group that is on disk reads it, and what that costs is counted there.
+    # These use ``add_rest``, because pickling a group that lies on disk reads it, and those seconds are counted there.
 
     def encode(self, value: Any) -> Frames:
         began, counted_s = perf_counter(), self.counted_s
@@ -76,7 +77,7 @@ class Costs:
         return frames
 
     def encode_each(self, pieces: Iterable[Any]) -> list[Frames | None]:
-        """Many that may be tiny: counted together, as one by one it would add a fifth to what encoding them takes."""
+        """Encode many values, perhaps tiny: counting each alone would add a fifth to the time of encoding."""
         began, counted_s = perf_counter(), self.counted_s
         encoded = [None if piece is None else encode(piece) for piece in pieces]
         self.add_rest("encode_s", began, counted_s)
@@ -90,9 +91,9 @@ class Costs:
 
 
 COUNTING: ContextVar[Costs | None] = ContextVar("mpirdd costs", default=None)
-"""Of the task that this thread runs. A context variable, because files are opened deep inside readers and libraries."""
+"""The costs of the task that this thread runs. A context variable, because files are opened deep inside readers and libraries."""
 
 
 def counting() -> Costs:
-    """Where the running task counts; elsewhere (the driver plans, say) costs that nobody reads."""
+    """The costs of the running task; outside tasks (such as on the driver), costs that nobody reads."""
     return COUNTING.get() or Costs()

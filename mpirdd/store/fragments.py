@@ -1,9 +1,8 @@
-"""Fragments: encoded values that may lie in memory or on disk, whoever refers to them.
+"""Fragments: encoded values, in memory or on disk.
 
-A bucket that a map task wrote for one reduce partition is a fragment, and so is a chunk of a kept
-partition that is held as bytes. The holder that counts a fragment against the budget (a pack, a
-reduce input, a kept partition) *owns* it and may move it to disk. Others only refer to it, and read
-it without knowing its place.
+A bucket that a map task wrote for one reduce partition is a fragment. So is a chunk of a kept partition that is held as bytes.
+The holder that counts a fragment against the budget (a pack, a reduce input, a kept partition) *owns* it and may move it to
+disk. Others only refer to it, and read it without knowing where it lies.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from mpirdd.store.scratch import Scratch
 from mpirdd.store.spill import Segment, SpillFile
 
 _FRAME_BYTES = 120
-"""A frame's bytes beside its data: the object, its fragment, and their places in lists."""
+"""The memory of a frame besides its data: the object, its fragment, and their places in lists."""
 
 
 class Fragment:
@@ -27,11 +26,11 @@ class Fragment:
     __slots__ = ("_file", "_place", "owned")
 
     def __init__(self, frames: Frames) -> None:
-        # One frame alone, as most have, without its list: that would take as much as the fragment.
+        # A single frame, the usual case, without its list, which would take as much memory as the fragment.
         self._place: Frames | Buffer | Segment = frames[0] if len(frames) == 1 else frames
         self._file: SpillFile | None = None
         self.owned = False
-        """A pack or a reduce input counts it against the budget, and may move it."""
+        """A pack or a reduce input counts this fragment against the budget, and may move it."""
 
     @classmethod
     def on_disk(cls, file: SpillFile, segment: Segment) -> Fragment:
@@ -46,7 +45,7 @@ class Fragment:
 
     @property
     def frames(self) -> Frames:
-        """Of a fragment in memory."""
+        """The frames of a fragment in memory."""
         assert not isinstance(self._place, Segment)
         return self._place if isinstance(self._place, list) else [self._place]
 
@@ -68,14 +67,15 @@ class Fragment:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of the value, wherever it lies."""
+        """The bytes of the value, in memory or on disk."""
         return self._place.nbytes if isinstance(self._place, Segment) else sum(map(len, self.frames))
 
     def read(self) -> Frames:
-        """The frames, from wherever they lie.
+        """The frames, from memory or from disk.
 
         Raises:
-            CorruptSpill, ScratchError: they lie on disk, and cannot be read back.
+            CorruptSpill: the frames on disk are damaged.
+            ScratchError: they cannot be read from disk.
         """
         if isinstance(self._place, Segment):
             assert self._file is not None
@@ -86,36 +86,36 @@ class Fragment:
         """The value itself."""
         if self._file is None:
             return decode(self.frames)
-        return self._file.costs.decode(self.read())  # what goes through files is counted
+        return self._file.costs.decode(self.read())  # costs of values on disk are counted
 
     def moved(self, file: SpillFile, segment: Segment) -> None:
-        """The value lies in ``file`` from now on."""
+        """The value now lies in ``file``."""
         self._file, self._place = file, segment
 
     def take_back(self) -> None:
-        """Nobody will read it any more: free its space on disk."""
+        """Nobody will read the value any more: free its space on disk."""
         if isinstance(self._place, Segment):
             assert self._file is not None
             self._file.take_back(self._place)
 
 
 class SpillFiles:
-    """The spill files of a store: one to write to, until it is large."""
+    """The spill files of a store: one to write to, until it is large enough."""
 
     def __init__(self, scratch: Scratch, file_bytes: int) -> None:
         self._scratch, self._file_bytes = scratch, file_bytes
         self._current: SpillFile | None = None
         self.written_bytes = 0
-        """On disk, in all."""
+        """All bytes written to disk so far."""
 
     def write(self, frames: Frames) -> Fragment:
-        """One value, written at once. Raises ScratchError."""
+        """Write one value to disk at once. Raises ScratchError."""
         fragment = Fragment(frames)
         self.move([fragment])
         return fragment
 
     def move(self, fragments: Iterable[Fragment]) -> None:
-        """Take those that are in memory to disk, side by side: all of them or, when it raises ScratchError, none."""
+        """Move those fragments that are in memory to disk, side by side. Raises ScratchError; then none has moved."""
         moving = [fragment for fragment in fragments if fragment.in_memory]
         if not moving:
             return
@@ -126,29 +126,29 @@ class SpillFiles:
         try:
             segments = file.write_all(fragment.frames for fragment in moving)
         except ScratchError:
-            self._current = None  # what the failed task has written there goes with it
+            self._current = None  # the data that the failed task has written there goes with the file
             raise
         for fragment, segment in zip(moving, segments, strict=True):
             fragment.moved(file, segment)
         self.written_bytes += file.size - before
 
     def forget(self) -> None:
-        """Nothing is in the file any more."""
+        """Nothing in the files is needed any more."""
         self._current = None
 
 
 def memory_bytes(frames: Frames) -> int:
-    """What frames count for in memory."""
+    """The bytes that frames count in memory."""
     return sum(map(len, frames)) + _FRAME_BYTES * len(frames)
 
 
 def take_back(fragments: Iterable[object]) -> None:
-    """Give the space on disk back of those among ``fragments`` that are fragments; the last ones first, as a file
-    shrinks only from its end."""
+    """Free the disk space of those objects among ``fragments`` that are fragments. The last ones first, as a file shrinks only
+    from its end."""
     for fragment in reversed([each for each in fragments if isinstance(each, Fragment)]):
         fragment.take_back()
 
 
 def afresh(error: ScratchError) -> ScratchError:
-    """The error without its traceback, which holds on to all that its frames hold: the block, and its spill file."""
+    """A copy of the error without its traceback, whose frames would keep the block and its spill file alive."""
     return type(error)(*error.args)

@@ -1,9 +1,9 @@
 """Functions and classes by value, with the file names and source lines that tracebacks show.
 
-cloudpickle sends a function as its code. Since version 3.1.3 it leaves out the name of the file, so that a traceback,
-a warning or a profile on another rank would say ``<dynamic-code>``. Here each code object travels with its file name
-and with its source lines, which a rank needs where it cannot read that file: on a host without the job's folder, or
-for a program that came on standard input or from a notebook's cell.
+cloudpickle sends a function as its code. Since version 3.1.3 it leaves out the file name, so a traceback, a warning or a profile
+on another rank would say ``<dynamic-code>``. Here each code object travels with its file name and its source lines. A rank needs
+the lines where it cannot read the file: on a host without the job's folder, or for a program that came on standard input or from
+a notebook's cell.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any, NewType
 import cloudpickle
 
 _MOST_LINES = 2000
-"""A code object longer than this, such as a whole module's, travels without its lines."""
+"""A code object with more lines, such as that of a whole module, travels without them."""
 
 
 def dumps_by_value(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None) -> bytes:
-    """``value`` pickled by cloudpickle; functions and classes of ``__main__`` go by value.
+    """``value`` pickled by cloudpickle; functions and classes of ``__main__`` by value.
 
     Raises whatever pickling ``value`` raises.
     """
@@ -36,7 +36,7 @@ def dumps_by_value(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], 
 
 class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     def __init__(self, file: Any, **options: Any) -> None:
-        # Not a method of the pickler: a cycle would keep all that it has pickled until the next garbage collection.
+        # Not a method of the pickler: that cycle would keep all pickled objects until the next garbage collection.
         ours = {CodeType: _CodeReducer().reduce, _CachedFunction: _reduce_cached, NewType: _reduce_new_type,
                 cached_property: _reduce_cached_property}
         self.dispatch_table = ChainMap(ours, cloudpickle.Pickler.dispatch_table)
@@ -53,8 +53,8 @@ _CachedFunction = type(lru_cache(print))
 
 
 def _reduce_cached(function: Any) -> Any:
-    """A function under ``functools.cache`` or ``lru_cache``, which pickles by name, also where it is the program's. On each
-    rank it begins with an empty cache."""
+    """A function under ``functools.cache`` or ``lru_cache``. Such a function pickles by name, even if the program defines it.
+    Here it travels by value, and begins with an empty cache on each rank."""
     if _has_its_name(function):
         return function.__reduce__()
     parameters = function.cache_parameters()
@@ -66,7 +66,7 @@ def _cached(maxsize: int | None, typed: bool, function: Callable[..., Any]) -> A
 
 
 def _reduce_cached_property(found: cached_property[Any]) -> Any:
-    return _cached_property, (found.func, found.attrname)  # without the lock that it has before Python 3.12
+    return _cached_property, (found.func, found.attrname)  # without its lock, which exists before Python 3.12
 
 
 def _cached_property(function: Callable[[Any], Any], name: str | None) -> cached_property[Any]:
@@ -77,7 +77,7 @@ def _cached_property(function: Callable[[Any], Any], name: str | None) -> cached
 
 
 def _single_dispatch(base: Callable[..., Any], implementations: dict[type, Callable[..., Any]]) -> Any:
-    """The function that ``functools.singledispatch`` makes; its own has a cache of weak references inside."""
+    """The function that ``functools.singledispatch`` makes. It is made anew, because its cache holds weak references."""
     made = singledispatch(base)
     for kind, implementation in implementations.items():
         made.register(kind, implementation)
@@ -89,7 +89,7 @@ def _reduce_new_type(kind: Any) -> Any:
 
 
 def _has_its_name(thing: Any) -> bool:
-    """Whether other ranks find it, too, where its module and name say."""
+    """Can other ranks, too, find it by its module and name?"""
     module = sys.modules.get(thing.__module__)
     if module is None or thing.__module__ == "__main__" or thing.__module__ in cloudpickle.list_registry_pickle_by_value():
         return False
@@ -100,7 +100,7 @@ def _has_its_name(thing: Any) -> bool:
 
 
 class _CodeReducer:
-    """For one pickle: what code objects become in it."""
+    """Reduces the code objects of one pickle."""
 
     def __init__(self) -> None:
         self._reduce_plainly = cloudpickle.Pickler.dispatch_table[CodeType]
@@ -111,7 +111,7 @@ class _CodeReducer:
         return _code, (code.co_filename, self._new_lines(code), make, arguments)
 
     def _new_lines(self, code: CodeType) -> tuple[int, list[str]]:
-        """The first line of the code and its source; no source where this pickle holds it already: an outer function
+        """The first line number of the code and its source lines. No lines if this pickle has them already: an outer function
         comes before the functions in it."""
         lines = _lines_of(code)
         sent = self._sent.setdefault(code.co_filename, [])
@@ -130,7 +130,7 @@ def _lines_of(code: CodeType) -> range:
 
 
 def _code(file: str, lines: tuple[int, list[str]], make: Callable[..., CodeType], arguments: tuple[Any, ...]) -> CodeType:
-    """What a pickled code object becomes on the rank that loads it."""
+    """Make a code object on the rank that loads it."""
     first, source = lines
     if source:
         _remember(file, first, source)
@@ -141,7 +141,7 @@ def _remember(file: str, first: int, source: list[str]) -> None:
     """Let tracebacks find these lines, unless this rank can read the file itself."""
     known = linecache.cache.get(file)
     if known is not None and (len(known) == 1 or known[1] is not None):
-        return  # the whole file is known, or is read when it is wanted
+        return  # the whole file is known, or will be read when needed
     if known is None and linecache.getlines(file):
         return
     lines = list(known[2]) if known is not None and len(known) > 1 else []

@@ -1,8 +1,7 @@
 """Kept partitions: the ``rdd`` blocks of an executor, in chunks.
 
-A chunk lies in memory as the computed objects (reading it costs nothing) or as bytes, or it lies on
-disk, by the level of its node. The store measures a partition while a task computes it, so it never
-holds a partition whole that does not fit.
+By the storage level of its node, a chunk lies in memory as the computed objects (reading it costs nothing) or as bytes, or it
+lies on disk. The store measures a partition while a task computes it, so it never holds a whole partition that does not fit.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ Sizes = tuple[int, int]
 """Bytes in memory, bytes on disk."""
 
 _CHUNK_BYTES = 8 << 20
-"""Records are measured, encoded and written in chunks of about this size, or a sixteenth of the budget."""
+"""Records are measured, encoded and written in chunks of about this size, or of a sixteenth of the budget if that is less."""
 
 
 class Objects(NamedTuple):
-    """A chunk as it was computed."""
+    """A chunk as computed: objects in memory."""
 
     records: list[Any]
     memory_bytes: int
@@ -57,10 +56,10 @@ class KeptPartition(Evictable):
         super().__init__(block.of)
         self.block, self.level = block, level
         self.failed: ScratchError | None = None
-        """What arrived could not be stored: a reader of the partition gets this error."""
+        """An arriving chunk could not be stored: a reader of the partition gets this error."""
         self.chunks: list[Chunk] = []
         self.gone = False
-        """The partition was dropped for want of memory."""
+        """The partition was dropped for lack of memory."""
         self._memory, self._files, self._chunk_bytes, self._changed = memory, files, chunk_bytes, changed
 
     @property
@@ -73,8 +72,7 @@ class KeptPartition(Evictable):
         return Chunks(_Opened(self.chunks))
 
     def add(self, source: int, fragment: Fragment) -> None:
-        """Add a chunk that has arrived from another executor; ``source`` is 1 when its records were objects there.
-        Raises ScratchError."""
+        """Add a chunk from another executor; ``source`` is 1 if its records are objects there. Raises ScratchError."""
         if not self.level.memory:
             self._files.move([fragment])
             self.chunks.append(fragment)
@@ -87,7 +85,7 @@ class KeptPartition(Evictable):
         self.chunks.append(chunk)
 
     def take_back(self) -> None:
-        """Nobody will read it: its space on disk is free again."""
+        """Nobody will read the partition: free its space on disk."""
         take_back(self.chunks)
         self.chunks = []
 
@@ -118,7 +116,7 @@ class KeptPartitions:
     """The ``rdd`` blocks of one executor.
 
     Args:
-        through_files: copies that arrive go to files at once, however much memory there is.
+        through_files: write arriving copies to files at once, however much memory there is.
     """
 
     def __init__(self, memory: Memory, scratch: Scratch, files: SpillFiles, *, through_files: bool) -> None:
@@ -128,7 +126,7 @@ class KeptPartitions:
         self._pinned: list[KeptPartition] = []
         self._changed: set[BlockId] = set()
         self._refused: list[BlockId] = []
-        """Partitions that did not fit, and that nobody has been told of yet."""
+        """Partitions that did not fit; still unreported."""
 
     def __contains__(self, block: BlockId) -> bool:
         kept = self._kept.get(block)
@@ -138,15 +136,15 @@ class KeptPartitions:
         return (block for block, kept in self._kept.items() if not kept.gone)
 
     def blocks(self) -> list[BlockId]:
-        """All that are known, those that were dropped for want of memory among them."""
+        """All known blocks, including those dropped for lack of memory."""
         return list(self._kept)
 
     def records(self, block: BlockId) -> Chunks:
-        """Of a kept partition. KeyError when it is not here."""
+        """The records of a kept partition. Raises KeyError if it is not here."""
         return self._kept[block].records()
 
     def counts(self, block: BlockId) -> tuple[tuple[str, int], ...]:
-        """What ``Costs.note`` takes when the partition is read: its bytes, and its records where they lie as objects."""
+        """The figures for ``Costs.note`` when the partition is read: its bytes, and the number of its records held as objects."""
         kept = self._kept[block]
         records = sum([len(chunk.records) for chunk in kept.chunks if isinstance(chunk, Objects)])
         return ("cached_bytes", kept.memory_bytes + kept.disk_bytes), ("cached_records", records)
@@ -154,29 +152,32 @@ class KeptPartitions:
     # --- while a task runs --------------------------------------------------------------------------------------------
 
     def pin(self, block: BlockId) -> None:
-        """The task will read the kept partition: it stays where it is until the task has ended."""
+        """The task will read this partition: it stays in place until the task has ended."""
         kept = self._kept[block]
         self._memory.used(kept)
         self._pin(kept)
 
     def end_task(self) -> None:
-        """The task reads no blocks any more."""
+        """The task has ended and reads no blocks any more."""
         for kept in self._pinned:
             kept.pinned = False
             if self._kept.get(kept.block) is not kept:
-                self._memory.let_go(kept)  # a partition that did not fit, and was not used up
+                self._memory.let_go(kept)  # a partition that did not fit, and was not read to its end
         self._pinned.clear()
 
     def keep(
         self, block: BlockId, level: Level, records: Iterable[Any], memory: TaskMemory | None = None
     ) -> tuple[Iterable[Any], bool]:
-        """Keep what is computed, as far as the level and the memory allow. ``memory`` notices records that are larger than
-        those before them.
+        """Keep a partition while it is computed, as far as the level and the memory allow.
 
-        Returns the records (the kept ones, or those gathered so far and then the rest), and whether they are kept.
+        Args:
+            memory: notices records that are larger than those before them.
+
+        Returns:
+            The records (the kept ones; or those gathered so far, and then the rest), and whether they are kept.
 
         Raises:
-            ScratchError: the level says disk, and that fails.
+            ScratchError: the level requires the disk, and writing fails.
         """
         self.drop(block)
         kept = self._new(block, level)
@@ -194,7 +195,7 @@ class KeptPartitions:
             rest = () if missed is None else chain(missed, source)
         try:
             self._write_rest(kept, rest, memory)
-        except BaseException:  # an interrupted task, too, leaves no half of a partition
+        except BaseException:  # even an interrupted task leaves no half-kept partition
             kept.take_back()
             raise
         self._kept[block] = kept
@@ -202,12 +203,12 @@ class KeptPartitions:
         return kept.records(), True
 
     def _fill_memory(self, kept: KeptPartition, source: Iterator[Any], memory: TaskMemory | None) -> list[Any] | None:
-        """Hold chunks while they fit; return the one that did not, or None."""
+        """Hold chunks while they fit; return the records of the one that did not, or None."""
         chunks = self._batches(source, memory) if kept.level.encoded else batches(source, self._chunk_bytes, memory)
         for records, nbytes in chunks:
             chunk: Chunk = Objects(records, nbytes)
             if kept.level.encoded:
-                # Read-only, as who reads a partition again must find what was kept.
+                # Read-only: later readers of the partition must find it unchanged.
                 chunk = Fragment([memoryview(frame).toreadonly() for frame in self._scratch.costs.encode(records)])
             if not self._memory.hold(kept, chunk.memory_bytes):
                 return records
@@ -215,7 +216,7 @@ class KeptPartitions:
         return None
 
     def _write_rest(self, kept: KeptPartition, records: Iterable[Any], memory: TaskMemory | None) -> None:
-        """Write what is not in memory to disk, chunk by chunk."""
+        """Write the records that are not in memory to disk, chunk by chunk."""
         encoded = (self._scratch.costs.encode(batch) for batch, _ in self._batches(records, memory))
         if not kept.level.committed:
             for frames in encoded:
@@ -227,7 +228,7 @@ class KeptPartitions:
         file.commit(f"rdd-{kept.block.of}-part-{kept.block.part:05}-")
 
     def _taken_back(self, kept: KeptPartition, missed: list[Any], source: Iterator[Any]) -> Iterator[Any]:
-        """The records of a partition that does not fit. Its chunks are let go one by one, as they are used up."""
+        """The records of a partition that does not fit. Its chunks are released one by one, as they are used up."""
 
         def chunks() -> Iterator[Iterable[Any]]:
             kept.chunks.reverse()
@@ -239,7 +240,7 @@ class KeptPartitions:
         return chain(chain.from_iterable(chunks()), missed, source)
 
     def _batches(self, records: Iterable[Any], memory: TaskMemory | None) -> Iterator[tuple[list[Any], int]]:
-        """The records in lists of about ``_chunk_bytes``."""
+        """(records, bytes) in lists of about ``_chunk_bytes``."""
         batch: list[Any] = []
         size = 0
         for chunk, nbytes in batches(iter(records), self._chunk_bytes, memory):
@@ -254,18 +255,18 @@ class KeptPartitions:
     # --- copies from and for other executors --------------------------------------------------------------------------
 
     def new_copy(self, block: BlockId, level: Level) -> KeptPartition:
-        """An empty partition for what another executor sends, not here before ``put``. It is never dropped for want
-        of memory: one whose level has no disk goes there all the same, as whoever asked for the copy counts on it."""
+        """An empty partition for a copy from another executor; not here before ``put``. It is never dropped for lack of
+        memory: even without a disk in its level it goes to disk, because the scheduler counts on the copy."""
         return self._new(block, level._replace(disk=True, memory=level.memory and not self._through_files))
 
     def put(self, block: BlockId, arrived: KeptPartition) -> None:
-        """What an exchange brought is whole."""
+        """The copy that an exchange brought is complete."""
         self.drop(block)
         self._kept[block] = arrived
         self._changed.add(block)
 
     def fragments(self, block: BlockId) -> Iterator[tuple[int, Fragment]]:
-        """A whole partition, as ``KeptPartition.add`` takes it on another executor."""
+        """The chunks of a whole partition, as ``KeptPartition.add`` takes them on another executor."""
         for chunk in self._kept[block].chunks:
             if isinstance(chunk, Fragment):
                 yield 0, chunk
@@ -273,26 +274,25 @@ class KeptPartitions:
             pieces = list(chunk.pieces(self._chunk_bytes))
             for piece in pieces:
                 frames = encode(piece)
-                # Arrays are sent as they are; of what is pickled for it a second copy would gather here.
+                # Arrays are sent without a copy. Pickles made for sending would gather here as a second copy.
                 copied = len(pieces) > 1 and len(frames[0]) > self._chunk_bytes // 8
                 yield 1, self._files.write(frames) if copied else Fragment(frames)
 
-    # --- what is here -------------------------------------------------------------------------------------------------
+    # --- blocks -------------------------------------------------------------------------------------------------------
 
     def drop(self, block: BlockId) -> None:
-        """Forget the block; one that is not here is no error."""
+        """Forget the block; a missing one is no error."""
         kept = self._kept.pop(block, None)
         if kept is not None:
             self._memory.let_go(kept)
         self._changed.discard(block)
 
     def failed(self) -> list[BlockId]:
-        """Blocks that could not be stored when they arrived."""
+        """Blocks that could not be stored on arrival."""
         return [block for block, kept in self._kept.items() if kept.failed is not None]
 
     def take_changes(self) -> tuple[dict[BlockId, Sizes], list[BlockId]]:
-        """What has changed since the last call: the sizes of kept partitions, and those that were dropped for want of
-        memory."""
+        """Changes since the last call: (sizes of kept partitions, partitions dropped for lack of memory)."""
         sizes: dict[BlockId, Sizes] = {}
         gone: list[BlockId] = []
         for block in sorted(self._changed):

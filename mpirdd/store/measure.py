@@ -1,23 +1,20 @@
 """How much memory a value holds, measured on a sample of it.
 
-The memory budget depends on this figure, so it is not a guess from one element. Small values are
-counted whole: ``sys.getsizeof`` of every object, rounded up to what the allocator hands out. Of a
-long container, some 128 elements are measured, one from each of as many equal strata, and scaled.
-(The places inside the strata follow a fixed pattern: the figure is the same each time, and a period
-in the data does not fool it.) Dictionaries and sets have no random access: their first and last
-elements are measured.
+The memory budget depends on this figure, so it is not a guess from one element. Small values are counted whole: ``sys.getsizeof``
+of every object, rounded up to the allocator's block sizes. Of a long container, some 128 elements are measured and scaled, one
+from each of as many equal strata. (The places inside the strata follow a fixed pattern: the figure is the same each time, and a
+period in the data does not fool it.) Dictionaries and sets have no random access: their first and last elements are measured.
 
-An object that is met again (an interned string, one configuration that all records refer to) takes memory
-once, so it is counted once and not scaled. The number of different objects in a long list is estimated
-from the identities of 1,000 of its elements, or 4,000 where some of them are the same.
+An object met again (an interned string, one configuration that all records refer to) takes memory once, so it is counted once and
+not scaled. The number of different objects in a long list is estimated from the identities of 1,000 of its elements, or of 4,000
+if some of these are the same.
 
-The error against ``tracemalloc``, whose allocations are rounded up likewise, is within 15 %, and within
-30 % where sizes vary a hundredfold (``tests/unit/test_measure.py`` holds it). Sharing that is too thin to
-be seen in the sample makes the figure too large: in lists, when more than some 4,000 objects are shared;
-by up to two thirds for pairs whose keys are 1,000 shared strings. The figure leaves out what the
-allocator loses between objects; memory that only C knows of (other than numpy's) counts as far as
-``__sizeof__`` tells. Cost: 0.2 to 0.4 ms for a long container of any length, up to 1 ms for deeply nested
-ones or where it takes 4,000 identities; 3 us for an array.
+The error against ``tracemalloc``, with its allocations rounded up in the same way, is within 15 %, and within 30 % if sizes vary
+a hundredfold (``tests/unit/test_measure.py`` holds it). Sharing too thin to show in the sample makes the figure too large: in
+lists, if more than some 4,000 objects are shared; by up to two thirds for pairs whose keys are 1,000 shared strings. The figure
+leaves out the allocator's losses between objects. Memory that only C knows of (other than numpy's) counts as far as
+``__sizeof__`` tells. Cost: 0.2 to 0.4 ms for a long container of any length, up to 1 ms for deeply nested ones or those that need
+4,000 identities; 3 us for an array.
 """
 
 from __future__ import annotations
@@ -34,40 +31,40 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 _VISITS = 300
-"""Objects to look at, in all and roughly: each container spends its part on its elements."""
+"""Roughly the number of objects to visit in all: each container spends its share on its elements."""
 _MOST_VISITS = 2_000
-"""The end for structures that are deep rather than wide, such as linked lists: the rest does not count."""
+"""The limit for structures that are deep rather than wide, such as linked lists: the rest does not count."""
 _WHOLE = 4
-"""Containers up to this size are never sampled: records are such, and their fields differ."""
+"""Containers up to this length are never sampled: records are such containers, and their fields differ."""
 _SAMPLE = 128
 """Elements of one container that are measured."""
 _SAMPLE_OF_CONTAINERS = 48
-"""The same where the elements are containers themselves, which cost more to measure."""
+"""The same if the elements are containers themselves, which cost more to measure."""
 _IDENTITIES, _MORE_IDENTITIES = 1_000, 4_000
-"""Elements of one container whose identity is looked at; and where some of them are the same."""
+"""Elements of one container whose identity is looked at; the larger number if some of them are the same."""
 _FEW_OBJECTS = 0.4
-"""Objects met twice for each that was met once: from there on, a container refers to few objects many times."""
+"""With this many objects met twice for each met once, a container refers to few objects many times."""
 _SMALL_FACTORS = 2 * 3 * 5 * 7
 _CHANGES = (0, -5, 3, -8, 6, -2, 8, -6, 1, -3, 5, -7, 2, -1, 7, -4)
 _CHANGE_UNIT = 64
-"""By how many 64ths the steps differ in stretches of a container; no more at one end than at the other."""
+"""The steps in the stretches of a container differ by this many 64ths, balanced over its length."""
 _BORDERS = (0, 47, 131, 180, 259, 298, 389, 442, 503, 571, 618, 701, 749, 822, 863, 951, 1_000)
-"""The ends of the stretches, in thousandths: uneven, or those of a period would begin at the same
-element of it."""
+"""The ends of the stretches, in thousandths: uneven, or the stretches of periodic data would all begin at the same element of
+the period."""
 _LEAVES = frozenset({int, float, complex, str, bytes, bytearray, range, array})
 _FREE = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)
-"""Shared by everybody: a reference does not hold them."""
+"""Shared by all: a reference does not hold their memory."""
 _SEQUENCES = (list, tuple, deque)
 _PYMALLOC_BYTES = 16
 
 _Stack = list[tuple[Any, int, float, int]]
-"""(object, entry of its parent, how many like it the parent has, visits to spend on it)"""
+"""(object, its parent's entry, number of such objects that it stands for, visits to spend on it)"""
 
 
 def size_of(value: Any) -> int:
-    """Bytes of memory that ``value`` holds, with everything that it refers to."""
-    # One entry for each object met: its own size, its share in the size of the parent, and which entry that is.
-    # Scaling waits until the end, as only then is it known what is shared.
+    """The bytes of memory that ``value`` holds, including everything that it refers to."""
+    # For each object met: its own size, the factor by which it counts in its parent, and the parent's entry.
+    # Scaling waits until the end, because only then is it known which objects are shared.
     sizes: list[int] = []
     factors: list[float] = []
     parents: list[int] = []
@@ -79,7 +76,7 @@ def size_of(value: Any) -> int:
         item, parent, factor, budget = stack.pop()
         kind = type(item)
         if item is None or kind is bool or (kind is int and -5 <= item <= 256):
-            continue  # Python makes these once
+            continue  # Python makes these only once
         met = entries.get(id(item))
         if met is not None:
             factors[met] = 1.0
@@ -109,7 +106,7 @@ def size_of(value: Any) -> int:
 
 
 def _open(item: Any) -> tuple[int, tuple[Iterable[Any], ...]]:
-    """The object's own size, and the containers of what it refers to."""
+    """The object's own size, and the containers of the objects that it refers to."""
     own = _rounded(sys.getsizeof(item, 64))
     if isinstance(item, dict):
         return own, (_Ends(item), _Ends(item.values()))
@@ -121,7 +118,7 @@ def _open(item: Any) -> tuple[int, tuple[Iterable[Any], ...]]:
         return own, ((item.obj,),)
     if isinstance(item, _FREE) or type(item).__module__ == "numpy":
         return 0 if isinstance(item, _FREE) else own, ()
-    # An instance. ``__dict__`` would make the dictionary that Python saves by keeping attributes inline.
+    # An instance. Reading ``__dict__`` would make the dictionary that Python saves by keeping attributes inline.
     referents = [part for part in get_referents(item) if not isinstance(part, _FREE)]
     if type(item).__dictoffset__ and not any(type(part) is dict for part in referents):
         own += _inline_bytes(len(referents))
@@ -134,18 +131,18 @@ class _Instance:
 
 
 _HEADERS_BYTES = 32
-"""Before an instance: for the garbage collector, and for its dictionary and weak references."""
+"""Memory before an instance: for the garbage collector, and for its dictionary and weak references."""
 _TELLS_INLINE = sys.version_info >= (3, 13) and sys.getsizeof(_Instance()) > _Instance.__basicsize__ + _HEADERS_BYTES
-"""Whether ``getsizeof`` counts the values of an instance without a dictionary: not before Python 3.13, nor in 3.13.0."""
+"""Does ``getsizeof`` count the inline values of an instance without a dictionary? Not before Python 3.13, nor in 3.13.0."""
 
 
 def _inline_bytes(attributes: int) -> int:
-    """What Python from 3.11 on takes for these values, beside ``getsizeof``."""
+    """The memory of these values from Python 3.11 on, beyond ``getsizeof``."""
     return 0 if _TELLS_INLINE else _rounded(8 * attributes + (16 if sys.version_info < (3, 13) else 24))
 
 
 def _open_array(item: Any, at: int, stack: _Stack, budget: int) -> None:
-    """An array that owns its data has told its size; of a view the owner counts, once for all views."""
+    """An array that owns its data reports their size. For a view, the owner counts, once for all its views."""
     base = getattr(item, "base", None)
     if base is not None:
         stack.append((base, at, 1.0, budget))
@@ -169,7 +166,7 @@ class _Ends:
 
 
 def _sample(elements: Any, at: int, stack: _Stack, budget: int, *, scale: float = 1.0) -> None:
-    """Put the elements of one container on the stack, or a sample of them with the factor that makes up for it."""
+    """Put the elements of a container on the stack, or a sample of them with the factor that makes up for the rest."""
     count = len(elements)
     if count <= _WHOLE or count <= budget // 2:
         stack.extend((element, at, scale, budget // count) for element in elements)
@@ -190,8 +187,12 @@ def _sample(elements: Any, at: int, stack: _Stack, budget: int, *, scale: float 
 
 
 def _how_many_different(times: Counter[int], share: float) -> float:
-    """How many objects that were met once there are in the whole container, of which one in ``share``
-    elements was looked at; ``times``: how often each object was met."""
+    """The estimated number of those objects in the whole container that were met once.
+
+    Args:
+        times: how often each object was met, by its id.
+        share: the length of the container divided by the number of elements looked at.
+    """
     met = Counter(times.values())
     once, twice = met[1], met[2]
     scaled = once * share
@@ -201,20 +202,20 @@ def _how_many_different(times: Counter[int], share: float) -> float:
 
 
 def _put(elements: list[Any], stand_for: float, at: int, stack: _Stack, budget: int, most: int) -> None:
-    """Measure at most ``most`` of the elements, which stand for so many."""
+    """Measure at most ``most`` of the elements, which stand for ``stand_for`` objects."""
     chosen = _spread(elements, min(len(elements), most), at)
     stack.extend((element, at, stand_for / len(chosen), budget // len(chosen)) for element in chosen)
 
 
 def _looked_at(elements: Any, count: int, phase: int) -> list[Any]:
-    """The elements whose identity is looked at, some ``count`` of them."""
+    """Some ``count`` elements whose identity is looked at."""
     few = _of_few(elements) if count == _IDENTITIES else None
     return few or _many(elements, count, phase)
 
 
 def _many(elements: Any, count: int, phase: int) -> list[Any]:
-    """``count`` elements or somewhat more, evenly spread. Slicing is ten times faster than choosing one by one; a step without
-    small factors meets no period of the data."""
+    """``count`` elements or somewhat more, evenly spread. Slicing is ten times as fast as choosing one by one; a step without
+    small factors coincides with no period of the data."""
     if not isinstance(elements, list | tuple):
         return _spread(elements, count, phase)
     step = max(len(elements) // count, 1)
@@ -224,7 +225,7 @@ def _many(elements: Any, count: int, phase: int) -> list[Any]:
 
 
 def _of_few(elements: Any) -> list[Any] | None:
-    """Some elements of a long list, if they show that it refers to few objects again and again."""
+    """Some elements of a long list, if they show that it refers to few objects again and again; otherwise None."""
     if not isinstance(elements, list | tuple):
         return None
     for count in (_IDENTITIES, _MORE_IDENTITIES):
@@ -244,8 +245,8 @@ def _all_different(elements: list[Any]) -> bool:
 
 
 def _apart(elements: list[Any] | tuple[Any, ...], count: int) -> list[Any]:
-    """Some ``count`` elements for their identity alone. Steps of one length could meet each of a thousand objects, that come
-    again and again, once; here stretches have steps of their own, and some are met again as in a random sample."""
+    """Some ``count`` elements, for their identity alone. With steps of one length, each of a thousand objects that come again and
+    again might be met just once. Here the stretches have different steps, so some are met again, as in a random sample."""
     length, step = len(elements), len(elements) // count
     looked: list[Any] = []
     for change, begin, end in zip(_CHANGES, _BORDERS, _BORDERS[1:], strict=False):
@@ -255,11 +256,11 @@ def _apart(elements: list[Any] | tuple[Any, ...], count: int) -> list[Any]:
 
 
 def _spread(elements: Any, count: int, phase: int) -> list[Any]:
-    """One element from each of ``count`` strata, at places inside them that look random and are always the same."""
+    """One element from each of ``count`` strata, at places that look random inside the strata and are always the same."""
     length = len(elements)
     if count >= length:
         return list(elements)
-    if isinstance(elements, _Ends | deque):  # the middle cannot be reached, or slowly
+    if isinstance(elements, _Ends | deque):  # the middle cannot be reached, or only slowly
         inner = elements._elements if isinstance(elements, _Ends) else elements
         if not hasattr(inner, "__reversed__"):
             return list(islice(inner, count))

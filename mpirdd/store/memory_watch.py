@@ -1,14 +1,14 @@
-"""A look at the size of the process every few milliseconds, while a task gathers records.
+"""A check of the size of the process every few milliseconds, while a task gathers records.
 
-Whoever gathers takes records in batches, and measures only between them (``store/spill_trigger.py``),
-foreseeing the size of a batch from the records before it. So 20,000 tiny records and then 60 of 6 MB
-would be one batch, and 360 MB would be in memory before anybody measured. Measuring each record would
-cost as much as combining it. Instead a thread looks at the resident size, and ends a batch that makes
-the process grow beyond what was foreseen: loops look at ``full`` after each record, which costs 4 ns.
+A step that gathers records takes them in batches and measures only between batches (``store/spill_trigger.py``). It estimates the
+size of a batch from the records before. So 20,000 tiny records followed by 60 of 6 MB could be one batch, and 360 MB would be in
+memory before anybody measured. Measuring each record would cost as much as combining it. Instead a thread checks the resident
+size, and ends a batch that makes the process grow beyond the estimate: loops check ``full`` after each record, which costs 4
+ns.
 
-The thread needs Python's lock, which a busy task gives up every 5 ms: a task gathers for some 15 ms more
-before it notices. Data that measuring does not see (in closures, in deep nests) are noticed as well.
-What reads large pieces of a shuffle knows when the process grows, and looks itself (``TaskMemory.decode``).
+The thread needs Python's lock, which a busy task gives up every 5 ms: a task gathers for some 15 ms more before it notices. The
+thread also notices data that cannot be measured (in closures, in deep nests). A reader of large pieces of a shuffle knows when
+the process grows, and checks by itself (``TaskMemory.decode``).
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 _LOOK_S = 0.01
-"""At 0.005 a look costs a grouping 3 % on a machine with more ranks than cores."""
+"""With 0.005 the checks cost a grouping 3 % on a machine with more ranks than cores."""
 _IDLE_S = 10.0
 _NESTED = 8
-"""Batches that may be under way at once: what gathers may take its records from what gathers, too."""
+"""Batches that may be under way at once: a step that gathers may take its records from another such step."""
 
 
 class MemoryWatch:
     """For one task at a time.
 
     Args:
-        process_bytes: the resident size of the process; 0 where it is unknown. Asked in the thread, too.
+        process_bytes: returns the resident size of the process; 0 if it is unknown. Called in the thread, too.
     """
 
     def __init__(self, process_bytes: Callable[[], int]) -> None:
         self.full: list[None] = []
-        """Not empty: the batch under way must end. The holder clears it after measuring."""
+        """If not empty, the batch under way must end. The holder clears it after measuring."""
         self._batches: deque[bytearray] = deque(maxlen=_NESTED)
         self._process_bytes = process_bytes
         self._limit_bytes = sys.maxsize
@@ -43,7 +43,7 @@ class MemoryWatch:
         self._thread: Thread | None = None
 
     def begin(self, limit_bytes: int) -> None:
-        """From now on the process is to be no larger."""
+        """From now on the process must not grow beyond ``limit_bytes``."""
         self._limit_bytes = limit_bytes
         self._is_on = True
         if self._thread is None or not self._thread.is_alive():
@@ -53,8 +53,8 @@ class MemoryWatch:
             self._began.set()
 
     def batch(self, records: int) -> bytearray:
-        """For a batch of at most so many records: so many bytes to iterate beside them. They are cleared
-        when the batch is to end."""
+        """For a batch of at most ``records`` records: as many bytes, to iterate beside the records. They are cleared when the
+        batch must end."""
         batch = bytearray(1 if self.full else records)
         self._batches.append(batch)
         return batch
@@ -78,7 +78,7 @@ class MemoryWatch:
             pause.wait(_LOOK_S)
             if not self._is_on:
                 self._began.clear()
-                if self._is_on:  # since a moment ago
+                if self._is_on:  # it was switched on a moment ago
                     self._began.set()
             else:
                 self.look()

@@ -1,4 +1,4 @@
-"""Cutting what a task holds into pieces, each encoded, written and read back at once."""
+"""Cuts a task's data into pieces. Each piece is encoded, written and read back as one."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from mpirdd.store.task_memory import TaskMemory
 Cut = Callable[[list[Any]], Iterator[Any]]
 """Records -> pieces of them."""
 CutColumns = Callable[[list[Any], list[Any]], Iterator[tuple[list[Any], list[Any]]]]
-"""Keys and values -> those of each piece."""
+"""Keys and values -> keys and values of each piece."""
 
 _MOST_PIECE_BYTES = 4 << 20
 _CAREFULLY = 128
-"""Records that are measured at once where each may be large: none of them is left out of the sample."""
+"""Records measured at a time if each may be large: the sample then includes all of them."""
 
 
 def piece_bytes(memory: TaskMemory) -> int:
-    """Size of a piece in memory: small beside the limit, as merging holds one piece of each run."""
+    """The size of a piece in memory: small beside the limit, because merging holds one piece of each run."""
     return max(1 << 14, min(_MOST_PIECE_BYTES, memory.limit_bytes // 64))
 
 
 def per_piece(count: int, size_bytes: int, memory: TaskMemory) -> int:
-    """How many of ``count`` things that take ``size_bytes`` together make one piece; at least one."""
+    """How many of ``count`` things, which take ``size_bytes`` together, make one piece; at least one."""
     return max(1, count * piece_bytes(memory) // max(1, size_bytes))
 
 
 def slices(records: list[Any], step: int) -> Iterator[list[Any]]:
-    """A list cut into lists of ``step`` records; nothing for an empty one."""
+    """A list cut into lists of ``step`` records; none for an empty list."""
     if len(records) <= step:
         return iter((records,) if records else ())
     return (records[begin : begin + step] for begin in range(0, len(records), step))
 
 
 def slices_of_columns(keys: list[Any], values: list[Any], step: int) -> Iterator[tuple[list[Any], list[Any]]]:
-    """The same of keys and their values."""
+    """The same for keys and their values."""
     return zip(slices(keys, step), slices(values, step), strict=True)
 
 
 def measured_columns(keys: list[Any], values: list[Any], memory: TaskMemory) -> Iterator[tuple[list[Any], list[Any]]]:
-    """``measured_pieces`` of keys and their values."""
+    """``measured_pieces`` for keys and their values."""
     for piece in measured_pieces(list(zip(keys, values, strict=True)), memory):
         yield [key for key, _ in piece], [value for _, value in piece]
 
 
 def measured_pieces(records: list[Any], memory: TaskMemory) -> Iterator[list[Any]]:
-    """A list cut into pieces of the right size although some of its records are much larger than others.
-    Measuring costs 2 us a record."""
+    """A list cut into pieces of the right size even if some records are much larger than others. Measuring costs 2 us a
+    record."""
     most = piece_bytes(memory)
     left = list(slices(records, _CAREFULLY))[::-1]
     piece: list[Any] = []

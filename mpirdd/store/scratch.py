@@ -1,8 +1,8 @@
 """A private folder on this host's local disk, for as long as a process needs it.
 
-It has mode 0700 and a name that cannot be guessed. ``remove`` deletes it. A killed process cannot,
-so the next one that makes a folder of the same purpose on this host does. It recognises the dead by
-their locks, which the system frees.
+It has mode 0700 and a name that cannot be guessed. ``remove`` deletes it. A killed process cannot, so the next process that makes
+a folder of the same purpose on this host does. It recognises the folders of dead processes by their locks, which the system has
+freed.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from contextlib import suppress
 from mpirdd.protocol.errors import ClusterError
 
 _YOUNG_S = 60.0
-"""A folder may be this new and not be locked yet."""
+"""A folder this new may not be locked yet."""
 
 
 def scratch_parent(given: str = "") -> str:
-    """The folder to make scratch folders in: the one given, else ``SLURM_TMPDIR``, ``TMPDIR``, or the system's."""
+    """The parent of scratch folders: ``given``, otherwise ``SLURM_TMPDIR``, ``TMPDIR``, or the system's temporary folder."""
     return given or os.environ.get("SLURM_TMPDIR") or temporary_folder()
 
 
 def temporary_folder() -> str:
-    """``TMPDIR``, ``TEMP`` or ``TMP``, where it can be written to; else the system's. As ``tempfile.gettempdir``, but that
-    module brings 17 others along, which every rank would import."""
+    """``TMPDIR``, ``TEMP`` or ``TMP`` if it is writable, otherwise the system's temporary folder. As ``tempfile.gettempdir``, but
+    that module would make every rank import 17 others."""
     named = [os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
     for folder in (*filter(None, named), "/tmp", "/var/tmp", "/usr/tmp"):
         if os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
@@ -48,7 +48,7 @@ def make_private_folder(prefix: str, parent: str) -> str:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a folder with all that is in it; never raises."""
+    """Remove a folder and its content; never raises."""
     from shutil import rmtree  # late: it imports the modules of all compressions
 
     rmtree(path, ignore_errors=True)
@@ -58,11 +58,12 @@ Clear = Callable[[str], bool]
 
 
 class ScratchFolder:
-    """Made in ``parent``, or where ``SLURM_TMPDIR``, ``TMPDIR`` or the system says. Folders that killed processes have left
+    """A folder in ``parent``, or where ``SLURM_TMPDIR``, ``TMPDIR`` or the system says. Folders that killed processes have left
     there are removed.
 
     Args:
-        clear: called with the path of each such folder first; False: the folder stays.
+        purpose: a part of the folder's name; folders of killed processes with the same purpose are removed.
+        clear: called with the path of each such folder before; if it returns False, the folder stays.
 
     Raises:
         ClusterError: no folder can be made there.
@@ -81,11 +82,11 @@ class ScratchFolder:
                 f"cannot make a scratch folder in {parent} on {os.uname().nodename}: {error.strerror}; "
                 "choose a folder on a local disk with --scratch (for tasks) or TMPDIR"
             ) from error
-        with suppress(OSError):  # some network file systems lock no folders; then nobody takes it for an orphan either
+        with suppress(OSError):  # some network file systems cannot lock folders; then nobody takes it for an orphan either
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def remove(self) -> None:
-        """Take the folder away, with all that is in it; never raises. A process that the folder's has forked has no say."""
+        """Remove the folder and its content; never raises. Does nothing in a process forked from the folder's."""
         if self._lock == -1 or os.getpid() != self._made_by:
             return
         remove_tree(self.path)
@@ -95,32 +96,32 @@ class ScratchFolder:
 
 
 class Scratch:
-    """A rank's scratch folder, made when it is first needed; removed at the end of the process, at the latest."""
+    """A rank's scratch folder: made when it is first needed, removed at the end of the process at the latest."""
 
     def __init__(self, parent: str = "") -> None:
         self.parent = scratch_parent(parent)
-        from mpirdd.store.costs import Costs  # late: it brings the pickler, which launchers do without
+        from mpirdd.store.costs import Costs  # late: it imports the pickler, which launchers do without
 
         self.costs = Costs()
-        """Of the files that are made in it."""
+        """The costs of the files in the folder."""
         self._folder: ScratchFolder | None = None
 
     def path(self) -> str:
-        """The folder. Raises ClusterError where none can be made."""
+        """The folder. Raises ClusterError if none can be made."""
         if self._folder is None:
             self._folder = ScratchFolder("spill", self.parent)
             weakref.finalize(self, _remove_as, os.getpid(), self._folder)
         return self._folder.path
 
     def remove(self) -> None:
-        """Take the folder away, if there is one. Spill files that are open stay readable."""
+        """Remove the folder, if there is one. Open spill files stay readable."""
         if self._folder is not None:
             self._folder.remove()
             self._folder = None
 
 
 def _remove_as(process: int, folder: ScratchFolder) -> None:
-    """At the end of ``process``, but not of those that it forked."""
+    """Remove the folder at the end of ``process``, but not at the end of processes that it forked."""
     if os.getpid() == process:
         folder.remove()
 
@@ -130,7 +131,7 @@ def _nothing_more(folder: str) -> bool:
 
 
 def remove_orphans(parent: str, prefix: str, clear: Clear = _nothing_more) -> None:
-    """Remove this user's folders that begin so and that no living process has locked; never raises."""
+    """Remove this user's folders whose names begin with ``prefix`` and that no living process has locked; never raises."""
     with suppress(OSError):
         for entry in os.scandir(parent):
             if entry.name.startswith(prefix) and entry.is_dir(follow_symlinks=False):

@@ -1,14 +1,13 @@
-"""Encoded values in memory that all processes of a host can map: one copy, whoever reads it.
+"""Encoded values in memory that all processes of a host can map: one copy for all readers.
 
-The memory is a file without a name (``memfd_create``). Another process of the same user opens it by way of the
-process that holds it, as ``/proc/<pid>/fd/<n>``, and maps it read-only. A file below ``/dev/shm`` would do the same
-work and leave itself behind when its owner is killed; this one goes with the last process that has it open or
-mapped, whatever happens, and is not bound by the 64 MB that containers often give ``/dev/shm``. All bytes are
-written by calls before anything is mapped, and then *sealed*: no access can fail for lack of memory (SIGBUS), and
-nobody can change or shorten the file.
+The memory is a file without a name (``memfd_create``). Another process of the same user opens it through the process that holds
+it, as ``/proc/<pid>/fd/<n>``, and maps it read-only. A file below ``/dev/shm`` would do the same, but would stay when its
+owner is killed. This one vanishes with the last process that has it open or mapped, whatever happens, and is not bound by the
+64 MB that containers often give ``/dev/shm``. All bytes are written by system calls before anything is mapped, and then the
+file is *sealed*: no access can fail for lack of memory (SIGBUS), and nobody can change or shorten the file.
 
-Where there is no such file (no ``/proc``, other process namespaces, no file descriptors left), an ``OSError`` or a
-``SharedFrames`` without ``address`` says so, and its user sends the bytes instead.
+If such a file is not available (no ``/proc``, other process namespaces, no file descriptors left), ``attach`` raises ``OSError``,
+or the ``SharedFrames`` have no ``address``; the caller then sends the bytes instead.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from mpirdd.protocol.frames import Buffer, Frames
 from mpirdd.protocol.messages import Address
 
 _ALIGN_BYTES = 64
-"""Frames begin at multiples of this: what numpy likes best, a cache line."""
+"""Frames begin at multiples of this: a cache line, which suits numpy best."""
 
 
 class SharedFrames:
     """Frames side by side in one piece of memory, read-only. Made by ``Filling.finish`` or ``attach``.
 
-    What is decoded from the frames may refer to the memory; it lives as long as anything does, ``close`` or not.
+    Values decoded from the frames may refer to the memory. It lives as long as any of them, whether or not ``close`` was called.
     """
 
     def __init__(self, memory: memoryview, sizes: tuple[int, ...], descriptor: int | None, name: str) -> None:
@@ -45,13 +44,13 @@ class SharedFrames:
 
     @property
     def address(self) -> Address | None:
-        """Where other processes of this host find it until ``close``; None if they cannot."""
+        """Where other processes of this host find the memory until ``close``; None if they cannot."""
         if self._descriptor is None:
             return None
         return Address(f"/proc/{os.getpid()}/fd/{self._descriptor}", self._name, self.sizes)
 
     def close(self) -> None:
-        """No other process can find it from now on. Idempotent."""
+        """From now on no other process can find the memory. Idempotent."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -72,13 +71,13 @@ class Filling:
         self._descriptor: int | None = None
         try:
             self._descriptor = os.memfd_create(self._name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-            os.posix_fallocate(self._descriptor, 0, self.left_bytes)  # here is where it shows that there is no room
+            os.posix_fallocate(self._descriptor, 0, self.left_bytes)  # fails here if there is no room
         except (OSError, AttributeError):
             self._abandon()
             self._private = bytearray(self.left_bytes)
 
     def write(self, offset: int, data: Buffer) -> None:
-        """Put bytes in their place."""
+        """Write bytes at ``offset``."""
         view = memoryview(data).cast("B")
         self.left_bytes -= view.nbytes
         if self._descriptor is None:
@@ -110,7 +109,7 @@ class Filling:
 
 
 def fill(frames: Frames) -> SharedFrames:
-    """A copy of ``frames``, for this process and others."""
+    """A copy of ``frames``, shared with other processes where possible."""
     views = [memoryview(frame).cast("B") for frame in frames]
     filling = Filling([view.nbytes for view in views])
     offsets = _offsets(filling.sizes)
@@ -123,9 +122,9 @@ def attach(address: Address) -> SharedFrames:
     """The frames that another process of this host holds.
 
     Raises:
-        OSError: it cannot be opened from here, or it is not there (any more).
+        OSError: this process cannot open them, or they are not there (any more).
     """
-    # A number of a process may mean another one here (a container): the name, which cannot be guessed, tells.
+    # In a container, a process id may mean another process here: the name, which cannot be guessed, tells.
     if address.name not in os.readlink(address.path):
         raise FileNotFoundError(f"{address.path} is not the memory {address.name}")
     descriptor = os.open(address.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -134,7 +133,7 @@ def attach(address: Address) -> SharedFrames:
         if not S_ISREG(status.st_mode) or status.st_size != _offsets(address.sizes)[-1]:
             raise FileNotFoundError(f"{address.path} is not the memory {address.name}")
         return SharedFrames(_map(descriptor, address.sizes), address.sizes, descriptor, address.name)
-    except BaseException:  # whatever it is, an interrupt of the program among them, the descriptor must not stay
+    except BaseException:  # even on an interrupt, the descriptor must not stay open
         os.close(descriptor)
         raise
 
@@ -144,7 +143,7 @@ def _map(descriptor: int, sizes: tuple[int, ...]) -> memoryview:
 
 
 def _offsets(sizes: Sequence[int]) -> list[int]:
-    """Where each frame begins, and behind them where the last one ends."""
+    """The beginning of each frame, and the end of the last one."""
     offsets, at = [], 0
     for size in sizes:
         offsets.append(at)

@@ -1,13 +1,13 @@
-"""The blocks of shuffles: what map tasks wrote, and what has been brought together for reduce tasks.
+"""The blocks of shuffles: the output of map tasks, and the input of reduce tasks.
 
-* A ``map`` block is what one map task wrote: *packs*, one for each time that the task wrote out what it had gathered.
-  A pack holds one encoded bucket for each reduce partition that gets something. It goes to a spill file as a whole;
-  buckets are read back one by one.
-* An ``in`` block is what all map tasks wrote for one reduce partition: buckets in the order of the map tasks. It
-  refers to those of this executor's packs, and owns those that arrived from other executors.
+* A ``map`` block is the output of one map task, in *packs*: one for each time that the task wrote out its records. A pack
+  holds one encoded bucket for each reduce partition that gets something. It goes to a spill file as a whole; buckets are read
+  back one by one.
+* An ``in`` block is the output of all map tasks for one reduce partition: buckets in the order of the map tasks. It refers to
+  buckets in packs of this executor, and owns those that arrived from other executors.
 
-A bucket is encoded once, when its map task writes it: its size is then known exactly, and reading it twice gives
-fresh records, whatever the first reader did to its own.
+A bucket is encoded once, when its map task writes it. So its size is known exactly, and reading it twice gives fresh records,
+whatever the first reader did to its own.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from mpirdd.store.fragments import Fragment, SpillFiles, afresh, memory_bytes, t
 from mpirdd.store.memory import Evictable, Memory
 
 EncodedBuckets = dict[int, Frames]
-"""By reduce partition, rising; without those that get nothing."""
+"""By reduce partition, rising; without partitions that get nothing."""
 
 
 class Pack(Evictable):
-    """What a map task had gathered for all reduce partitions when it wrote it out."""
+    """The buckets of a map task for all reduce partitions, from one time that it wrote out its records."""
 
     def __init__(self, of: NodeId, buckets: EncodedBuckets, files: SpillFiles) -> None:
         super().__init__(of)
         self.partitions = array("q", buckets)
-        """The reduce partition of each bucket, rising. A shuffle of 10,000 x 10,000 partitions has few buckets in a pack, and
-        an array takes a tenth of what a dict does."""
+        """The reduce partition of each bucket, rising. In a shuffle of 10,000 x 10,000 partitions a pack has few buckets, and an
+        array takes a tenth of the memory of a dict."""
         self.buckets = list(map(_owned, buckets.values()))
         frames = list(chain.from_iterable(buckets.values()))
         self.nbytes = memory_bytes(frames)
@@ -41,7 +41,7 @@ class Pack(Evictable):
         self._files = files
 
     def take_back(self) -> None:
-        """Nobody will read it: its space on disk is free again."""
+        """Nobody will read the pack: free its space on disk."""
         take_back(self.buckets)
         self.buckets, self.partitions = [], array("q")
 
@@ -57,13 +57,13 @@ class ReduceInput(Evictable):
         self._memory, self._files = memory, files
         self._buckets: list[Fragment] = []
         self._sources = array("q")
-        """The map task of each."""
+        """The map task of each bucket."""
         self.nbytes = 0
         """Encoded bytes of all buckets."""
         self._arrived: list[Fragment] = []
-        """Those that this block owns."""
+        """The buckets that this block owns."""
         self.failed: ScratchError | None = None
-        """What arrived could not be stored: a reader of the block gets this error."""
+        """An arriving bucket could not be stored: a reader of the block gets this error."""
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -79,8 +79,8 @@ class ReduceInput(Evictable):
         return iter(self._buckets)
 
     def add(self, source: int, bucket: Fragment) -> None:
-        """Add a bucket of map task ``source``. One that a pack of this executor owns is referred to; one that has
-        arrived is owned from now on. Raises ScratchError."""
+        """Add a bucket of map task ``source``. A bucket in a pack of this executor is only referred to; one that has arrived is
+        owned from now on. Raises ScratchError."""
         if not bucket.owned:
             bucket.owned = True
             if not self._memory.hold(self, bucket.memory_bytes):
@@ -91,13 +91,13 @@ class ReduceInput(Evictable):
         self._sources.append(source)
 
     def finish(self) -> None:
-        """All is there: put it in order. What one task sent stays in the order in which it came."""
+        """All buckets are here: sort them by map task. The buckets of one task keep their order of arrival."""
         order = sorted(range(len(self._sources)), key=self._sources.__getitem__)
         self._buckets = [self._buckets[place] for place in order]
         self._sources = array("q", sorted(self._sources))
 
     def take_back(self) -> None:
-        """Nobody will read it: its space on disk is free again."""
+        """Nobody will read the block: free its space on disk."""
         take_back(self._arrived)
         self._arrived, self._buckets, self._sources = [], [], array("q")
 
@@ -109,7 +109,7 @@ class ShuffleBlocks:
     """The ``map`` and ``in`` blocks of one executor.
 
     Args:
-        through_files: what map tasks write goes to files at once, however much memory there is.
+        through_files: write the output of map tasks to files at once, however much memory there is.
     """
 
     def __init__(self, memory: Memory, files: SpillFiles, *, through_files: bool) -> None:
@@ -127,8 +127,7 @@ class ShuffleBlocks:
         return [*self._maps, *self._ins]
 
     def write_map(self, block: BlockId, packs: Iterable[EncodedBuckets]) -> int:
-        """Take the packs of a map task, each as it comes, in place of those that are here. Returns their
-        encoded bytes.
+        """Store the packs of a map task, each as it comes, in place of an older output. Returns their encoded bytes.
 
         Raises:
             ScratchError: they fit neither in memory nor on disk.
@@ -141,7 +140,7 @@ class ShuffleBlocks:
                 if self._through_files or not self._memory.hold(pack, pack.nbytes):
                     pack.evict()
                 written.append(pack)
-        except BaseException:  # an interrupted task, too, leaves no half of its output
+        except BaseException:  # even an interrupted task leaves no half of its output
             for pack in reversed(written):
                 self._memory.let_go(pack)
                 pack.take_back()
@@ -150,29 +149,29 @@ class ShuffleBlocks:
         return sum([pack.encoded_bytes for pack in written])
 
     def packs(self, block: BlockId) -> list[Pack]:
-        """Of a ``map`` block. KeyError when it is not here."""
+        """The packs of a ``map`` block. Raises KeyError if it is not here."""
         return self._maps[block]
 
     def reduce_input(self, block: BlockId) -> ReduceInput:
-        """An ``in`` block. KeyError when it is not here."""
+        """An ``in`` block. Raises KeyError if it is not here."""
         return self._ins[block]
 
     def new_input(self, block: BlockId) -> ReduceInput:
-        """An empty ``in`` block, not here before ``put``."""
+        """An empty ``in`` block; not here before ``put``."""
         return ReduceInput(block.of, self._memory, self._files)
 
     def put(self, block: BlockId, arrived: ReduceInput) -> None:
-        """What an exchange brought is whole."""
+        """The input that an exchange brought is complete."""
         self.drop(block)
         arrived.finish()
         self._ins[block] = arrived
 
     def fragments(self, block: BlockId) -> Iterator[tuple[int, Fragment]]:
-        """A whole ``in`` block, as ``ReduceInput.add`` takes it on another executor."""
+        """The buckets of a whole ``in`` block, as ``ReduceInput.add`` takes them on another executor."""
         return enumerate(self._ins[block].buckets())
 
     def drop(self, block: BlockId) -> None:
-        """Forget the block; one that is not here is no error."""
+        """Forget the block; a missing one is no error."""
         for pack in self._maps.pop(block, ()):
             self._memory.let_go(pack)
         held = self._ins.pop(block, None)
@@ -180,7 +179,7 @@ class ShuffleBlocks:
             self._memory.let_go(held)
 
     def failed(self) -> list[BlockId]:
-        """Blocks that could not be stored when they arrived."""
+        """Blocks that could not be stored on arrival."""
         return [block for block, held in self._ins.items() if held.failed is not None]
 
 

@@ -1,13 +1,13 @@
 """Spill files: encoded values on local disk for as long as a task or a block needs them.
 
-A spill file has no name: it is unlinked right after it was opened, so that the system frees it when the process
-ends, however it ends. What is written is appended as a *segment*: a header, then the frames, compressed with lz4 if a sample
-of them says that this pays. The header carries the sizes and a checksum of what lies on disk; reading back anything else
-raises, so that damaged data is never taken for records. (No fsync: a spill file does not outlive its process.)
+A spill file has no name: it is unlinked as soon as it is open, so the system frees it when the process ends, however it ends.
+Each value is appended as a *segment*: a header, then the frames, compressed with lz4 if a sample of them shows that it pays.
+The header has the sizes and a checksum of the bytes on disk. Reading back anything else raises, so damaged data is never taken
+for records. (No fsync: a spill file does not outlive its process.)
 
     header   magic, flags, bytes on disk, bytes in memory, xxh3_64 of the bytes on disk
 
-Reads are positioned and may come from several threads; so may writes, each of which takes its place in the file first.
+Reads are positioned and may come from several threads. So may writes; each reserves its place in the file first.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ _MAGIC = b"mpSF"
 _UNFINISHED = ".unfinished-"
 _LZ4 = 1
 _TRIED_BYTES = 4096
-"""Size of each of the pieces that are compressed to see whether it pays; smaller segments are not compressed at all."""
+"""The size of each sample that is compressed to see whether it pays; segments below two samples are never compressed."""
 _PAYS = 0.75
-"""Compress when the sample shrinks to this or less. lz4 takes in 0.5 GB/s, a local disk 1-2: less is not worth it."""
+"""Compress if the sample shrinks to this or less. lz4 takes in 0.5 GB/s, a local disk 1-2: compressing less is not worth it."""
 _LARGEST_LZ4 = 1 << 30
 _MARGIN_BYTES = 64 << 20
-"""Space left to others on the disk; a twentieth of it where that is less."""
+"""Space on the disk left to others; a twentieth of the disk if that is less."""
 _LOOK_EVERY_BYTES = 8 << 20
-"""How much is written between two looks at the free space (a look takes 2 us)."""
+"""The free space is checked after this many written bytes (a check takes 2 us)."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _VECTOR = 512
 """Buffers in one system call; Linux takes 1,024."""
 
 
 class Segment(NamedTuple):
-    """Where one value lies in a spill file."""
+    """The place of one value in a spill file."""
 
     offset: int
     length: int
     """Bytes on disk, header included."""
     sizes: tuple[int, ...]
-    """Of the frames."""
+    """The size of each frame."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes in memory once it is read."""
+        """The bytes in memory once it is read."""
         return sum(self.sizes)
 
 
@@ -65,17 +65,17 @@ class SpillFile:
     """One nameless file; closed when it is garbage collected, at the latest.
 
     Args:
-        named: it has a name until it is closed, so that it can be committed.
+        named: the file has a name until it is closed, so that it can be committed.
 
     Raises:
-        ScratchError: it cannot be made.
+        ScratchError: the file cannot be made.
     """
 
     def __init__(self, scratch: Scratch, *, named: bool = False) -> None:
         self.folder = scratch.path()
         self.costs = scratch.costs
         self.size = 0
-        """Bytes written, which stay on disk until the file is closed."""
+        """Bytes written. They stay on disk until the file is closed, unless taken back at its end."""
         self._looked_at = -_LOOK_EVERY_BYTES
         self._lock = Lock()
         try:
@@ -87,16 +87,16 @@ class SpillFile:
             raise _translated(error, self.folder, "cannot make a spill file") from error
         self._names = [self._name] if named else []
         self.close = weakref.finalize(self, _close, self._file, self._names, os.getpid())
-        """Give the space back. May be called again."""
+        """Free the space. May be called again."""
 
     def commit(self, name: str) -> None:
-        """What has been written is whole: force it to the disk, give it its name, and force that to the disk. For a named
-        file, once, after its last write.
+        """All is written: force the content to disk, give the file its name, and force the name to disk. Only for a named file,
+        once, after its last write.
 
         Raises:
             ScratchError: the disk fails.
         """
-        from mpirdd.store.atomic import rename_whole  # late: it brings json along
+        from mpirdd.store.atomic import rename_whole  # late: it imports json
 
         began = perf_counter()
         final = os.path.join(self.folder, name + os.path.basename(self._name).removeprefix(_UNFINISHED))
@@ -117,7 +117,7 @@ class SpillFile:
         return self.write_all([frames])[0]
 
     def write_all(self, values: Iterable[Frames]) -> list[Segment]:
-        """Append several values, side by side, with few system calls."""
+        """Append several values, side by side, with few system calls. Raises as ``write`` does."""
         began, counted_s = perf_counter(), self.costs.counted_s
         buffers: list[Buffer] = []
         shapes: list[tuple[int, tuple[int, ...]]] = []
@@ -135,7 +135,7 @@ class SpillFile:
             self.size += total
         self._append(buffers, at, total)
         self.costs.add(written_bytes=total)
-        self.costs.add_rest("write_s", began, counted_s)  # the values may be encoded as they are taken
+        self.costs.add_rest("write_s", began, counted_s)  # taking ``values`` may encode them
         segments = []
         for length, sizes in shapes:
             segments.append(Segment(at, length, sizes))
@@ -143,7 +143,7 @@ class SpillFile:
         return segments
 
     def take_back(self, segment: Segment) -> None:
-        """Nobody will read the value: give its space back, if nothing lies behind it (else with the file)."""
+        """Nobody will read the value: free its space now if it is at the end of the file, otherwise with the file."""
         with self._lock:
             self._cut(segment.offset, segment.length)
 
@@ -151,7 +151,7 @@ class SpillFile:
         """The value. Its frames are writable memory of their own.
 
         Raises:
-            CorruptSpill: it is not what was written.
+            CorruptSpill: the bytes on disk are not those that were written.
             ScratchError: the disk fails.
         """
         began = perf_counter()
@@ -238,7 +238,7 @@ def _close(file: int, names: list[str], made_by: int) -> None:
 
 
 def _packed(frames: Frames, size: int) -> tuple[int, Frames]:
-    """The flags, and what is to lie on disk."""
+    """The flags, and the buffers to write to disk."""
     if not 2 * _TRIED_BYTES <= size <= _LARGEST_LZ4:
         return 0, frames
     import lz4.block
@@ -265,8 +265,8 @@ def _unpack(payload: Buffer, size: int, frames: Frames) -> None:
 
 
 def _sum_of(payload: Frames) -> tuple[int, int]:
-    """Bytes and checksum."""
-    from xxhash import xxh3_64, xxh3_64_intdigest  # late: a rank that never spills does without
+    """Number of bytes, and checksum."""
+    from xxhash import xxh3_64, xxh3_64_intdigest  # late: a rank that never spills does without it
 
     if len(payload) == 1:
         return memoryview(payload[0]).nbytes, xxh3_64_intdigest(payload[0])
@@ -286,8 +286,8 @@ def _translated(error: OSError, folder: str, what: str, *, needed: int = 0, file
             free = 0
         return ScratchFull(_full(folder, needed, free) + f" ({error.strerror})")
     return ScratchError(
-        f"{what} in {folder} on {os.uname().nodename}: {error.strerror or error}. The disk is failing or not to "
-        "be written: choose another with --scratch."
+        f"{what} in {folder} on {os.uname().nodename}: {error.strerror or error}. The disk is failing or not "
+        "writable: choose another with --scratch."
     )
 
 

@@ -1,11 +1,10 @@
 """How a task stays within its working memory while it gathers records.
 
-Whoever gathers records takes them in *batches*. After each batch it measures what it holds, and its
-``SpillTrigger`` asks the task's memory for what has been used and for what the next batch will use. When
-that is refused, the holder writes what it has to disk, or hands it on, and begins anew. The batch grows
-with what is held: the next one is expected to add a half to it, or a sixteenth when memory gets short.
-So measuring costs a record 2 to 10 ns; a test for each record would cost 20. Where records become larger
-than foreseen, the task's memory becomes *full* (``store/memory_watch.py``), and the batch ends early.
+A step that gathers records takes them in *batches*. After each batch it measures its data, and its ``SpillTrigger`` asks the
+task's memory for the bytes used and for those that the next batch will need. If the answer is no, the holder writes its data to
+disk, or passes them on, and begins anew. The batch grows with the data: the next one is expected to add a half, or a sixteenth
+when memory gets short. So measuring costs 2 to 10 ns a record; a test for each record would cost 20. If records become larger
+than estimated, the task's memory becomes *full* (``store/memory_watch.py``), and the batch ends early.
 """
 
 from __future__ import annotations
@@ -26,43 +25,43 @@ from mpirdd.store.pieces import (
 from mpirdd.store.task_memory import TaskMemory
 
 _FIRST = 4
-"""Records in the first batch: they may be arrays of 100 MB."""
+"""Records in the first batch: each may be an array of 100 MB."""
 _MOST = 1 << 16
-"""Records in any batch: measuring takes up to 0.3 ms."""
+"""The most records in a batch: measuring takes up to 0.3 ms."""
 _FREE_BYTES = 2 << 20
-"""Memory that one holder takes without asking, where the limit is not small itself. Were it refused the first few
-records, it would write files of a few records each."""
+"""Memory that one holder takes without asking, unless the limit itself is small. A holder refused its first few records would
+write files of a few records each."""
 _UNEVEN = 4
-"""Records that are so many times as large as those before are much larger."""
+"""Records this many times as large as those before count as much larger."""
 
 
 class SpillTrigger:
-    """Watches over the size of one thing that grows."""
+    """Watches the size of one growing collection of records."""
 
     def __init__(self, memory: TaskMemory) -> None:
         self.batch = _FIRST
-        """Records to take until the next look."""
+        """The number of records to take until the next measurement."""
         self._memory = memory
         self._free = min(_FREE_BYTES, memory.limit_bytes // 8)
         self.full = memory.full
-        """Not empty: take no more records, but measure, and ask."""
+        """If not empty: take no more records, measure, and ask."""
         self.uneven = False
-        """Records have become much larger since the holder was empty."""
+        """Have records become much larger since the holder was empty?"""
         self.size = 0
-        """Bytes of what is held: as measured, or as the process grew where measuring had missed the largest records."""
+        """Bytes held: as measured, or the growth of the process if measuring had missed the largest records."""
         self._records = 0
         self._claimed = 0
         self._process_bytes = 0
-        """The resident size of the process when the holder had next to nothing."""
+        """The resident size of the process when the holder was nearly empty."""
 
     def take(self, records: Iterator[Any], most: int = _MOST) -> list[Any]:
         """The next batch of records, in a list; empty at their end."""
         return self._memory.batch(records, min(self.batch, most))
 
     def may_grow(self, size: int, records: int) -> bool:
-        """May the holder, which has reached ``size`` bytes by ``records`` more records, keep growing?
+        """May the holder, which has reached ``size`` bytes by ``records`` more records, keep growing? ``records`` is at least 1.
 
-        False: it is to write what it has to disk, and to call ``emptied``.
+        False: the holder must write its data to disk, or pass them on, and call ``emptied``.
         """
         if self.full:
             process_bytes = self._memory.watch(0)
@@ -76,7 +75,7 @@ class SpillTrigger:
             self.uneven = True
         self.size = size
         self._records += records
-        for share in (2, 16):  # large batches while there is plenty, then small ones to use what is left
+        for share in (2, 16):  # large batches while there is plenty of memory, then small ones to use the rest
             ahead = max(self._free, size // share, 1)
             self.batch = max(1, min(4 * self.batch, _MOST, ahead * records // growth))
             wanted = size + growth * self.batch // records
@@ -92,24 +91,24 @@ class SpillTrigger:
         return True
 
     def cut(self, count: int, size: int) -> Cut:
-        """How to cut what was gathered, ``count`` records of ``size`` bytes together."""
+        """How to cut the gathered data: ``count`` records of ``size`` bytes together."""
         if self.uneven:
             return partial(measured_pieces, memory=self._memory)
         return partial(slices, step=per_piece(count, size, self._memory))
 
     def cut_columns(self, count: int, size: int) -> CutColumns:
-        """The same for pairs whose keys and values are apart."""
+        """The same for pairs with keys and values apart."""
         if self.uneven:
             return partial(measured_columns, memory=self._memory)
         return partial(slices_of_columns, step=per_piece(count, size, self._memory))
 
     def handed_on(self) -> None:
-        """What was held is gone, and more of the same comes: the memory stays claimed, and batches as large."""
+        """The data were passed on, and more of the same will come: the claimed memory and the batch length stay."""
         self.uneven = False
         self.size = self._records = 0
 
     def emptied(self) -> None:
-        """What was held is gone; its memory goes back, and all begins anew."""
+        """The data are gone: their memory is given back, and batches start small again."""
         if self._claimed:
             self._memory.give_back(self._claimed)
         self.batch, self.uneven = _FIRST, False

@@ -1,8 +1,8 @@
 """A list on disk: of any length, written once, read as a stream any number of times.
 
-Sorted runs, sub-partitions of a combine and the values of skewed keys are such lists. Memory holds only
-the places of the pieces, some 100 bytes each. The file lives as long as somebody refers to one of the
-lists on it: beyond the task that wrote it, if a user keeps such a group.
+Sorted runs, sub-partitions of a combine and the values of skewed keys are such lists. Memory holds only the places of the pieces,
+some 100 bytes each. The file lives as long as anything refers to one of the lists on it. If a user keeps such a group, that is
+beyond the task that wrote it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from mpirdd.store.spill_trigger import SpillTrigger
 from mpirdd.store.task_memory import TaskMemory
 
 _TOGETHER, _TOGETHER_BYTES = 8, 4 << 20
-"""So many pieces, or fewer of so many bytes, are written by one system call: they are in memory beside what they were made
-from."""
+"""This many pieces, or fewer with this many bytes, are written by one system call: they are in memory beside the data that they
+were made from."""
 
 
 class Columns:
-    """The keys of some pairs, and their values. Iterating gives the pairs, and makes none that are not kept."""
+    """Pairs as a list of keys and a list of values. Iteration makes the pairs, and keeps none."""
 
     __slots__ = ("keys", "values")
 
@@ -43,8 +43,8 @@ class Columns:
 
 
 class SpilledList(Iterable[Any]):
-    """Iterating decodes one piece at a time; each iterator is independent of the others. Pickled it is a plain list,
-    and as large as that."""
+    """Iteration decodes one piece at a time; iterators are independent of each other. It pickles as a plain list, and as large as
+    that."""
 
     def __init__(self, file: SpillFile) -> None:
         self._file = file
@@ -52,7 +52,7 @@ class SpilledList(Iterable[Any]):
         self._length = 0
 
     def write(self, piece: list[Any]) -> None:
-        """Append the records of ``piece``, which are read back together."""
+        """Append the records of ``piece``, which will be read back together."""
         self._pieces.append(self._file.write(self._file.costs.encode(piece)))
         self._length += len(piece)
 
@@ -61,12 +61,12 @@ class SpilledList(Iterable[Any]):
             self.write(piece)
 
     def write_pairs(self, keys: list[Any], values: list[Any], cut: CutColumns) -> None:
-        """Append pairs. Two lists are pickled and made anew in half of the time of a list of pairs, as these are objects of
-        their own, and nothing gathers that the garbage collector would look through."""
+        """Append pairs. Two lists are pickled and made anew in half of the time of a list of pairs: pairs are objects of their
+        own, which the garbage collector would walk."""
         self.write_columns(cut(keys, values), len(keys))
 
     def write_columns(self, pieces: Iterable[tuple[Any, ...]], count: int) -> None:
-        """Append ``count`` records as lists of what they consist of; only for those who know how to read them."""
+        """Append ``count`` records in columns: only for callers that know how to read them back."""
         together: list[Frames] = []
         size = 0
         for piece in pieces:
@@ -80,7 +80,7 @@ class SpilledList(Iterable[Any]):
         self._length += count
 
     def append(self, other: SpilledList) -> None:
-        """Append what is in another list on the same file; nothing is copied."""
+        """Append the records of another list on the same file; nothing is copied."""
         assert other._file is self._file
         self._pieces += other._pieces
         self._length += other._length
@@ -90,7 +90,7 @@ class SpilledList(Iterable[Any]):
         return (piece if type(piece) is list else list(zip(*piece, strict=True)) for piece in self.decoded())
 
     def columns(self) -> Iterator[Columns]:
-        """The same, of pairs that ``write_pairs`` has written."""
+        """The same as columns, for pairs that ``write_pairs`` has written."""
         return starmap(Columns, self.decoded())
 
     def decoded(self) -> Iterator[Any]:
@@ -111,8 +111,8 @@ class SpilledList(Iterable[Any]):
 
 
 def keep(records: Iterable[Any], memory: TaskMemory) -> list[Any] | SpilledList:
-    """The records to be read again and again: a list if working memory allows, else on disk. The memory stays claimed
-    until the task ends."""
+    """The records, to be read again and again: a list if working memory allows, otherwise on disk. The memory stays claimed until
+    the task ends."""
     trigger = SpillTrigger(memory)
     batches, rest = batched(records, trigger)
     held: list[Any] = []

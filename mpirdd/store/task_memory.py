@@ -1,8 +1,7 @@
-"""What a task may use beside its blocks: working memory, claimed from the rank's one budget, and spill files.
+"""A task's resources besides its blocks: working memory, claimed from the rank's one budget, and spill files.
 
-A step that gathers records (a dict to combine in, a run to sort) asks for memory with ``grow`` as it
-goes. When the answer is no, it writes what it has to its spill file, gives the memory back, and goes on.
-When the task ends, all memory goes back.
+A step that gathers records (a dict to combine in, a run to sort) asks for memory with ``grow`` as it goes. If the answer is
+no, it writes its data to its spill file, gives the memory back, and goes on. When the task ends, all memory is given back.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from mpirdd.store.scratch import Scratch
 from mpirdd.store.spill import SpillFile
 
 _WATCH_SLACK_BYTES = 16 << 20
-"""What a task may take beyond half more than was foreseen, before its batch is ended."""
+"""A batch may make the process grow by one and a half times the estimate, plus this, before it is ended."""
 _LARGE_BYTES = 1 << 18
 
 
 class Lender(Protocol):
-    """Where working memory comes from: the rank's budget."""
+    """The lender of working memory: the rank's budget."""
 
     task_limit_bytes: int
-    """What one task may ever hold."""
+    """The most bytes that one task may ever hold."""
 
     def claim(self, nbytes: int) -> bool:
         """True: the memory is lent, and counts until it is given back."""
@@ -35,37 +34,37 @@ class Lender(Protocol):
     def release(self, nbytes: int) -> None: ...
 
     def process_bytes(self) -> int:
-        """The resident size of the process; 0 where nobody is to look at it. Any thread may ask."""
+        """The resident size of the process; 0 if it is not watched. Any thread may call this."""
 
     @property
     def process_limit_bytes(self) -> int:
-        """The resident size at which the rank spills."""
+        """The resident size above which the rank spills."""
 
 
 class TaskMemory:
-    """For one task at a time; ``close`` it at the end of each."""
+    """For one task at a time; call ``close`` at the end of each."""
 
     def __init__(self, lender: Lender, scratch: Scratch) -> None:
         self.limit_bytes = lender.task_limit_bytes
-        """What one task may ever hold as working memory."""
+        """The most bytes of working memory that one task may ever hold."""
         self.held_bytes = 0
-        """What it holds now."""
+        """The bytes that it holds now."""
         self.peak_bytes = 0
-        """The most it has held; who measures a task sets it back."""
+        """The most bytes that it has held; whoever measures a task resets it."""
         self._lender, self._scratch = lender, scratch
         self._watch = MemoryWatch(lender.process_bytes)
         self.full = self._watch.full
-        """Not empty once the process is larger than ``watch`` allows: a batch under way is to end early."""
+        """Not empty once the process is larger than ``watch`` allows: a batch under way must end early."""
         self._files: list[SpillFile] = []
         self._outliving: list[SpillFile] = []
 
     @classmethod
     def unbounded(cls) -> TaskMemory:
-        """For tests: lends without end; spill files lie in a temporary folder, made when it is needed."""
+        """For tests: unlimited memory; spill files lie in a temporary folder, made when needed."""
         return cls(_Unbounded(), Scratch())
 
     def grow(self, nbytes: int) -> bool:
-        """Ask for ``nbytes`` more of working memory. False: spill what you have, give it back, then go on."""
+        """Ask for ``nbytes`` more of working memory. False: spill your data, give the memory back, then go on."""
         if not self._lender.claim(nbytes):
             return False
         self.held_bytes += nbytes
@@ -74,14 +73,14 @@ class TaskMemory:
         return True
 
     def give_back(self, nbytes: int | None = None) -> None:
-        """Give working memory back; None means all."""
+        """Give working memory back; None: all of it."""
         nbytes = self.held_bytes if nbytes is None else min(nbytes, self.held_bytes)
         self.held_bytes -= nbytes
         self._lender.release(nbytes)
 
     def watch(self, growth_bytes: int) -> int:
-        """Let the process grow by about so much: beyond, ``full`` is not empty. Returns its resident size
-        now; 0 where nobody looks at it."""
+        """Let the process grow by about ``growth_bytes``; beyond that, ``full`` is not empty. Returns the resident size now; 0
+        if it is not watched."""
         now = self._lender.process_bytes()
         if now:
             least = now + _WATCH_SLACK_BYTES
@@ -89,27 +88,27 @@ class TaskMemory:
         return now
 
     def batch(self, records: Iterator[Any], most: int) -> list[Any]:
-        """At most so many of the records; fewer at their end, or once ``full`` is not empty.
+        """At most ``most`` of the records; fewer at their end, or once ``full`` is not empty.
 
-        A record costs 18 ns, where ``list(islice(records, most))`` takes 6 and a loop that looks at
-        ``full`` 22. ``zip`` asks for a record last, so none is lost.
+        A record costs 18 ns, where ``list(islice(records, most))`` takes 6 and a loop that checks ``full`` takes 22. ``zip`` asks
+        for a record last, so none is lost.
         """
         return [record for _, record in zip(self._watch.batch(most), records, strict=False)]
 
     def decode(self, frames: Frames) -> Any:
-        """What was encoded as ``frames``. After a large one it looks at the size of the process, for which the watching
-        thread may come too late on a busy machine; a look costs some us."""
+        """The value of ``frames``. After a large one it checks the size of the process itself, since the watching thread may come
+        too late on a busy machine; a check costs some us."""
         value = self.costs.decode(frames)
         if sum(map(len, frames)) >= _LARGE_BYTES:
             self._watch.look()
         return value
 
     def spill_file(self, *, outlives_task: bool = False) -> SpillFile:
-        """A new spill file, open until the task ends or its user closes it; or, if it outlives the task, until nothing
-        refers to it.
+        """A new spill file, open until the task ends or its user closes it; if it outlives the task, until nothing refers to it.
 
         Raises:
-            ScratchError: there is no folder to make it in.
+            ScratchError: the file cannot be made.
+            ClusterError: there is no folder for it.
         """
         file = SpillFile(self._scratch)
         (self._outliving if outlives_task else self._files).append(file)
@@ -117,12 +116,12 @@ class TaskMemory:
 
     @property
     def costs(self) -> Costs:
-        """Where what files and their contents cost is counted."""
+        """Where the costs of spill files, and of encoding and decoding, are counted."""
         return self._scratch.costs
 
     @property
     def spilled_bytes(self) -> int:
-        """What has been written to the task's spill files so far."""
+        """The bytes written to the task's spill files so far."""
         return sum(file.size for file in chain(self._files, self._outliving))
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""Whether a folder's files are ours alone to write: checkpoints and resumable state are pickles, and loading a pickle runs
-whatever its writer put in.
+"""May only we write to a folder? Checkpoints and resumable state are pickles, and loading a pickle runs any code that its writer
+put in.
 
-A folder is trusted when it belongs to this user or to root, and nobody else may write to it. A group that has no other
-member (many systems give every user such a group) counts as the user alone.
+A folder is trusted if it belongs to this user or to root, and nobody else may write to it. A group without other members (many
+systems give every user such a group) counts as the user alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def check_folder(folder: str, *, trusted: bool, only_inside: bool = False) -> No
 
     Args:
         trusted: the setting ``trust_folders``: load from any folder.
-        only_inside: what is loaded lies in a private folder inside, so others may write here if they cannot replace that
+        only_inside: the data to load lies in a private folder inside, so others may write here if they cannot replace that folder
             (the sticky bit, as ``/tmp`` has it).
 
     Raises:
@@ -45,7 +45,7 @@ def check_folder(folder: str, *, trusted: bool, only_inside: bool = False) -> No
 
 
 def _other_writers(status: os.stat_result) -> str | None:
-    """Which other users may write, in words; None if none may."""
+    """The other users that may write, in words; None if there are none."""
     if status.st_uid not in (os.geteuid(), 0):
         return f"it belongs to {_user(status.st_uid)}"
     if status.st_mode & S_IWOTH:
@@ -56,7 +56,8 @@ def _other_writers(status: os.stat_result) -> str | None:
 
 
 def _who_can_replace(folder: str) -> str | None:
-    """A folder that everybody may write to, without the sticky bit, lets everybody rename what lies in it."""
+    """Everybody may rename the content of a folder that everybody may write to, unless it has the sticky bit. Name such a folder
+    above this one, if there is one."""
     for above in Path(os.path.realpath(folder)).parents:
         mode = os.stat(above).st_mode
         if mode & S_IWOTH and not mode & S_ISVTX:
@@ -65,7 +66,7 @@ def _who_can_replace(folder: str) -> str | None:
 
 
 def _is_private(group: int) -> bool:
-    """The group is this user's own, without other members."""
+    """Is the group this user's own, without other members?"""
     try:
         user, found = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
     except KeyError:

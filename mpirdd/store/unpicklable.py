@@ -1,7 +1,7 @@
-"""Which part of a value cannot be pickled, and by which way it is reached: for the message to the user.
+"""Which part of a value cannot be pickled, and by which path it is reached: for the message to the user.
 
-The value is pickled once more, into nothing, by a pickler that remembers the object it came to last: that is the
-culprit. Its way is then searched for among the named parts of the value, without pickling anything.
+The value is pickled once more, into nothing, by a pickler that remembers its latest object: that is the culprit. Then the path to
+the culprit is searched for among the named parts of the value, without pickling anything.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from mpirdd.protocol.shown import short_repr
 from mpirdd.store.functions import ByValuePickler
 
 _MOST_PARTS = 100_000
-"""How many parts of a value are looked at for the way."""
+"""The most parts of a value that are searched for the path."""
 _LONGEST_WAY = 8
 
 
 def unpicklable(value: Any, error: Exception) -> str | None:
-    """What to tell the user when pickling ``value`` raised ``error``: the innermost culprit and the way to it.
+    """The message for the user when pickling ``value`` raised ``error``: the innermost culprit and the path to it.
 
-    None when ``value`` can be pickled: then something else interrupted it, such as a signal handler of the program.
+    None if ``value`` can be pickled: then something else interrupted it, such as a signal handler of the program.
     """
     pickler = _Trail()
     try:
         pickler.dump(value)
-    except Exception:  # the user's __reduce__ may raise anything; what it raised first is told
+    except Exception:  # the user's __reduce__ may raise anything; the message has the first error
         culprit = pickler.last
     else:
         return None
@@ -45,14 +45,14 @@ def unpicklable(value: Any, error: Exception) -> str | None:
 
 
 class _Trail(ByValuePickler):
-    """Pickles into nothing, and knows which object it came to last."""
+    """Pickles into nothing, and remembers the object that it came to last."""
 
     def __init__(self) -> None:
         super().__init__(_Nowhere(), protocol=5, buffer_callback=lambda buffer: False)
         self.last: Any = None
 
     def persistent_id(self, value: Any) -> None:
-        """pickle asks this of every object before it looks into it."""
+        """pickle calls this for every object before it looks into it."""
         self.last = value
 
 
@@ -62,10 +62,10 @@ class _Nowhere:
 
 
 def _way(value: Any, culprit: Any) -> tuple[list[Any], list[str]]:
-    """The objects from ``value`` to ``culprit``, and the name of each but the first in the one before it; the value alone
-    where no way is found."""
+    """The objects from ``value`` to ``culprit``, and the name of each object but the first in the one before it. If no path is
+    found, ``value`` alone."""
     seen = {id(value)}
-    # (object, its name in the one that it was found in, the place of that one)
+    # (object, its name in its parent, the parent's index in this list)
     found: list[tuple[Any, str, int]] = [(value, "", -1)]
     pending = deque([0])
     while pending and len(found) < _MOST_PARTS:
@@ -87,7 +87,7 @@ def _way(value: Any, culprit: Any) -> tuple[list[Any], list[str]]:
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    """The named things that pickling ``value`` would have to pickle too."""
+    """The named parts that pickling ``value`` would have to pickle too."""
     if isinstance(value, partial):
         yield "function", value.func
         yield from ((f"argument {i}", part) for i, part in enumerate(value.args))

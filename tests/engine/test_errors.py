@@ -235,9 +235,9 @@ def test_an_accumulator_that_raises_on_the_driver_is_an_error_that_says_so(sc: C
             return value + more
 
     total = sc.accumulator(7, Picky())
-    with pytest.raises(TaskError, match="cannot add what it gave to accumulators: RuntimeError: twice seven"):
+    with pytest.raises(TaskError, match="cannot add its updates to accumulators: RuntimeError: twice seven"):
         sc.parallelize([7], 1).foreach(total.add)
-    with pytest.raises(TaskError, match="cannot add what it gave to accumulators: RuntimeError: twice seven"):
+    with pytest.raises(TaskError, match="cannot add its updates to accumulators: RuntimeError: twice seven"):
         sc.parallelize([7], 1).map(lambda x: (total.add(x), x)).groupByKey(1).count()
 
 

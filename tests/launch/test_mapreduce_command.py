@@ -126,7 +126,7 @@ def test_a_command_that_is_not_there_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("mapper", "what"), [
-    ("cat | grep x", "the mapper `cat | grep x` runs without a shell, which | is for; write sh -c 'cat | grep x'"),
+    ("cat | grep x", "the mapper `cat | grep x` contains |, but runs without a shell; write sh -c 'cat | grep x'"),
     ("", "the mapper is an empty command"),
     ("grep 'x", "the mapper `grep 'x` cannot be split into words: No closing quotation"),
 ])

@@ -122,7 +122,7 @@ def test_a_sign_of_the_shell_within_a_word_or_quoted_is_an_argument(command: str
     ("cat <x | y", "|"),
 ])
 def test_a_sign_of_the_shell_as_a_word_is_refused_with_what_to_write(command: str, sign: str) -> None:
-    with pytest.raises(CommandError, match=re.escape(f"without a shell, which {sign} is for; write sh -c ")):
+    with pytest.raises(CommandError, match=re.escape(f"contains {sign}, but runs without a shell; write sh -c ")):
         check_command(command, "mapper")
 
 
