@@ -296,6 +296,8 @@ class _Watch:
         """
         log = log_of(self._paths, run)
         log.give(self._view.take)
+        for note in log.notes:
+            print(f"mpirdd: {note}", file=sys.stderr)
         self.begun = True
         self._gone = 0 if driver_lives(self._view) else 1
 
