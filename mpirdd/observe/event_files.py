@@ -268,7 +268,7 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
 def _event(line: bytes) -> Event | None:
     """The event of a line; None if it has none, or one with a field that is of a wrong kind."""
     try:
-        event = _decode(line.decode("utf-8", "surrogatepass")) if line.strip() else None
+        event = json.loads(line) if line.strip() else None
     except (ValueError, RecursionError):  # bytes that are no text, too; thousands of brackets
         return None
     if not isinstance(event, dict) or "event" not in event:
@@ -278,14 +278,6 @@ def _event(line: bytes) -> Event | None:
         if kind is not None and not isinstance(value, kind) and (name, event["event"]) != ("jobs", "end"):
             return None
     return event
-
-
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number of an event log")
-
-
-_decode = json.JSONDecoder(parse_constant=_no_number).decode
-"""Made once, as in ``event_file``."""
 
 
 def _told(places: Iterable[tuple[str, int]]) -> list[str]:

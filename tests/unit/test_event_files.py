@@ -53,8 +53,7 @@ def test_damaged_lines_are_left_out_and_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [
-    '{"event":5}', "[1]", '"text"', "{}", '{"t":1}', '{"event":"job","t":"x"}', '{"event":"job","t":NaN}',
-    '{"event":"run","unix":[]}',
+    '{"event":5}', "[1]", '"text"', "{}", '{"t":1}', '{"event":"job","t":"x"}', '{"event":"run","unix":[]}',
     '{"event":"task","t":1,"stage":1,"executor":[],"seconds":1}', '{"event":"stage","t":1,"stage":1,"label":null}',
     '{"event":"task","t":1,"stage":1,"executor":1,"partition":1,"seconds":"1"}', "[" * 5000, '{"event":"node","parents":5}'])
 def test_valid_json_that_is_no_event_is_named_as_other_damage_is(tmp_path: Path, line: str) -> None:
@@ -92,6 +91,13 @@ def test_a_field_that_nobody_looks_at_before_the_end_is_named_as_well(
     assert cli.main(["summary", str(path)]) == 2
     assert capsys.readouterr().err == (
         f"mpirdd: {path}: line {len(events)} is damaged (KeyError('status')); mend or delete it\n")
+
+
+def test_a_setting_may_be_infinite(tmp_path: Path) -> None:
+    events = eventful()
+    events[0]["settings"] = {"executor_timeout_s": float("inf")}
+    log = read_log([str(write(tmp_path / "a.jsonl", events))])
+    assert (log.events, log.notes) == (events, [])
 
 
 def test_another_version_is_read_with_a_note(tmp_path: Path) -> None:

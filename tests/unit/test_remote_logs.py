@@ -285,3 +285,8 @@ def test_a_trace_that_cannot_be_put_is_kept(
     assert f"cannot write {at_url}/trace.json: no space is left; what was to be there is kept in" in said
     assert kept_in(said).read_text().startswith('{"displayTimeUnit":"ms"')
     remote_logs.remove_tree(str(kept_in(said).parent))
+
+
+def test_stacks_are_asked_for_by_the_local_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["stack", "s3://bucket/run.jsonl"]) == 2
+    assert "which is a local file while the run goes on: the run has told its path" in capsys.readouterr().err
