@@ -16,6 +16,7 @@ from mpirdd import __version__
 from mpirdd.launch import observing, spark_options
 from mpirdd.launch.interactive import OfRun
 from mpirdd.launch.interactive import add_commands as add_interactive
+from mpirdd.observe.event_file import is_url
 from mpirdd.protocol.errors import MpirddError, UsageError
 from mpirdd.protocol.package import page
 
@@ -113,7 +114,8 @@ def _launch(options: Namespace, program: list[str], *, interactive: bool = False
         settings=_settings(options),
         interactive=interactive,
     )
-    if options.report is None and not options.ui:
+    events = {**os.environ, **(request.settings or {})}.get("MPIRDD_EVENTS", "")
+    if options.report is None and not options.ui and not is_url(events):
         return run(request)
     from mpirdd.launch.observed_run import run_observed
 
@@ -147,8 +149,8 @@ def _add_run_options(parser: ArgumentParser, *, of_program: bool = True) -> None
         "no run survives a loss; pairwise: by messages (auto: collective where the MPI survives no loss anyway)",
     )
     parser.add_argument(
-        "--report", metavar="FILE.html", help="write a report of the run at its end, also after a failure; the event log goes "
-        "beside it, if --events names no other place",
+        "--report", metavar="FILE.html", help="write a report of the run at its end, also after a failure, here or at a URL; the "
+        "event log goes beside it, if --events names no other place",
     )
     parser.add_argument(
         "--ui", action="store_true", help="serve the report while the run goes on, on this host only; prints the address"
@@ -158,7 +160,8 @@ def _add_run_options(parser: ArgumentParser, *, of_program: bool = True) -> None
         "a terminal)",
     )
     parser.add_argument(
-        "--events", metavar="FILE|DIR", help="write the event log to this file, or to a new one in this folder"
+        "--events", metavar="FILE|DIR", help="write the event log to this file, or to a new one in this folder; to a URL when "
+        "the run ends"
     )
     parser.add_argument("--hot-keys", metavar="N", help="name the N commonest keys of each shuffle in event log and report")
     parser.add_argument(

@@ -87,8 +87,7 @@ def tell_summary(log: str | None, settings: Settings, *, asked: bool) -> None:
 
     state = RunState()
     with suppress(MpirddError, KeyError, TypeError, ValueError):  # the end of the run is told in any case
-        for line in read_log([log]).events:
-            state.take(line)
+        read_log([log]).give(state.take)
         if state.stages:
             _write(summary(state, width=terminal_width(sys.stderr.isatty())))
 

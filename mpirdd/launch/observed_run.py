@@ -1,18 +1,16 @@
-"""``mpirdd run --report FILE`` and ``--ui``: a run with its report at the end, or live while it goes on.
+"""``mpirdd run --report FILE`` and ``--ui``: a run with its report at the end, or live while it goes on; and ``--events URL``.
 
-Both read the run's event log, which goes beside the report where the user has not asked for one. They are the work of
-the launcher, which is still there when the program has failed, was killed, or got SIGTERM. So a run on one rank, which is
-otherwise this process itself, becomes a child.
+The first two read the run's event log, which goes beside the report where the user has not asked for one; a log at a URL is
+put there at the end. All that is the work of the launcher, which is still there when the program has failed, was killed, or got
+SIGTERM. So a run on one rank, which is otherwise this process itself, becomes a child.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -20,76 +18,120 @@ from importlib.util import find_spec
 from select import select
 from socket import gethostname
 from types import FrameType
+from typing import TYPE_CHECKING
 
+from mpirdd.api.conf import SUBMITTED
 from mpirdd.launch import mpirun
 from mpirdd.launch.cut_off_log import close_log
 from mpirdd.launch.mpirun import LaunchRequest
-from mpirdd.launch.observing import REPORT_MARK, event_file_in, refuse_others_file, write_report
+from mpirdd.launch.observing import (
+    REPORT_MARK,
+    event_file_in,
+    local_or_url,
+    name_of_run,
+    refuse_others_file,
+    write_report,
+)
 from mpirdd.launch.status_channel import die_with_parent
-from mpirdd.observe.event_file import refuse_url
+from mpirdd.observe.event_file import is_url
 from mpirdd.observe.report_page import no_plotly
 from mpirdd.protocol.errors import MpirddError, UsageError
+from mpirdd.store.scratch import make_private_folder, remove_tree, temporary_folder
+
+if TYPE_CHECKING:
+    from mpirdd.formats.filesystems import Options
 
 EVENTS = "MPIRDD_EVENTS"
 _SERVER_STARTS_S = 20.0
 
 
 def run_observed(request: LaunchRequest, *, report: str | None, ui: bool) -> int:
-    """Run a program as ``mpirun.run`` does. Returns its exit code, whatever becomes of the report.
+    """Run a program as ``mpirun.run`` does. Returns its exit code, whatever becomes of log and report.
 
     Raises:
-        UsageError: also if plotly is missing, or the report could not be written.
+        UsageError, ClusterError: also if plotly is missing, or the report or the log could not be written.
     """
-    if find_spec("plotly") is None:
+    if (ui or report is not None) and find_spec("plotly") is None:
         raise UsageError(no_plotly())
     if report is not None:
-        _check_target(report)
+        report = local_or_url(report)
+        _check_target(report, _options(request))
     with _log_for(request, report) as log:
-        if report is not None and os.path.abspath(report) == os.path.abspath(log):
+        if report is not None and (report == _variable(request, EVENTS) or os.path.abspath(report) == os.path.abspath(log)):
             raise UsageError(f"--report {report} is the event log, too; give one of them another name")
         request = replace(request, settings={**(request.settings or {}), EVENTS: log})
         before = _size(log)
         with _live(log) if ui else nullcontext():
             code = _run(request)
         if report is not None:
-            _report(log, report, begun=_size(log) > before)
+            _report(log, report, _options(request), begun=_size(log) > before)
     return code
 
 
-def _report(log: str, report: str, *, begun: bool) -> None:
+def _report(log: str, report: str, options: Options, *, begun: bool) -> None:
     """Also after a failure. The program's exit code stays what it is."""
     try:
         if not begun:
             raise UsageError("no report: the run has not written any event")
-        print(f"mpirdd: {write_report([log], report, over=True)}", file=sys.stderr)
+        print(f"mpirdd: {write_report([log], report, over=True, options=options)}", file=sys.stderr)
     except MpirddError as error:
         print(f"mpirdd: {error}", file=sys.stderr)
 
 
-def _check_target(report: str) -> None:
-    refuse_url(f"--report {report}", report)
-    folder = os.path.dirname(os.path.abspath(report))
-    if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(report):
-        raise UsageError(f"--report {report}: cannot be written; give a file in a folder that exists")
-    refuse_others_file(report, REPORT_MARK)
+def _check_target(report: str, options: Options) -> None:
+    if is_url(report):
+        from mpirdd.launch.remote_logs import check_writable
+
+        check_writable(report, options)
+    else:
+        folder = os.path.dirname(os.path.abspath(report))
+        if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(report):
+            raise UsageError(f"--report {report}: cannot be written; give a file in a folder that exists")
+    refuse_others_file(report, REPORT_MARK, options)
 
 
 @contextmanager
 def _log_for(request: LaunchRequest, report: str | None) -> Iterator[str]:
-    """The file for the event log: the user's; else beside the report; else one that is gone afterwards."""
-    given = {**os.environ, **(request.settings or {})}.get(EVENTS, "")
-    if given:
-        yield event_file_in(given, request.program[-1] if request.program[0] == "-m" else request.program[0])
-    elif report is not None:
-        yield os.path.abspath(os.path.splitext(report)[0] + ".events.jsonl")
-    else:
-        # The hosts of a run that begins elsewhere presumably share the current folder.
-        near = mpirun.rank_0_is_near(os.environ, request.mpi_words)
-        folder = tempfile.mkdtemp(prefix=".mpirdd-events-", dir=None if near else os.getcwd())
-        try:
-            yield os.path.join(folder, "events.jsonl")
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    """The file for the event log: the user's; else beside the report; else one that is gone afterwards. A log at a URL is put
+    there afterwards."""
+    beside = "" if report is None else os.path.splitext(report)[0] + ".events.jsonl"
+    setting = local_or_url(_variable(request, EVENTS) or beside)
+    if setting and not is_url(setting):
+        yield event_file_in(setting, _program(request))
+        return
+    # The hosts of a run that begins elsewhere presumably share the current folder.
+    parent = temporary_folder() if mpirun.rank_0_is_near(os.environ, request.mpi_words) else os.getcwd()
+    if setting:
+        from mpirdd.launch.remote_logs import RemoteLog
+
+        with RemoteLog(setting, name_of_run(_program(request)), options=_options(request), parent=parent) as log:
+            yield log.path
+        return
+    folder = make_private_folder(".mpirdd-events-", parent)
+    try:
+        yield os.path.join(folder, "events.jsonl")
+    finally:
+        remove_tree(folder)
+
+
+def _program(request: LaunchRequest) -> str:
+    return request.program[1] if request.program[0] == "-m" else request.program[0]
+
+
+def _options(request: LaunchRequest) -> Options:
+    """How to reach the file systems of log and report: by the keys of ``--conf spark.hadoop. ...``."""
+    import json
+
+    from mpirdd.api.hadoopkeys import filesystems
+    from mpirdd.formats.filesystems import Options
+
+    conf: dict[str, str] = json.loads(_variable(request, SUBMITTED) or "{}")
+    return Options.of(None, filesystems(conf.items()))
+
+
+def _variable(request: LaunchRequest, name: str) -> str:
+    """As the ranks will have it."""
+    return {**os.environ, **(request.settings or {})}.get(name, "")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The commands that read event logs: ``mpirdd report``, ``mpirdd top`` and ``mpirdd trace``.
 
-They need no MPI and run anywhere the log can be read, on a login node for example, while the run goes on or years later.
+They need no MPI and run anywhere the log can be read, on a login node for example, while the run goes on or years later. Logs,
+reports and traces may lie at URLs (``remote_logs``, which is imported where one does: most do not).
 """
 
 from __future__ import annotations
@@ -9,11 +10,10 @@ import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mpirdd.observe.event_file import refuse_url
+from mpirdd.observe.event_file import is_url, name_of_log
 from mpirdd.protocol.errors import UsageError
 from mpirdd.protocol.package import install_command
 from mpirdd.protocol.shown import shown_size
@@ -21,6 +21,8 @@ from mpirdd.protocol.shown import shown_size
 if TYPE_CHECKING:
     from argparse import _SubParsersAction  # the type has no public name
 
+    from mpirdd.formats.filesystems import Options
+    from mpirdd.observe.event_files import Log
     from mpirdd.observe.run_view import RunView
 
     _Commands = _SubParsersAction[ArgumentParser]
@@ -29,85 +31,111 @@ _LOOK_S = 1.0
 _CLOCKS_DIFFER_S = 60.0
 """The clock may have been set since the run began."""
 REPORT_MARK = '<meta name="generator" content="mpirdd">'
+_HEAD_BYTES = 4096
 _TRACE_HEAD = '{"displayTimeUnit":"ms","traceEvents":['
 
 
-def write_report(paths: list[str], target: str, *, run: int | None = None, over: bool = False) -> str:
+def log_of(paths: Sequence[str], run: int | None = None) -> Log:
+    """A run from logs, which may lie at URLs.
+
+    Raises:
+        UsageError: as ``read_log``; also if a URL cannot be read.
+    """
+    from mpirdd.observe.event_files import read_log
+
+    if not any(map(is_url, paths)):
+        return read_log(paths, run=run)
+    from mpirdd.launch.remote_logs import AnyLogFiles
+
+    return read_log(paths, run=run, files=AnyLogFiles())
+
+
+def write_report(
+    paths: list[str], target: str, *, run: int | None = None, over: bool = False, options: Options | None = None
+) -> str:
     """Write the report of an event log. Returns a line for the user.
 
     Args:
         over: the run is known to be over.
+        options: how to reach the file system of ``target``.
 
     Raises:
         UsageError: the log cannot be read, the report not be written, or plotly is missing.
     """
-    from mpirdd.observe.event_files import read_log
     from mpirdd.observe.report_data import report_data
     from mpirdd.observe.report_page import page
     from mpirdd.observe.run_view import RunView
     from mpirdd.observe.stands_out import StandsOut
 
-    refuse_others_file(target, REPORT_MARK)
-    log = read_log(paths, run=run)
-    with odd_lines_told(paths):
-        view, outstanding = RunView().take_all(log.events), StandsOut()
-        for event in log.events:
-            outstanding.take(event)
-        over = over or not driver_lives(view)
-        text = page(report_data(view, notes=log.notes, over=over, hints=outstanding.hints()))
-    _write(target, [text])
+    target = local_or_url(target)
+    refuse_others_file(target, REPORT_MARK, options)
+
+    def made(log: Log) -> str:
+        view, outstanding = RunView(), StandsOut()
+        log.give(outstanding.take, view.take)
+        view.strange = 0  # the notes name each
+        return page(report_data(view, notes=log.notes, over=over or not driver_lives(view), hints=outstanding.hints()))
+
+    text = log_of(paths, run).made(made)
+    _write(target, [text], options)
     return f"report: {target} ({shown_size(len(text.encode()))})"
 
 
-@contextmanager
-def odd_lines_told(paths: Sequence[str]) -> Iterator[None]:
-    """Around whatever takes the events of a log: a line that lacks a field, or has another kind of value, is told in words.
+def local_or_url(target: str) -> str:
+    """``target``; one that is written as ``file:`` as the local path that it means."""
+    if not is_url(target):
+        return target
+    from mpirdd.launch.remote_logs import place
 
-    Raises:
-        UsageError: for that.
-    """
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise UsageError(f"{', '.join(paths)}: a line of this event log lacks a field, or has a wrong one ({error!r}); another "
-                         "version of mpirdd may have written it, or something else than mpirdd") from None
+    return place(target)
 
 
-def refuse_others_file(target: str, mark: str) -> None:
+def refuse_others_file(target: str, mark: str, options: Options | None = None) -> None:
     """An older report or trace is replaced; nothing else ever is.
 
     Args:
         mark: what such a file has near its beginning.
+        options: how to reach its file system.
 
     Raises:
-        UsageError: ``target`` is another file, cannot be read, or is a URL.
+        UsageError: ``target`` is another file, or cannot be read.
     """
-    refuse_url(f"the output {target}", target)
-    import gzip
-    import zlib
+    head = _head(target, options)
+    if head.startswith(b"\x1f\x8b"):
+        import zlib
 
-    if not os.path.exists(target) or os.path.isdir(target) or os.path.getsize(target) == 0:
-        return
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(head, _HEAD_BYTES)
+        except zlib.error as error:
+            raise UsageError(f"{target} exists and cannot be read: {error}") from None
+    if head and mark.encode() not in head:
+        raise UsageError(f"{target} exists and is another file, so it is left as it is; give another name, or remove it")
+
+
+def _head(target: str, options: Options | None) -> bytes:
+    if is_url(target):
+        from mpirdd.formats.filesystems import NO_OPTIONS
+        from mpirdd.launch.remote_logs import head
+
+        return head(target, _HEAD_BYTES, options or NO_OPTIONS)
+    if not os.path.exists(target) or os.path.isdir(target):
+        return b""
     try:
         with open(target, "rb") as file:
-            head = file.read(512)
-        if head.startswith(b"\x1f\x8b"):
-            with gzip.open(target) as packed:
-                head = packed.read(512)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UsageError(f"{target} exists and cannot be read: {error}") from None
-    if mark.encode() not in head:
-        raise UsageError(f"{target} exists and is another file, so it is left as it is; give another name, or remove it")
+            return file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise UsageError(f"{target} exists and cannot be read: {error.strerror}") from None
 
 
 def event_file_in(setting: str, program: str) -> str:
     """The file that the setting ``events`` means: in a folder, a new one named by program and time."""
-    refuse_url(f"--events {setting}", setting)
     path = os.path.abspath(setting)
-    if not (os.path.isdir(path) or setting.endswith(os.sep)):
-        return path
-    stem = os.path.splitext(os.path.basename(program.rstrip("/")))[0] or "run"
-    return os.path.join(path, f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl")
+    return os.path.join(path, name_of_log(name_of_run(program))) if os.path.isdir(path) or setting.endswith(os.sep) else path
+
+
+def name_of_run(program: str) -> str:
+    """What a log of the program is called, before the time."""
+    return os.path.basename(program.rstrip("/")).removesuffix(".py") or "run"
 
 
 class Told(Protocol):
@@ -149,7 +177,7 @@ def add_report(commands: _Commands) -> None:
         allow_abbrev=False,
     )
     add_log(parser)
-    parser.add_argument("-o", "--output", metavar="FILE.html", required=True, help="the file to write")
+    parser.add_argument("-o", "--output", metavar="FILE.html", required=True, help="the file to write, or a URL")
     parser.set_defaults(carry_out=_report)
 
 
@@ -168,29 +196,34 @@ def add_trace(commands: _Commands) -> None:
     )
     add_log(parser)
     parser.add_argument(
-        "-o", "--output", metavar="FILE.json", required=True, help="the file to write; compressed if it ends in .gz")
+        "-o", "--output", metavar="FILE.json", required=True, help="the file to write, or a URL; compressed if it ends in .gz")
     parser.set_defaults(carry_out=_trace)
 
 
 def _trace(options: Namespace) -> int:
-    from mpirdd.observe.event_files import read_log
     from mpirdd.observe.run_view import RunView
     from mpirdd.observe.trace import trace_events
 
-    refuse_others_file(options.output, _TRACE_HEAD)
-    log = read_log(options.events, run=options.run)
+    target = local_or_url(options.output)
+    refuse_others_file(target, _TRACE_HEAD)
+
+    def made(log: Log) -> list[dict[str, Any]]:
+        view = RunView()
+        log.give(view.take)
+        return trace_events(view)
+
+    log = log_of(options.events, options.run)
+    entries = log.made(made)
     for note in log.notes:
         print(f"mpirdd: {note}", file=sys.stderr)
-    with odd_lines_told(options.events):
-        entries = trace_events(RunView().take_all(log.events))
     from json import JSONEncoder
 
     encode = JSONEncoder(separators=(",", ":")).encode
     last = len(entries) - 1
-    _write(options.output, [
+    size = _write(target, [
         _TRACE_HEAD + "\n",
         *(encode(entry) + (",\n" if number < last else "\n") for number, entry in enumerate(entries)), "]}\n"])
-    print(f"trace: {options.output} ({len(entries):,} entries, {shown_size(os.path.getsize(options.output))}); open it at "
+    print(f"trace: {options.output} ({len(entries):,} entries, {shown_size(size)}); open it at "
           "https://ui.perfetto.dev, which keeps it in the browser")
     return 0
 
@@ -216,7 +249,7 @@ def _top(options: Namespace) -> int:
 
     console = Console()
     watch = _Watch(options.events)
-    if options.once or options.run is not None:
+    if options.once or options.run is not None or any(map(is_url, options.events)):  # what lies there is complete
         watch.look_once(options.run)
         console.print(watch.frame(height=10_000, width=console.width))
         return 0
@@ -261,11 +294,10 @@ class _Watch:
         Raises:
             UsageError: nothing is there.
         """
-        from mpirdd.observe.event_files import read_log
-
-        log = read_log(self._paths, run=run)
-        with odd_lines_told(self._paths):
-            self._view.take_all(log.events)
+        log = log_of(self._paths, run)
+        log.give(self._view.take)
+        for note in log.notes:
+            print(f"mpirdd: {note}", file=sys.stderr)
         self.begun = True
         self._gone = 0 if driver_lives(self._view) else 1
 
@@ -278,12 +310,11 @@ class _Watch:
             if None in paths:
                 return False
             self._tails = self._new_tails([path for path in paths if path is not None])
-        with odd_lines_told(self._paths):
-            for event in map(self._joiner.take, self._tails.new()):
-                if event["event"] == "run":
-                    self._view, self._meter = self._new_view(), self._new_meter()
-                self.begun = True
-                self._view.take(event)
+        for event in map(self._joiner.take, self._tails.new()):
+            if event["event"] == "run":
+                self._view, self._meter = self._new_view(), self._new_meter()
+            self.begun = True
+            self._view.take(event)
         if not self.begun:
             return False
         # The driver writes its last lines before it goes: they count only if they are not there at the next look, too.
@@ -315,16 +346,26 @@ def add_log(parser: ArgumentParser) -> None:
     """The words that name a log and one of its runs."""
     parser.add_argument(
         "events", nargs="+", metavar="EVENTS",
-        help="the log: a file, all files that together hold it, or a folder, whose newest log is taken")
+        help="the log: a file, all files that together hold it, or a folder, whose newest log is taken; each may be a URL")
     parser.add_argument("--run", type=int, metavar="N", help="of a log with several runs, the Nth (default: the last)")
 
 
-def _write(target: str, pieces: list[str]) -> None:
-    """A file that appears whole.
+def _write(target: str, pieces: list[str], options: Options | None = None) -> int:
+    """A file that appears whole. Returns its bytes.
 
     Raises:
-        UsageError: it cannot be written.
+        UsageError, ClusterError: it cannot be written.
     """
+    if not is_url(target):
+        return _write_local(target, pieces)
+    from mpirdd.formats.filesystems import NO_OPTIONS
+    from mpirdd.launch.remote_logs import written_aside
+
+    with written_aside(target, options or NO_OPTIONS) as path:
+        return _write_local(path, pieces)
+
+
+def _write_local(target: str, pieces: list[str]) -> int:
     import gzip
 
     part = f"{target}.{os.getpid()}.part"
@@ -336,5 +377,6 @@ def _write(target: str, pieces: list[str]) -> None:
             with open(part, "w", encoding="utf-8") as file:
                 file.writelines(pieces)
         os.replace(part, target)
+        return os.path.getsize(target)
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}") from None

@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from threading import RLock, get_ident
@@ -36,6 +37,7 @@ from mpirdd.store.codec import encode
 if TYPE_CHECKING:
     from mpirdd.driver.driver import Driver
     from mpirdd.executor.executor import Executor
+    from mpirdd.launch.remote_logs import RemoteLog
 
 _MOST_RESULT_BYTES, _LEAST_RESULT_BYTES = 1 << 30, 64 << 20
 _FOR_THE_LAUNCHER_S = 3.0
@@ -75,6 +77,8 @@ class Process:
         self._warned: set[str] = set()
         self._hosted: Executor | None = None
         self._driver: Driver | None = None
+        self._log: RemoteLog | None = None
+        """The event log of the Context, if it is to lie at a URL."""
         self._contexts = 0
         """So many were made."""
         atexit.register(self.finish)
@@ -90,11 +94,15 @@ class Process:
             cls._made = cls()
         return cls._made
 
-    def drive(self, settings: Settings) -> Driver:
+    def drive(self, settings: Settings, hadoop: Mapping[str, str]) -> Driver:
         """A driver on this rank; in a world of one, with an executor in this process.
 
+        Args:
+            hadoop: keys that say how to reach the file system of an event log at a URL.
+
         Raises:
-            UsageError: the settings ask for collective exchanges in a run that is to survive losses.
+            UsageError: the settings ask for collective exchanges in a run that is to survive losses, or for an event log
+                where none can be written.
         """
         from mpirdd.driver.driver import Driver
         from mpirdd.observe.observers import Observers
@@ -126,6 +134,7 @@ class Process:
         if settings.max_result_bytes < 0:
             quarter = (settings.memory or self.allotted_bytes) // 4
             settings = replace(settings, max_result_bytes=max(min(quarter, _MOST_RESULT_BYTES), _LEAST_RESULT_BYTES))
+        settings = self._with_local_log(settings, hadoop)
         observers = Observers(settings)
         self._contexts += 1
         observers.begin(host=transport.host, ranks=self.transport.size, mpi=mpi_version(), folder=os.getcwd(),
@@ -137,6 +146,25 @@ class Process:
         if not driver.everybody_sees_folder:
             ship_modules_of(folder)
         return driver
+
+    def _with_local_log(self, settings: Settings, hadoop: Mapping[str, str]) -> Settings:
+        """The same, with the local file in which an event log for a URL lies until the Context has stopped. (Under ``mpirdd run
+        --events URL`` the launcher sees to that, which outlives this process.)"""
+        self._end_log()
+        if ":" not in settings.events:
+            return settings
+        from mpirdd.formats.filesystems import Options, is_remote
+        from mpirdd.launch.remote_logs import RemoteLog, place
+
+        if not is_remote(settings.events):
+            return replace(settings, events=place(settings.events))
+        self._log = RemoteLog(settings.events, settings.app_name, options=Options.of(None, hadoop))
+        return replace(settings, events=self._log.path)
+
+    def _end_log(self) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            log.end()
 
     def _with_possible_spares(self, settings: Settings) -> Settings:
         executors = self.transport.size - 1
@@ -170,9 +198,11 @@ class Process:
             self._driver.observers.ends_with(error)
 
     def let_go(self) -> None:
-        """After the Context has stopped: let an executor in this process drop its data now, as other ranks do."""
+        """After the Context has stopped: let an executor in this process drop its data now, as other ranks do. And put the event
+        log at its URL, if it has one."""
         while self._hosted is not None and self._hosted.step():
             pass
+        self._end_log()
 
     def serve(self) -> None:
         """Be an executor until the driver's program has ended."""
@@ -248,7 +278,10 @@ class Process:
         if self.transport.rank == 0:
             for rank in range(1, self.transport.size):
                 self.transport.send(rank, encode(messages.Stop()))
-        self.transport.close()
+        try:
+            self._end_log()
+        finally:
+            self.transport.close()
 
 
 def program_folder() -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mpirdd.api.conf import Conf, paths_of
 from mpirdd.api.context import BaseContext
+from mpirdd.api.hadoopkeys import filesystems
 from mpirdd.api.profiling import BasicProfiler, Profiler
 from mpirdd.api.this_process import THIS_PROCESS
 from mpirdd.comm.transport import Transport
@@ -82,7 +83,7 @@ class Context(BaseContext):
                 chosen = replace(chosen, progress=sys.stderr.isatty() or in_notebook())
             if "summary" not in settings and "MPIRDD_SUMMARY" not in os.environ:
                 chosen = replace(chosen, summary=sys.stderr.isatty())
-            super().__init__(process.drive(chosen), conf, profiler)
+            super().__init__(process.drive(chosen, filesystems(conf.getAll())), conf, profiler)
         except BaseException:  # Ctrl-C included: the program may catch it and make another Context
             THIS_PROCESS.context = None
             raise

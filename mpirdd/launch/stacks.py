@@ -30,7 +30,8 @@ def of_run(run: str) -> str:
     if run.isdigit():
         return _of_processes(_ranks_around(int(run)), f"process {run} belongs to no run of mpirdd that is yours")
     if not os.path.exists(run):
-        raise UsageError(f"{run} is neither the number of a process nor an event log")
+        raise UsageError(f"{run} is neither the number of a process nor an event log"
+                         + (", which is a local file while the run goes on: the run has told its path" if "://" in run else ""))
     here, elsewhere = _ranks_of_log(run)
     text = _of_processes(here, f"no rank of the run of {run} lives on {os.uname().nodename}") if here or not elsewhere else ""
     if not elsewhere:
@@ -103,7 +104,7 @@ def _ranks_of_log(path: str) -> tuple[list[int], dict[str, list[int]]]:
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             if any(f'"event":"{kind}"' in line for kind in ("run", "executor", "spare", "executor_lost", "spare_lost", "end")):
-                with suppress(ValueError, KeyError):
+                with suppress(ValueError, KeyError, TypeError):
                     event = json.loads(line)
                     if event["event"] == "run":
                         ranks, over = {0: (event["host"], event["pid"])}, False

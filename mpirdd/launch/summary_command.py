@@ -6,10 +6,12 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from mpirdd.launch.observing import add_log, driver_lives, odd_lines_told
+from mpirdd.launch.observing import add_log, driver_lives, log_of
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction  # the type has no public name
+
+    from mpirdd.observe.event_files import Log
 
 
 def add(commands: _SubParsersAction[ArgumentParser]) -> None:
@@ -26,18 +28,18 @@ def add(commands: _SubParsersAction[ArgumentParser]) -> None:
 
 
 def _summary(options: Namespace) -> int:
-    from mpirdd.observe.event_files import read_log
     from mpirdd.observe.run_state import RunState
     from mpirdd.observe.summary import summary, terminal_width
 
-    log = read_log(options.events, run=options.run)
+    def made(log: Log) -> str:
+        state = RunState()
+        log.give(state.take)
+        return summary(
+            state, most=None if options.all else 40, width=terminal_width(sys.stdout.isatty()), gone=not driver_lives(state))
+
+    log = log_of(options.events, options.run)
+    text = log.made(made)
     for note in log.notes:
         print(f"mpirdd: {note}", file=sys.stderr)
-    state = RunState()
-    with odd_lines_told(options.events):
-        for line in log.events:
-            state.take(line)
-        text = summary(
-            state, most=None if options.all else 40, width=terminal_width(sys.stdout.isatty()), gone=not driver_lives(state))
     print(text, end="")
     return 0

@@ -23,34 +23,30 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=st
 """Made once: ``json.dumps`` with separators makes an encoder for each line, which takes as long again."""
 
 
+FIRST = b'{"event":'
+"""How an event log begins."""
 _MAY_WAIT = frozenset({"node", "stage", "stage_end", "started", "task", "tasks", "exchange", "exchanged", "kept", "memory"})
 """Emitted while a job runs, so that the driver's loop soon calls ``flush``."""
 _MOST_WAIT_S, _MOST_WAIT = 0.1, 200
 """Lines wait no longer, and no more of them."""
 
 
-def refuse_url(said: str, path: str) -> None:
-    """
-    Raises:
-        UsageError: ``path`` is a URL, which as a name of a file would be one in a local folder ``s3:``.
-    """
-    if "://" in path:
-        raise UsageError(f"{said} is a URL, but event logs and what is made of them are written to local files; give a local "
-                         "path, and copy the file afterwards")
+def is_url(text: str) -> bool:
+    """Is a log's name not the plain path of a local file? What it is then, ``launch/remote_logs`` knows."""
+    return "://" in text or text.startswith("file:")
 
 
-def place_of(setting: str, app: str) -> str:
-    """The path of the file: the setting itself; or a new name in it, where it is a folder.
+def name_of_log(of: str) -> str:
+    """The name of a new log, by what it is of and the time."""
+    stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in of) or "mpirdd"
+    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
 
-    Raises:
-        UsageError: it is a URL.
-    """
-    refuse_url(f"--events {setting}", setting)
+
+def place_of(setting: str, of: str) -> str:
+    """The path of the file: the setting itself; or a new name in it, where it is a folder. (What goes to a URL is a local
+    file, too, until it is complete: ``launch/remote_logs``.)"""
     path = os.path.abspath(setting)
-    if os.path.isdir(path) or setting.endswith(os.sep):
-        stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in app) or "mpirdd"
-        return os.path.join(path, f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl")
-    return path
+    return os.path.join(path, name_of_log(of)) if os.path.isdir(path) or setting.endswith(os.sep) else path
 
 
 class EventFile:
@@ -87,7 +83,7 @@ class EventFile:
             self._lock()
             return
         head = os.pread(self._file, 200, 0)
-        if not head.startswith(b'{"event":'):
+        if not head.startswith(FIRST):
             raise UsageError(f"--events {setting}: {self.path} exists and is no event log; choose another name")
         if self._lock() and os.pread(self._file, 1, size - 1) != b"\n":
             os.write(self._file, b"\n")

@@ -238,7 +238,7 @@ def cache_too_small(state: RunState) -> Iterator[str]:
         jobs = {job for stage in computing for job in stage.jobs}
         each = "in each job" if again >= len(missing) * (len(jobs) - 1) else f"{again} times in all"
         sizes = f", which take about {shown_size(sum(node.kept.values()) / len(node.kept))} each" if node.kept else ""
-        budget = min((line["memory"] for line in state.executors.values()), default=0)
+        budget = min((line.get("memory", 0) for line in state.executors.values()), default=0)
         now = f", now {shown_size(budget)}" if budget else ""
         yield (f"{node.label}: the cache does not fit: {len(missing)} of {max(node.partitions, len(missing))} partitions{sizes}, "
                f"are computed again {each}, some {seconds:.1f} s in all. persist(StorageLevel.MEMORY_AND_DISK), or give more "

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from mpirdd.observe.views import (
     FAILED,
     LOST,
+    ODD,
     OK,
     STOPPED,
     SUMS,
@@ -63,7 +64,8 @@ class RunView:
         self.sampled_s: float = 0.0
         """Tasks below this have no line of their own."""
 
-    def take(self, event: Event) -> None:
+    def take(self, event: Event) -> bool:
+        """False: it makes no sense, and changes nothing."""
         time = event.get("t")
         if isinstance(time, int | float):
             self.now = max(self.now, time)
@@ -71,8 +73,10 @@ class RunView:
         if handler is not None:
             try:
                 handler(self, event)
-            except (KeyError, TypeError, ValueError, AttributeError):  # another version's, or damaged
+            except ODD:  # another version's, or damaged
                 self.strange += 1
+                return False
+        return True
 
     def take_all(self, events: Iterable[Event]) -> RunView:
         for event in events:

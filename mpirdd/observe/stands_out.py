@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mpirdd.observe.hints import hints
 from mpirdd.observe.run_state import RunState
-from mpirdd.observe.views import Event
+from mpirdd.observe.views import ODD, Event
 
 
 class StandsOut:
@@ -18,7 +18,7 @@ class StandsOut:
             return
         try:
             self._state.take(dict(event))
-        except (KeyError, TypeError, ValueError, AttributeError):  # something that the log tells of has no beginning there
+        except ODD:  # something that the log tells of has no beginning there
             self._state = None
 
     def hints(self) -> list[str]:

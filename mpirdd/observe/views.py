@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 Event = Mapping[str, Any]
+ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What a reader raises for an event that lacks a field, or has one of a wrong kind."""
 
 SUMS = ("records_in", "bytes_in", "records_out", "bytes_out", "shuffle_read", "shuffle_written", "spilled", "gc_s", "cpu_s")
 """The counts of a task that add up over tasks."""

@@ -79,7 +79,8 @@ class Settings:
     """Load checkpoints and resumable state from folders that others may write to, too. They are pickles, which can run any
     code."""
     events: str = ""
-    """Write the event log to this file, or to a new file in this folder; empty: write none."""
+    """Write the event log to this file, or to a new file in this folder; empty: write none. A URL gets it, whole, when the
+    Context stops."""
     hot_keys: int = 0
     """Count the keys of each shuffle, and name so many of the commonest in the event log; costs 0.1 to 0.4 us a
     record."""

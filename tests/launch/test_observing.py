@@ -160,12 +160,12 @@ def test_wrong_files_are_told_in_a_line(tmp_path: Path) -> None:
             (("report", "none", "-o", "x.html"), "none: no such file"), (("report", "text", "-o", "x.html"), "no event log"),
             (("trace", "text", "-o", "x"), "no event log"), (("top", "--once", "none"), "none: no such file"),
             (("top", "text"), "no event log"), (("run", "--report", "no/x.html", "text"), "cannot be written"),
-            (("run", "--report", "s3://b/x.html", "text"), "is a URL"),
-            (("run", "--events", "s3://b/x/", "--ui", "text"), "is a URL"),
-            (("report", "text", "-o", "s3://b/x.html"), "is a URL")):
+            (("run", "--report", "nosuch://b/x.html", "text"), "nosuch:// is no file system"),
+            (("run", "--events", "nosuch://b/x/", "--ui", "text"), "nosuch:// is no file system"),
+            (("report", "text", "-o", "nosuch://b/x.html"), "nosuch:// is no file system")):
         ended = mpirdd(tmp_path, *words)
         assert (ended.code, said in ended.err, ended.err.count("\n")) == (2, True, 1), ended.all
-    assert not (tmp_path / "x.html").exists() and not (tmp_path / "s3:").exists()
+    assert not (tmp_path / "x.html").exists() and not (tmp_path / "nosuch:").exists()
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
