@@ -1,7 +1,7 @@
-"""Reading event logs: files and folders to the events of their runs, with a clear word about what is wrong with them.
+"""Reads event logs: files and folders to the events of their runs, with clear notes about faults.
 
 A log may be cut off anywhere (kill -9, a full disk), rotated into several files, hold several runs one after the other, or
-be written by another version. A reader gets what is there, and notes about what is not.
+be written by another version. A reader gets what is there, and notes about what is missing.
 
 Left out: what the events mean (``run_view``).
 """
@@ -35,11 +35,11 @@ def read_log(paths: Sequence[str], *, run: int | None = None) -> Log:
 
     Args:
         paths: a folder stands for the newest log in it. Files that together hold one run (rotated ones) may come in any order.
-        run: which, counted from 1 by age; negative from the end. By default the last one. All Contexts of a program are
-            one run.
+        run: which run, counted from 1, the oldest; a negative number counts from the end. By default the last one. All
+            Contexts of a program are one run.
 
     Raises:
-        UsageError: no such file, an empty one, none that is an event log, no such run.
+        UsageError: a file does not exist, is empty or is no event log; or there is no such run.
     """
     notes: list[str] = []
     pieces = [(path, _read(path, notes)) for path in _files(paths)]
@@ -100,12 +100,12 @@ class Tail:
         self._inode: int | None = None
 
     def new(self) -> Events:
-        """The events since the last call; a last line without its end waits for the rest. Costs O(what is new).
+        """The events since the last call; a last line without its end waits for the rest. Costs O(new bytes).
 
-        A ``run`` event among them begins another run. A file that was replaced or cut is read anew.
+        A ``run`` event begins another run. A file that was replaced or cut is read anew.
 
         Raises:
-            UsageError: what is there is no event log, or cannot be read.
+            UsageError: the file is no event log, or cannot be read.
         """
         try:
             with open(self.path, "rb") as file:
@@ -133,7 +133,7 @@ _NO_LOG = "{}: no event log of mpirdd. `mpirdd run --events FILE job.py` writes 
 
 
 def newest(path: str) -> str | None:
-    """The path itself; of a folder, its newest log. None if there is none yet."""
+    """The path itself; for a folder, its newest log. None if there is no log yet."""
     if not os.path.isdir(path):
         return path if os.path.exists(path) else None
     logs = [entry for entry in os.scandir(path) if entry.name.endswith(".jsonl") and entry.is_file()]
@@ -159,7 +159,7 @@ def _read(path: str, notes: list[str]) -> Events:
     *lines, rest = data.split(b"\n")
     events, damaged = _parse(lines)
     if rest:
-        last, _ = _parse([rest])  # whole, but for the end of the line
+        last, _ = _parse([rest])  # perhaps whole, but for the end of the line
         events += last
         if not last and events:
             notes.append("The last line of the log is cut off: the run was killed while it wrote, or writes right now.")
@@ -171,14 +171,14 @@ def _read(path: str, notes: list[str]) -> Events:
 
 
 def _parse(lines: list[bytes]) -> tuple[Events, int]:
-    """The events, and how many lines are none."""
+    """The events, and the number of lines that are no events."""
     events, damaged = [], 0
     for line in lines:
         if not line.strip():
             continue
         try:
             event = json.loads(line)
-        except ValueError:  # bytes that are no text, too
+        except ValueError:  # also for bytes that are no text
             event = None
         if isinstance(event, dict) and isinstance(event.get("event"), str) and isinstance(event.get("t", 0.0), int | float):
             events.append(event)
@@ -188,7 +188,7 @@ def _parse(lines: list[bytes]) -> tuple[Events, int]:
 
 
 def _runs(pieces: list[tuple[str, Events]]) -> list[Events]:
-    """The runs, by age. A piece without a ``run`` line goes on with a run that another piece has begun."""
+    """The runs, the oldest first. A piece without a ``run`` line continues the run that another piece has begun."""
     runs: list[Events] = []
     heads = [piece for piece in pieces if piece[1][0].get("event") == "run"]
     for _, events in sorted(heads, key=lambda piece: piece[1][0].get("unix", 0.0)):
@@ -207,7 +207,7 @@ def _runs(pieces: list[tuple[str, Events]]) -> list[Events]:
 
 
 def _programs(runs: list[Events]) -> list[Events]:
-    """The same with the Contexts of a program joined."""
+    """The same runs, with the Contexts of a program joined."""
     programs: list[Events] = []
     joiner = Joiner()
     for events in runs:
@@ -224,7 +224,7 @@ def _first_time(piece: tuple[str, Events]) -> float:
 
 
 def _place(events: Events) -> tuple[bool, float]:
-    """Sorts pieces: those that begin a run by its time, then those that go on with one."""
+    """Sorts pieces: first those that begin a run, by its time, then those that continue one."""
     first = events[0]
     return (False, float(first.get("unix", 0.0))) if first["event"] == "run" else (True, float(first.get("t", 0.0)))
 

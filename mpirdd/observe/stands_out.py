@@ -1,4 +1,4 @@
-"""The hints of a log of which parts may be missing, or that another version has written."""
+"""Hints from a log that may lack parts, or come from another version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mpirdd.observe.views import Event
 
 
 class StandsOut:
-    """Takes events one after the other. Tells hints of whole logs only: with figures missing they might be wrong."""
+    """Takes events one after the other. Gives hints for whole logs only: with figures missing, hints might be wrong."""
 
     def __init__(self) -> None:
         self._state: RunState | None = RunState()
@@ -18,7 +18,7 @@ class StandsOut:
             return
         try:
             self._state.take(dict(event))
-        except (KeyError, TypeError, ValueError, AttributeError):  # something that the log tells of has no beginning there
+        except (KeyError, TypeError, ValueError, AttributeError):  # the log lacks the beginning of something
             self._state = None
 
     def hints(self) -> list[str]:
