@@ -1,8 +1,8 @@
 """``mpirdd run --report FILE`` and ``--ui``: a run with its report at the end, or live while it goes on.
 
-Both read the run's event log, which goes beside the report where the user has not asked for one. They are the work of
-the launcher, which is still there when the program has failed, was killed, or got SIGTERM. So a run on one rank, which is
-otherwise this process itself, becomes a child.
+Both read the run's event log, which goes beside the report if the user has not asked for one. The launcher makes both, as it
+still lives when the program has failed, was killed, or got SIGTERM. So a run on one rank, which is otherwise this process
+itself, becomes a child.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def run_observed(request: LaunchRequest, *, report: str | None, ui: bool) -> int
     """Run a program as ``mpirun.run`` does. Returns its exit code, whatever becomes of the report.
 
     Raises:
-        UsageError: also if plotly is missing, or the report could not be written.
+        UsageError: as ``mpirun.run``; or plotly is missing, or the report's file could not be written.
+        ClusterError: as ``mpirun.run``.
     """
     if find_spec("plotly") is None:
         raise UsageError(no_plotly())
@@ -57,7 +58,7 @@ def run_observed(request: LaunchRequest, *, report: str | None, ui: bool) -> int
 
 
 def _report(log: str, report: str, *, begun: bool) -> None:
-    """Also after a failure. The program's exit code stays what it is."""
+    """Write the report, also after a failure. Leaves the program's exit code as it is."""
     try:
         if not begun:
             raise UsageError("no report: the run has not written any event")
@@ -76,7 +77,7 @@ def _check_target(report: str) -> None:
 
 @contextmanager
 def _log_for(request: LaunchRequest, report: str | None) -> Iterator[str]:
-    """The file for the event log: the user's; else beside the report; else one that is gone afterwards."""
+    """The file for the event log: the user's; else one beside the report; else one that is removed afterwards."""
     given = {**os.environ, **(request.settings or {})}.get(EVENTS, "")
     if given:
         yield event_file_in(given, request.program[-1] if request.program[0] == "-m" else request.program[0])
@@ -108,7 +109,7 @@ def _live(log: str) -> Iterator[None]:
             print("mpirdd: the live report cannot be served here; the run goes on without", file=sys.stderr)
         yield
     finally:
-        server.stdin.close()  # which ends it
+        server.stdin.close()  # this ends the server
         with suppress(subprocess.TimeoutExpired):
             server.wait(5)
         server.kill()
@@ -122,7 +123,7 @@ def _run(request: LaunchRequest) -> int:
 
 
 def _run_as_child(request: LaunchRequest) -> int:
-    """A run on one rank, which gets the signals that this process gets. Told to end, it ends with that signal's code."""
+    """Run on one rank, in a child that gets the signals of this process. After a signal to end, returns that signal's code."""
     environment = {**os.environ, **(request.settings or {})}
     child: subprocess.Popen[bytes] | None = None
     seen: list[int] = []
@@ -162,7 +163,7 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 def _from_terminal() -> bool:
-    """A terminal sends Ctrl-C to all processes of the group, so to the child, too."""
+    """Does Ctrl-C come from a terminal? That sends it to all processes of the group, so to the child, too."""
     with suppress(OSError):
         return os.tcgetpgrp(0) == os.getpgrp()
     return False

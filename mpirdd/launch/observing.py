@@ -1,6 +1,6 @@
 """The commands that read event logs: ``mpirdd report``, ``mpirdd top`` and ``mpirdd trace``.
 
-They need no MPI and run anywhere the log can be read, on a login node for example, while the run goes on or years later.
+They need no MPI, and run wherever the log can be read (on a login node, say), while the run goes on or years later.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _LOOK_S = 1.0
 _CLOCKS_DIFFER_S = 60.0
-"""The clock may have been set since the run began."""
+"""Somebody may have set the clock since the run began."""
 REPORT_MARK = '<meta name="generator" content="mpirdd">'
 _TRACE_HEAD = '{"displayTimeUnit":"ms","traceEvents":['
 
@@ -39,7 +39,7 @@ def write_report(paths: list[str], target: str, *, run: int | None = None, over:
         over: the run is known to be over.
 
     Raises:
-        UsageError: the log cannot be read, the report not be written, or plotly is missing.
+        UsageError: the log cannot be read, the report cannot be written, or plotly is missing.
     """
     from mpirdd.observe.event_files import read_log
     from mpirdd.observe.report_data import report_data
@@ -61,10 +61,10 @@ def write_report(paths: list[str], target: str, *, run: int | None = None, over:
 
 @contextmanager
 def odd_lines_told(paths: Sequence[str]) -> Iterator[None]:
-    """Around whatever takes the events of a log: a line that lacks a field, or has another kind of value, is told in words.
+    """For code that takes the events of a log.
 
     Raises:
-        UsageError: for that.
+        UsageError: a line lacks a field, or has a wrong one; the message says so in words.
     """
     try:
         yield
@@ -74,10 +74,10 @@ def odd_lines_told(paths: Sequence[str]) -> Iterator[None]:
 
 
 def refuse_others_file(target: str, mark: str) -> None:
-    """An older report or trace is replaced; nothing else ever is.
+    """Check that ``target`` may be written: only an older report or trace may be replaced.
 
     Args:
-        mark: what such a file has near its beginning.
+        mark: the text that such a file has near its beginning.
 
     Raises:
         UsageError: ``target`` is another file, cannot be read, or is a URL.
@@ -101,7 +101,7 @@ def refuse_others_file(target: str, mark: str) -> None:
 
 
 def event_file_in(setting: str, program: str) -> str:
-    """The file that the setting ``events`` means: in a folder, a new one named by program and time."""
+    """The file that the setting ``events`` means; for a folder, a new file in it, named by program and time."""
     refuse_url(f"--events {setting}", setting)
     path = os.path.abspath(setting)
     if not (os.path.isdir(path) or setting.endswith(os.sep)):
@@ -111,7 +111,7 @@ def event_file_in(setting: str, program: str) -> str:
 
 
 class Told(Protocol):
-    """What a log has told of its run."""
+    """A reader's account of a run."""
 
     @property
     def run(self) -> Mapping[str, Any]: ...
@@ -120,12 +120,12 @@ class Told(Protocol):
 
 
 def driver_lives(run: Told) -> bool:
-    """May the driver of a log without an end still be at work? Also yes for other hosts, where nobody can look."""
+    """May the driver still be at work? The log has no end, and the driver lives, or is on another host, where we cannot look."""
     return run.end is None and (run.run.get("host") != os.uname().nodename or process_lives(run))
 
 
 def process_lives(run: Told) -> bool:
-    """Is the driver's process on this host, and there? A later process with the same number is another one."""
+    """Does the driver's process live on this host? A later process with the same number does not count."""
     pid, unix = run.run.get("pid"), run.run.get("unix", 0.0)
     if run.run.get("host") != os.uname().nodename or not isinstance(pid, int):
         return False
@@ -234,7 +234,7 @@ def _top(options: Namespace) -> int:
 
 
 class _Watch:
-    """Follows a log: its newest run, how fast it goes, and whether it is over."""
+    """Follows a log: its newest run, the run's rates, and whether the run is over."""
 
     def __init__(self, paths: list[str]) -> None:
         from mpirdd.observe.contexts import Joiner
@@ -250,16 +250,16 @@ class _Watch:
         self._view, self._meter = self._new_view(), RateMeter()
         self.begun = False
         self._gone = 0
-        """Looks in a row that have found no driver."""
+        """The number of looks in a row that have found no driver."""
 
     def look_once(self, run: int | None) -> None:
-        """Take all that is there.
+        """Take all events of the log.
 
         Args:
-            run: of a log with several runs, which.
+            run: which run of a log with several; None: the last.
 
         Raises:
-            UsageError: nothing is there.
+            UsageError: there is no event, or no such run.
         """
         from mpirdd.observe.event_files import read_log
 
@@ -270,7 +270,7 @@ class _Watch:
         self._gone = 0 if driver_lives(self._view) else 1
 
     def look(self) -> bool:
-        """Take what is new. True if the run is over."""
+        """Take the new events. True if the run is over."""
         from mpirdd.observe.event_files import newest
 
         if self._tails is None:
@@ -286,9 +286,9 @@ class _Watch:
                 self._view.take(event)
         if not self.begun:
             return False
-        # The driver writes its last lines before it goes: they count only if they are not there at the next look, too.
+        # The driver writes its last lines before it ends. So it counts as gone only if the next look finds no end either.
         self._gone = 0 if driver_lives(self._view) else self._gone + 1
-        if self._view.end is not None:  # as long as the program goes on, it may make another Context
+        if self._view.end is not None:  # while the program goes on, it may make another Context
             return not process_lives(self._view)
         return self._gone > 1
 
@@ -312,7 +312,7 @@ def _name(run: RunView) -> str:
 
 
 def add_log(parser: ArgumentParser) -> None:
-    """The words that name a log and one of its runs."""
+    """Give a parser the words that name a log and one of its runs."""
     parser.add_argument(
         "events", nargs="+", metavar="EVENTS",
         help="the log: a file, all files that together hold it, or a folder, whose newest log is taken")
@@ -320,10 +320,10 @@ def add_log(parser: ArgumentParser) -> None:
 
 
 def _write(target: str, pieces: list[str]) -> None:
-    """A file that appears whole.
+    """Write a file that appears whole.
 
     Raises:
-        UsageError: it cannot be written.
+        UsageError: the file cannot be written.
     """
     import gzip
 
