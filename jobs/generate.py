@@ -155,7 +155,7 @@ def add_generate(parser: argparse.ArgumentParser, what: str, default: str | None
     """Add the options that ``source`` needs."""
     shown = f"; {default} by default where no path is given" if default else ""
     parser.add_argument("--generate", type=size_text, metavar="SIZE", help=f"make {what} first, of 20MB or 100k rows, say{shown}")
-    parser.add_argument("--seed", type=whole(0), default=1, help="of what is made or drawn at random (1)")
+    parser.add_argument("--seed", type=whole(0), default=1, help="the seed of random data and draws (1)")
 
 
 def source(sc: Context, kind: str, size: str, seed: int) -> str:

@@ -79,7 +79,7 @@ def tell_summary(log: str | None, settings: Settings, *, asked: bool) -> None:
     """
     if log is None:
         if asked and not settings.events:
-            _write("mpirdd: no summary, as what it is made of was lost with the driver; with --events FILE there is one\n")
+            _write("mpirdd: no summary, as its figures were lost with the driver; with --events FILE there is one\n")
         return
     from mpirdd.observe.event_files import read_log
     from mpirdd.observe.run_state import RunState

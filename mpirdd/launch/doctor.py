@@ -196,7 +196,7 @@ def _root_problems(facts: Facts, environment: Mapping[str, str]) -> list[Problem
         and facts.get("launcher_kind") == "Open MPI"
         and "OMPI_ALLOW_RUN_AS_ROOT" not in environment
     ):
-        what = "a plain mpirun refuses root (mpirdd run sees to it by itself)"
+        what = "a plain mpirun refuses root (mpirdd run allows it by itself)"
         return [Problem(what, _AS_ROOT, fatal=False)]
     return []
 

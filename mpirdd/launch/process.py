@@ -53,7 +53,7 @@ _SPARE_SLEEP_S = 0.05
 
 
 class Process:
-    """The part of this process in the run. Made once: ``of_this_program`` gives it."""
+    """This process's part in the run. Made once: ``of_this_program`` gives it."""
 
     _made: ClassVar[Process | None] = None
 
@@ -155,7 +155,7 @@ class Process:
             said.append(f"spares={settings.spares} has no effect: here the loss of a rank ends the run, so that a spare could "
                         "never join. Start the ranks with `mpirdd run` on Open MPI 5 or newer")
         if self.transport.size > 1 and not hash_seed_is_fixed():
-            said.append("each rank has another hash seed, so that hash() of text differs between them, but for partition "
+            said.append("each rank has another hash seed, so hash() of text differs between ranks, except in partition "
                         "functions: import mpirdd before mpi4py, or set PYTHONHASHSEED=0 for all ranks")
         for name, meant in unknown_variables(os.environ):
             said.append(f"mpirdd ignores the environment variable {name}, as it is no setting"

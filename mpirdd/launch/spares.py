@@ -41,7 +41,7 @@ def planned(ranks: int, spares: int, environment: Mapping[str, str], *, given: b
         return Ranks(ranks, spares)
     if spares and ranks - spares < 2:
         raise UsageError(f"--spares {spares} leaves no executor: this Slurm job has {ranks} tasks, and the driver is one of "
-                         "them. Ask for more tasks (--ntasks), or give -n, on top of which spares come")
+                         "them. Ask for more tasks (--ntasks), or give -n: spares come on top of it")
     return Ranks(ranks - spares, spares)
 
 

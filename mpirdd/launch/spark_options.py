@@ -22,7 +22,7 @@ _KEYS = {
     "--name": ("spark.app.name", "NAME", "the program's name, as logs show it"),
     "--executor-memory": ("spark.executor.memory", "SIZE", "as --memory"),
     "--num-executors": ("spark.executor.instances", "N", "as -n N+1: the driver is a rank, too"),
-    "--executor-cores": ("spark.executor.cores", "N", "so many executors in the place of each, as each has one core"),
+    "--executor-cores": ("spark.executor.cores", "N", "N executors of one core in the place of each"),
     "--total-executor-cores": ("spark.cores.max", "N", "as -n N+1: each executor has one core"),
     "--py-files": ("spark.submit.pyFiles", "PATHS", ".py, .zip and .egg files to import, with commas between them"),
     "--files": ("spark.files", "PATHS", "files for SparkFiles.get, with commas between them"),
@@ -60,7 +60,7 @@ def add_options(parser: ArgumentParser) -> None:
     group.add_argument("--verbose", action="store_true", help="accepted: --log-level INFO says more")
     group.add_argument("--supervise", action="store_true", help="accepted: lost executors are survived in any case")
     for option in _WITHOUT_EFFECT:
-        group.add_argument(option, metavar="...", help="accepted, and told to have no effect")
+        group.add_argument(option, metavar="...", help="accepted, with a line that says why it has no effect")
 
 
 def conf_of(options: Namespace) -> dict[str, str]:

@@ -39,8 +39,8 @@ def refuse_url(said: str, path: str) -> None:
         UsageError: ``path`` is a URL.
     """
     if "://" in path:
-        raise UsageError(f"{said} is a URL, but event logs and what is made of them are written to local files; give a local "
-                         "path, and copy the file afterwards")
+        raise UsageError(f"{said} is a URL, but event logs and their reports are written to local files; give a local path, and "
+                         "copy the file afterwards")
 
 
 def place_of(setting: str, app: str) -> str:

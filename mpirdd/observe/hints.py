@@ -68,8 +68,8 @@ def _why_longest(stage: StageState, state: RunState) -> str:
                 return took + _skewed_keys(stage, state)
             return f"{took}its input is cut unevenly. More or other partitions (repartition, minPartitions=) spread it."
     if _first_tasks_are_slow(task, stage, state):
-        return (f", with no more data than the others: it was the first one on executor {task['executor']}, as slow as on the "
-                "others: modules are imported there, and broadcast values arrive. Later tasks do without.")
+        return (f", with no more data than the others: it was the first one on executor {task['executor']}, and the first ones "
+                "on the others were as slow. They import modules and wait for broadcast values; later tasks need not.")
     costs = task.get("costs", {})
     files_s = sum(costs.get(name, 0.0) for name in ("read_s", "write_s", "commit_s", "input_s"))
     if files_s > task["seconds"] / 2:

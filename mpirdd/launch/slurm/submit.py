@@ -119,7 +119,7 @@ def submit(
     notice = _notice(found.sbatch)
     srun = _srun_type(own.srun, own.setup)
     if srun is not None and (run.report or run.ui):
-        raise UsageError("--report and --ui are made by `mpirdd run`, which --srun does without: use --events FILE, and then "
+        raise UsageError("--report and --ui need `mpirdd run`, which --srun does not use: give --events FILE, and then run "
                          "`mpirdd report FILE -o report.html`")
     if spares and srun is not None:
         print(f"mpirdd: the job goes without --spares {spares}: srun ends it with its first lost rank, so that a spare could "
@@ -128,7 +128,7 @@ def submit(
     elif spares > 0 and (said := ask_slurm(found.sbatch, spares)):
         print(said, file=sys.stderr)
     if srun is not None and run.stage_environment:
-        raise UsageError("--stage-environment is carried out by `mpirdd run`, which --srun does without")
+        raise UsageError("--stage-environment needs `mpirdd run`, which --srun does not use")
     batch = Batch(
         program=program,
         python=sys.executable,
@@ -248,8 +248,8 @@ def _notice(given: Sequence[str]) -> str:
             if found is None:
                 return "USR2"  # sbatch says what is wrong with it
             if "B" not in (found[1] or ""):
-                print("mpirdd: --signal without B: goes to the steps and not to the script, so that the program is not told "
-                      f"before its walltime ends; as --signal=B:{found[2]}{found[3] or ''} it is", file=sys.stderr)
+                print("mpirdd: --signal without B: goes to the steps and not to the script, so the program gets no signal "
+                      f"before its walltime ends; it does with --signal=B:{found[2]}{found[3] or ''}", file=sys.stderr)
             return found[2] if found[2] != "TERM" else "USR2"  # TERM is passed on in any case
     return "USR2"
 
