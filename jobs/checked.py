@@ -42,7 +42,7 @@ def new_folder(text: str) -> str:
 
 
 def number_of(text: str) -> float | None:
-    """None for what is no finite number."""
+    """The number; None if the text is no finite number."""
     try:
         number = float(text)
     except ValueError:
@@ -51,7 +51,7 @@ def number_of(text: str) -> float | None:
 
 
 def row_of(line: str) -> list[float]:
-    """The numbers of a line, which commas separate. Raises ValueError, which shows the line."""
+    """The numbers of a line, separated by commas. Raises ValueError, which shows the line."""
     try:
         row = list(map(float, line.split(",")))
     except ValueError:
@@ -62,7 +62,7 @@ def row_of(line: str) -> list[float]:
 
 
 def table_of(lines: list[str]) -> np.ndarray:
-    """A row for each line, (n, d) float64. Raises ValueError, which shows the first line that is wrong."""
+    """A row for each line, (n, d) float64. Raises ValueError, which shows the first wrong line."""
     try:
         table = np.loadtxt(lines, delimiter=",", ndmin=2)
     except ValueError as error:
@@ -73,7 +73,7 @@ def table_of(lines: list[str]) -> np.ndarray:
 
 
 def _wrong_in(lines: list[str]) -> str:
-    """The line itself, for a search in the files: nobody counts the lines before a partition's."""
+    """What is wrong, and the line itself, for a search in the files: nobody knows its number, as partitions begin anywhere."""
     number = 0
     for line in lines:
         text = line.partition("#")[0].strip()  # the rest is a comment, for loadtxt

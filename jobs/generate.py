@@ -1,4 +1,4 @@
-"""Input for the jobs, of any size, from a seed: the same bytes on any number of ranks.
+"""Input for the jobs, of any size, from a seed. The bytes do not depend on the number of ranks.
 
     mpirdd run -n 4 jobs/generate.py points 200MB FOLDER [--seed 1]
 
@@ -50,7 +50,7 @@ class Chunk:
         return np.random.default_rng([self.seed, self.first])
 
     def shared_random(self) -> Random:
-        """The seed of what all chunks share, such as the centres of clusters."""
+        """For values that all chunks share, such as the centres of clusters."""
         return np.random.default_rng(self.seed)
 
 
@@ -131,12 +131,12 @@ def write(sc: Context, kind: str, size: str, seed: int, folder: str) -> None:
     total = rows_of(size, row_bytes)
     starts = range(0, total, CHUNK_ROWS)
     chunks = [Chunk(seed, first, min(CHUNK_ROWS, total - first), total) for first in starts]
-    # saveAsTextFile ends what it is given with a line end: the chunk's own last one goes.
+    # saveAsTextFile adds a line end to each record, so the chunk's own last one goes.
     sc.parallelize(chunks, min(len(chunks), sc.defaultParallelism)).map(partial(_without_end, make)).saveAsTextFile(folder)
 
 
 def rows_of(size: str, row_bytes: int) -> int:
-    """``200MB`` or ``2M`` as rows, at least one. Raises ArgumentTypeError for what is no size."""
+    """``200MB`` or ``2M`` as rows, at least one. Raises ArgumentTypeError if the text is no size."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMG]?)(B?)", size)
     if match is None or not float(match[1]):
         raise argparse.ArgumentTypeError(f"{size!r} is no size: say 200MB (bytes) or 2M (rows), with k, M or G")
@@ -146,16 +146,16 @@ def rows_of(size: str, row_bytes: int) -> int:
 
 
 def size_text(text: str) -> str:
-    """As given, as it names the folder."""
+    """The size as given, since it names the folder. Raises ArgumentTypeError if it is none."""
     rows_of(text, 1)
     return text
 
 
 def add_generate(parser: argparse.ArgumentParser, what: str, default: str | None) -> None:
-    """The options that ``source`` reads."""
+    """Add the options that ``source`` needs."""
     shown = f"; {default} by default where no path is given" if default else ""
     parser.add_argument("--generate", type=size_text, metavar="SIZE", help=f"make {what} first, of 20MB or 100k rows, say{shown}")
-    parser.add_argument("--seed", type=whole(0), default=1, help="of what is made or drawn at random (1)")
+    parser.add_argument("--seed", type=whole(0), default=1, help="the seed of random data and draws (1)")
 
 
 def source(sc: Context, kind: str, size: str, seed: int) -> str:

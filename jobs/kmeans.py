@@ -2,8 +2,8 @@
 
     mpirdd run -n 4 jobs/kmeans.py [PATH | --generate 20MB] [--clusters 10] [--iterations 20] [--resume DIR]
 
-Each line holds the same number of numbers, by commas. Lloyd's algorithm (1982), started by
-k-means++ (Arthur and Vassilvitskii 2007) on the first 10,000 points, so the start depends on the
+Each line holds the same number of numbers, by commas. The method is Lloyd's algorithm (1982), started
+by k-means++ (Arthur and Vassilvitskii 2007) on the first 10,000 points, so the start depends on the
 seed alone and not on partitions. The job parses points once, to numpy blocks, and caches them; an
 iteration is one pass over them. A centre without points stays.
 """
@@ -38,7 +38,7 @@ def parse_blocks(lines: Iterator[str]) -> Iterator[np.ndarray]:
 
 
 def nearest(centres: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest centre of each point, and its squared distance less the point's own squared length."""
+    """The nearest centre of each point, and the squared distance to it less the point's own squared length."""
     distances = points @ (-2 * centres.T)
     distances += (centres**2).sum(axis=1)
     places = distances.argmin(axis=1)

@@ -4,11 +4,11 @@
     mpirun -n 4 python jobs/latency.py              messages between ranks by mpi4py, too
 
 After the table by Peter Norvig and Jeff Dean, with their human scale: 1 ns is 1 s. A figure is the
-median of many measurements, or of a few long ones divided by their number. A memory reference is
-the time of one step of a random walk through 128 MB less that of one through 4 kB, without Python's
-own time and the level 1 cache. Disk: --folder names the place. The job asks the system to drop a
-file's page cache (posix_fadvise), which some systems ignore, and a virtual machine's host may cache
-as well.
+median of many measurements, or of a few long ones divided by the number of their steps. The time of a
+memory reference is that of one step of a random walk through 128 MB, less that of a walk through 4 kB:
+Python's own time and the level 1 cache cancel out. Disk: --folder names the place. The job asks the
+system to drop a file's page cache (posix_fadvise), which some systems ignore, and a virtual machine's
+host may cache as well.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Row = tuple[str, float]
 
 
 def median(step: Callable[[], Any], times: int) -> float:
-    """Seconds of one call."""
+    """The seconds of one call: the median of ``times`` calls."""
     seconds = []
     for _ in range(times):
         started = time.perf_counter()
@@ -98,7 +98,7 @@ def read_s(descriptor: int) -> float:
 
 
 def messages(comm: Any) -> Iterator[Row]:
-    """By mpi4py alone: between the first two ranks, and among all. Collective."""
+    """By mpi4py alone: between the first two ranks, and among all. All ranks call this together."""
     for what, count, times in (("8 bytes", 8, 2000), ("1 MB", MB, 50)):
         there_and_back = partial(ping_pong, comm, np.zeros(count, np.uint8))
         comm.Barrier()
@@ -165,7 +165,7 @@ def main() -> None:
 
 
 def between_ranks() -> Iterator[Row]:
-    """Nothing in a world of one."""
+    """The figures of ``messages``; none in a world of one."""
     from mpi4py import MPI
 
     if MPI.COMM_WORLD.size > 1:

@@ -21,7 +21,7 @@ from mpirdd import RDD, Context
 
 
 def is_error(month: str, line: str) -> bool:
-    """True for an error of that month; by its level, whatever its text says."""
+    """True for an error of that month. The level counts, whatever the text says."""
     fields = line.split(" ", 3)
     return line.startswith(month) and len(fields) == 4 and fields[2] == "ERROR"
 

@@ -11,8 +11,8 @@ same result, more slowly.
 The job minimises the sum of the log losses + penalty / 2 * |w|^2 (without the intercept) over
 standardised features, as scikit-learn does with C = 1 / penalty. The method is Nesterov's
 accelerated gradient descent, restarted when it goes uphill (O'Donoghue and Candes 2015, "Adaptive
-restart for accelerated gradient schemes"), with the step 1 / L, where L comes from the data's Gram
-matrix. The model is linear, so the job standardises the weights, and not the data.
+restart for accelerated gradient schemes"). Its step is 1 / L, and L comes from the data's Gram matrix.
+The model is linear, so the job standardises the weights, and not the data.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from resuming import add_resume, resumed
 
 BREAST_CANCER = Path(__file__).parent / "data" / "breast_cancer.csv"
 BLOCK_ROWS = 8192
-"""Such a block of 20 features and what is computed from it stay in a core's cache."""
+"""Such a block of 20 features, and the values computed from it, stay in a core's cache."""
 Block = tuple[np.ndarray, np.ndarray]
 """Features and a column of ones, (n, d + 1) float64; labels, (n,) float64."""
 Point = tuple[float, list[float]]

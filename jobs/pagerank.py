@@ -3,11 +3,11 @@
     mpirdd run -n 4 jobs/pagerank.py [PATH | --generate 1M] [--iterations 10] [--uncontrolled] [--resume DIR]
 
 Each line names a page and one that it links to; lines with # are comments. By default PATH is the
-graph of the Internet's autonomous systems. The power method (Page, Brin, Motwani and Winograd
-1999); all pages share the rank of pages without links, so the ranks add up to 1. Links and ranks
-are hash-partitioned alike, so an iteration moves contributions only: the controlled partitioning of
-the RDD paper (Zaharia et al., NSDI 2012, section 3.2.2). With --uncontrolled, links move in each
-iteration too.
+graph of the Internet's autonomous systems. The method is the power method (Page, Brin, Motwani and
+Winograd 1999); all pages share the rank of pages without links, so the ranks add up to 1. Links and
+ranks are hash-partitioned alike, so an iteration moves only contributions: the controlled partitioning
+of the RDD paper (Zaharia et al., NSDI 2012, section 3.2.2). With --uncontrolled, links move in each
+iteration, too.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def both_ends(line: str) -> list[tuple[str, str | None]]:
 
 
 def distinct_links(targets: Iterable[str | None]) -> Links:
-    """Interned, since many pages link to one: an iteration then looks at fewer objects, and takes a
-    sixth less."""
+    """The targets, each once. They are interned, since many pages link to one: an iteration then looks
+    at fewer objects, and takes a sixth less time."""
     return tuple(sorted({sys.intern(target) for target in targets if target is not None}))
 
 

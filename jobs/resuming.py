@@ -2,7 +2,7 @@
 the last one.
 
 The state belongs to one input: files of the same names, sizes and modification times. So a job
-refuses files that were written anew, even with the same content, which it does not compare.
+refuses files that were written anew, even with the same content: it does not compare contents.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def add_resume(parser: argparse.ArgumentParser) -> None:
 
 
 def resumed(sc: Context, options: argparse.Namespace) -> Resumable:
-    """The state in ``--resume``; without the option, one that keeps nothing."""
+    """The state in the folder of ``--resume``; without the option, one that keeps nothing."""
     about = {name: value for name, value in vars(options).items() if name not in HOW_FAR}
     if options.resume and options.path:
         about["path"], about["data"] = described(options.path)

@@ -37,7 +37,7 @@ def not_empty(text: str) -> str:
 
 
 def pattern_of(word: str) -> re.Pattern[str]:
-    """The word alone. Not between two \\b, which are at the end of c++ only where a letter follows."""
+    """A pattern for the word alone. Two \\b around it would not do: at the end of c++ there is one only before a letter."""
     return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
 
 

@@ -5,9 +5,9 @@
 The sort benchmark of Jim Gray (sortbenchmark.org, "GraySort, Indy"), with records as ``gensort -a``
 makes them. The job samples the keys, cuts their range into pieces of about equal size, moves each
 record to its piece and sorts it there. The part files, one after the other, are the result.
-Validation reads them again: each key at least as great as the one before, also from file to file,
-and as many records with the same checksum (the sum of their CRC-32, as in ``valsort``) as the
-input. Without --output the job deletes the result after validation.
+Validation reads them again. Each key must be at least as great as the one before, also from file to
+file, and the output must have as many records as the input, with the same checksum (the sum of their
+CRC-32, as in ``valsort``). Without --output the job deletes the result after validation.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 Semi-naive iteration (Bancilhon and Ramakrishnan 1986): each step makes only the newest paths one
 edge longer, until there are no new ones. The job partitions and caches the edges once; only the new
-paths move. PATH holds an edge on each line, two names; without it, the graph is a random one.
+paths move. Each line of PATH names the two ends of an edge; without PATH, the graph is a random one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 #!/bin/bash
 #SBATCH --job-name=mpirdd-benchmark
 #SBATCH --output=%x-%j.log
-# EDIT: what you need. --exclusive: others on the node would be measured, too.
+# EDIT: what you need. --exclusive: else other jobs on the node would disturb the figures.
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=8
 #SBATCH --cpus-per-task=1
@@ -14,7 +14,7 @@
 # The same program in memory and as MapReduce on disk, three times each.
 #     sbatch slurm/benchmark.sh jobs/logistic_regression.py ...
 #
-# The disk mode needs scratch space; on many nodes without a disk of their own, that is the shared file system.
+# The disk mode needs scratch space. On nodes without a disk of their own, that is the shared file system.
 
 # EDIT: a folder on a local disk of each node, if Slurm does not set SLURM_TMPDIR or TMPDIR here.
 #   export TMPDIR=/local/$USER

@@ -18,14 +18,14 @@
 #
 # No recovery: the first lost rank ends the job. mpi4py must be built with the site's MPI:
 #     pip install --no-binary mpi4py mpi4py
-# In essence what `mpirdd submit --srun=TYPE --nodes 4 --ntasks-per-node 32 job.py args` submits.
+# `mpirdd submit --srun=TYPE --nodes 4 --ntasks-per-node 32 job.py args` submits much the same.
 
-# EDIT: how ranks find each other: pmix (Open MPI), pmi2 (MPICH, Intel MPI), cray_shasta (Cray). `srun --mpi=list` says
-# what there is. With the wrong one each rank is a world of its own; mpirdd sees that and ends.
+# EDIT: how ranks find each other: pmix (Open MPI), pmi2 (MPICH, Intel MPI), cray_shasta (Cray). `srun --mpi=list` lists
+# the types. With the wrong one each rank is a world of its own; mpirdd notices that and ends.
 mpi=${MPI_TYPE:-pmix}
 
 # Before the walltime ends Slurm sends USR2, but up to a minute too early. The script passes it on to the run, which saves
-# its state, and ends in time a run that goes on all the same. By hand, at any time:
+# its state. If the run goes on all the same, the script ends it in time. By hand, at any time:
 #     scancel --batch --signal=USR2 JOBID    save now (sc.resumable: and leave)
 #     scancel --batch --signal=TERM JOBID    save and end. A plain scancel ends mpirun and the ranks at once.
 lead=120 run='' ending='' told_at_start=''
@@ -50,7 +50,7 @@ export MPIRDD_GRACE_S=20  # seconds that the program may take to save after TERM
 #   module load openmpi/5.0 || exit
 #   source ~/venvs/mpirdd/bin/activate || exit
 
-# Since Slurm 22.05 srun does not inherit --cpus-per-task. --export: or `sbatch --export=NONE` would hold for it, too.
+# Since Slurm 22.05 srun does not inherit --cpus-per-task. It does inherit `sbatch --export=NONE`, hence --export=ALL.
 srun --mpi="$mpi" --export=ALL --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" python -m mpirdd "$@" &
 run=$!
 if [ "$told_at_start" ]; then walltime; fi

@@ -16,12 +16,12 @@
 
 # Many nodes, ranks started by mpirun.    sbatch slurm/many-nodes.sh job.py args
 #
-# mpirun takes hosts and ranks from the allocation. With Open MPI 5 lost executors are recovered from: leave it to
-# mpirun for that, as srun ends the job with its first lost rank. The program and its data must be on a file system
-# that all nodes see. In essence what `mpirdd submit --nodes 4 --ntasks-per-node 32 job.py args` submits.
+# mpirun takes hosts and ranks from the allocation. With Open MPI 5 the run goes on when executors are lost; with srun
+# the first lost rank would end the job. The program and its data must be on a file system that all nodes see.
+# `mpirdd submit --nodes 4 --ntasks-per-node 32 job.py args` submits much the same.
 
 # Before the walltime ends Slurm sends USR2, but up to a minute too early. The script passes it on to the run, which saves
-# its state, and ends in time a run that goes on all the same. By hand, at any time:
+# its state. If the run goes on all the same, the script ends it in time. By hand, at any time:
 #     scancel --batch --signal=USR2 JOBID    save now (sc.resumable: and leave)
 #     scancel --batch --signal=TERM JOBID    save and end. A plain scancel ends mpirun and the ranks at once.
 lead=120 run='' ending='' told_at_start=''

@@ -15,10 +15,10 @@
 
 # One node.    sbatch slurm/one-node.sh job.py args
 #
-# In essence what `mpirdd submit --nodes 1 --ntasks 8 job.py args` submits.
+# `mpirdd submit --nodes 1 --ntasks 8 job.py args` submits much the same.
 
 # Before the walltime ends Slurm sends USR2, but up to a minute too early. The script passes it on to the run, which saves
-# its state, and ends in time a run that goes on all the same. By hand, at any time:
+# its state. If the run goes on all the same, the script ends it in time. By hand, at any time:
 #     scancel --batch --signal=USR2 JOBID    save now (sc.resumable: and leave)
 #     scancel --batch --signal=TERM JOBID    save and end. A plain scancel ends mpirun and the ranks at once.
 lead=120 run='' ending='' told_at_start=''

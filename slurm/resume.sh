@@ -16,12 +16,12 @@
 # A program that takes longer than its walltime: it saves, is queued again, and goes on.
 #     sbatch slurm/resume.sh jobs/logistic_regression.py --resume state ...
 #
-# The program must use sc.resumable (docs/CLUSTER.md), with a folder that all nodes see. It then leaves with exit code 140
-# once it has saved. Also right after a node's failure or preemption, when Slurm queues the job again by itself.
-# In essence what `mpirdd submit --requeue --nodes 4 --ntasks-per-node 32 job.py args` submits.
+# The program must use sc.resumable (docs/CLUSTER.md), with a folder that all nodes see. Once it has saved, it leaves with
+# exit code 140. The script also serves after a node's failure or preemption, when Slurm queues the job again by itself.
+# `mpirdd submit --requeue --nodes 4 --ntasks-per-node 32 job.py args` submits much the same.
 
 # Before the walltime ends Slurm sends USR2, but up to a minute too early. The script passes it on to the run, which saves
-# its state, and ends in time a run that goes on all the same. By hand, at any time:
+# its state. If the run goes on all the same, the script ends it in time. By hand, at any time:
 #     scancel --batch --signal=USR2 JOBID    save now (sc.resumable: and leave)
 #     scancel --batch --signal=TERM JOBID    save and end. A plain scancel ends mpirun and the ranks at once.
 lead=120 run='' ending='' told_at_start=''
@@ -53,7 +53,7 @@ if [ "$told_at_start" ]; then walltime; fi
 wait "$run"
 while kill -0 "$run" 2>/dev/null; do wait "$run"; done  # a signal ends `wait` early
 wait "$run"; code=$?
-if [ "$ending" = walltime ] && [ "$code" -gt 128 ]; then  # it has saved and left, or was ended
+if [ "$ending" = walltime ] && [ "$code" -gt 128 ]; then  # the run has saved and left, or was ended
   if [ "${SLURM_RESTART_COUNT:-0}" -lt "$most_restarts" ]; then
     echo "the walltime ends: job $SLURM_JOB_ID is queued again, and goes on from what it has saved" >&2
     scontrol requeue "$SLURM_JOB_ID" && sleep 60  # Slurm ends this script

@@ -7,11 +7,11 @@ a host (``comm/broadcast_tree.py``). That executor writes each piece into shared
 host and passes it on at once; it tells its neighbours when the value is complete. So a host holds
 each value once, encoded, and arrays are views of it.
 
-A value is sent under a *version*, a number that is never used twice. A stage names the versions
-that it needs, and its tasks wait for them in the executor's queue. After ``unpersist`` a value gets
-a new version when a stage needs it. The driver drops a version when no stage uses it and every
-recipient has it, so nothing of it can come behind its ``Drop``. If something does (from a lost
-executor), the driver answers its arrival with another ``Drop``.
+Each sent value has a *version*, a number that is never used twice. A stage names the versions that
+it needs, and its tasks wait for them in the executor's queue. After ``unpersist`` a value gets a new
+version. The driver drops a version when no stage uses it and every recipient has it, so no message
+about it can follow its ``Drop``. If one does (from a lost executor), the driver answers with another
+``Drop``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from mpirdd.store.codec import decode, inside
 from mpirdd.store.shared_memory import Filling, SharedFrames, attach, fill
 
 _PIECE_BYTES = 16 << 20
-"""A leader passes one piece on while the next one arrives."""
+"""Of each message. A leader passes one piece on while the next one arrives."""
 
 Send = Callable[[Rank, Any], None]
 """Queues a message for a rank."""
@@ -65,9 +65,9 @@ class _Variable:
     shared: SharedFrames | None
     """Large values only."""
     spread: BroadcastTree | None = None
-    """Where the large value has got to; None before it is sent."""
+    """How far the large value has got; None before the driver sends it."""
     attempts: int = 0
-    """The number of times that the driver sent a large value to some or all."""
+    """How often the driver has sent the large value, to some or all."""
     sent: set[Rank] = field(default_factory=set)
     """The ranks to which the driver has sent this version."""
     stages: set[StageId] = field(default_factory=set)
@@ -82,9 +82,9 @@ class BroadcastSender:
     """The driver's broadcast variables. Called under the driver's lock.
 
     Args:
-        host: the driver's.
-        hosts: of executors, possibly lost ones too; read at each use.
-        shared_bytes: encoded values of this size and more are large.
+        host: the driver's host.
+        hosts: the hosts of executors, perhaps of lost ones, too; read at each use.
+        shared_bytes: encoded values of at least this size are large.
     """
 
     def __init__(self, send: Send, *, host: str, hosts: Mapping[Rank, str], shared_bytes: int) -> None:
@@ -94,8 +94,8 @@ class BroadcastSender:
         self._variables: dict[VariableId, _Variable] = {}
         self._by_version: dict[int, VariableId] = {}
         self._by_stage: defaultdict[StageId, set[VariableId]] = defaultdict(set)
-        # Executors outlive a Context, and messages of an earlier one may, too: its numbers are all
-        # smaller.
+        # Executors outlive a Context, and so may messages of an earlier one: all versions of that one
+        # are smaller.
         self._versions = count(time_ns())
 
     @property
@@ -119,8 +119,8 @@ class BroadcastSender:
 
     def provide(self, used: Iterable[VariableId], stage: StageId, rank: Rank) -> dict[VariableId, int]:
         """Send the executor the values that a stage uses; return the versions for which its tasks
-        must wait. Destroyed variables are not among them: a task may still find the kept partitions
-        that its function made with one.
+        must wait. Leaves out destroyed variables: tasks may find kept partitions, and then do not call
+        the function that uses the variable.
         """
         versions: dict[VariableId, int] = {}
         pending = list(used)
@@ -145,8 +145,8 @@ class BroadcastSender:
                 self._drop_if_idle(number, variable)
 
     def drop(self, variable: VariableId, *, destroy: bool) -> bool:
-        """Drop what executors hold of it as soon as no stage uses them, and with ``destroy`` the variable; True if that is
-        done already. One that is not there is no error."""
+        """Drop the value on executors as soon as no stage uses it, and with ``destroy`` the variable itself. True if that is
+        already done. An unknown variable is no error."""
         found = self._variables.get(variable)
         if found is None:
             return True
@@ -156,8 +156,8 @@ class BroadcastSender:
         return not found.unpersisted
 
     def drop_unused(self, variables: set[int], used: Container[VariableId]) -> set[int]:
-        """Of ``variables``, which the program cannot use any more, destroy those that no function
-        uses either; return the others."""
+        """The program cannot use ``variables`` any more: destroy those that no function uses either;
+        return the others."""
         while True:
             within = {inner for variable in self._variables.values() for inner in variable.needs}
             gone = {variable for variable in variables if variable not in used and variable not in within}
@@ -168,7 +168,7 @@ class BroadcastSender:
             variables = variables - gone
 
     def receive(self, sender: Rank, message: BroadcastArrived | BroadcastRefused) -> None:
-        """Handle an executor's message about a value."""
+        """Take an executor's message about a value."""
         number = self._by_version.get(message.version)
         if number is None:
             self._send(sender, Drop(broadcasts=(message.version,)))
@@ -182,8 +182,8 @@ class BroadcastSender:
             self._drop_if_idle(number, variable)
 
     def executor_lost(self, rank: Rank) -> None:
-        """Send others the values that were to reach them through the lost executor. ``hosts`` may
-        still hold it."""
+        """Send others the values that should have reached them through the lost executor. ``hosts``
+        may still hold it."""
         self._lost.add(rank)
         for number, variable in list(self._variables.items()):
             variable.sent.discard(rank)
@@ -263,18 +263,17 @@ class _Arriving:
 
 
 class BroadcastReceiver:
-    """The broadcast values that one executor has, by version. ``handlers`` take the messages about them, which never wait.
+    """The broadcast values that one executor has, by version. ``handlers`` take the messages about them, and never wait.
 
     Args:
-        charge: gets the bytes taken that count as this executor's, and minus that when they are
-            free again.
+        charge: gets the bytes that this executor takes, and minus that number when it frees them.
     """
 
     def __init__(self, rank: Rank, send: Send, charge: Callable[[int], None] = lambda nbytes: None) -> None:
         self._tell_charge = charge
         self.charged_bytes = 0
-        """Memory that counts as this executor's: the part of a host's shared memory that it has
-        filled."""
+        """Memory that counts as this executor's: it has filled this part of the host's shared
+        memory."""
         self._rank, self._send = rank, send
         self._held: dict[int, _Held] = {}
         self._arriving: dict[int, _Arriving] = {}
@@ -327,8 +326,8 @@ class BroadcastReceiver:
         self._send(DRIVER, BroadcastArrived(message.version))
 
     def _begin(self, message: BroadcastStream) -> None:
-        """The driver sends the value again when its sender was lost: the pieces received so far are
-        then useless."""
+        """A value will come in pieces. If its sender was lost, the driver sends the value again, and
+        the pieces received so far are useless."""
         version, attempt, route = message.version, message.attempt, message.route
         held, arriving = self._held.get(version), self._arriving.get(version)
         if held is not None:
@@ -342,7 +341,7 @@ class BroadcastReceiver:
     def _take_piece(self, message: BroadcastPiece) -> None:
         arriving = self._arriving.get(message.version)
         if arriving is None or arriving.source != message.source:
-            return  # of a stream that has been sent again
+            return  # of a stream that the driver has since sent again
         arriving.filling.write(message.offset, message.data)
         for branch in arriving.route.branches:
             self._send(branch.to, BroadcastPiece(message.version, self._rank, message.offset, PickleBuffer(message.data)))
@@ -353,7 +352,7 @@ class BroadcastReceiver:
             self._pass_on(message.version, shared, arriving.route)
 
     def _pass_on(self, version: int, shared: SharedFrames, route: Route) -> None:
-        """A whole value: to the neighbours, and word of it to the driver."""
+        """Let the neighbours map a whole value, and tell the driver that it is here."""
         _share(self._send, self._rank, version, shared, route.neighbours)
         self._send(DRIVER, BroadcastArrived(version))
 
@@ -363,7 +362,7 @@ class BroadcastReceiver:
         self._charge(size)
 
     def _charge(self, size: int) -> None:
-        """The one place that changes this executor's memory for broadcasts."""
+        """Change this executor's account of memory for broadcasts; nothing else does."""
         self.charged_bytes += size
         self._tell_charge(size)
 
@@ -382,7 +381,7 @@ def _share(send: Send, source: Rank, version: int, shared: SharedFrames, ranks: 
 
 
 def _stream(send: Send, source: Rank, version: int, attempt: int, shared: SharedFrames, routes: Sequence[Route]) -> None:
-    """Send a whole value along the routes. Queues views of its memory, so it costs none."""
+    """Send a whole value along the routes. Queues views of its memory, so it takes no more memory."""
     _announce(send, source, version, attempt, shared.sizes, routes)
     for offset in range(0, shared.memory.nbytes if routes else 0, _PIECE_BYTES):
         piece = PickleBuffer(shared.memory[offset : offset + _PIECE_BYTES])

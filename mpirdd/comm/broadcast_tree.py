@@ -1,10 +1,10 @@
 """The tree along which a large broadcast value travels: pure bookkeeping of one value on its way.
 
 Executors on the driver's host map the driver's memory. To every other host the value travels once,
-to a *leader*, whose neighbours map the leader's memory; leaders pass it on along a binomial tree,
-so nobody, the driver included, sends it more than log2(hosts) times. Every executor tells the
-driver when it has the value. When one is lost, the driver sends the value to those that depended on
-it and still lack it, along a tree of those alone.
+to a *leader*, and the leader's neighbours map the leader's memory. Leaders pass the value on along a
+binomial tree, so nobody, not even the driver, sends it more than log2(hosts) times. Every executor
+tells the driver when it has the value. When an executor is lost, the driver sends the value to those
+that depended on it and still lack the value, along a tree of those alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mpirdd.protocol.messages import Route
 
 
 class Orders(NamedTuple):
-    """The driver's work."""
+    """The messages that the driver must send now."""
 
     share: tuple[Rank, ...] = ()
     """Let these executors of its own host map its memory."""
@@ -61,20 +61,20 @@ class BroadcastTree:
     def refused(self, rank: Rank, source: Rank) -> Orders:
         """The executor cannot map the memory of ``source``."""
         if rank not in self._waiting or self._sources[rank] != source:
-            return Orders()  # it has been sent the value in another way meanwhile
+            return Orders()  # meanwhile the driver has sent it the value in another way
         self._sources[rank] = DRIVER
         return Orders(whole=(rank,))
 
     def executor_lost(self, rank: Rank) -> Orders:
-        """The executor is gone. The driver sends the value to those that it would have served."""
+        """The executor is gone. The driver sends the value to those that would have got it from there."""
         orphans = [waiting for waiting in self._waiting if self._hangs_on(waiting, rank)]
         self._hosts.pop(rank, None)
         self._waiting.discard(rank)
         return self._orders(orphans)
 
     def _hangs_on(self, rank: Rank, lost: Rank) -> bool:
-        """True if the value would reach the rank through the lost one. A rank that has the value is
-        sure to pass it on."""
+        """True if the value would reach the rank through the lost one. A rank that has the value will
+        pass it on."""
         source = self._sources[rank]
         while source != DRIVER:
             if source == lost:

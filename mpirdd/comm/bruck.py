@@ -1,8 +1,8 @@
 """An all-to-all of a few numbers in log2(n) steps of one message each: Bruck's algorithm, without a network.
 
 J. Bruck et al., "Efficient algorithms for all-to-all communications in multiport message-passing
-systems", 1997. The block for the member d places on travels along the ones of d in binary: a step of
-one place, of two, of four, ... Each member sends n / 2 blocks a step. For eight bytes a block that
+systems", 1997. The block for the member d places ahead takes one step for each 1 in d's binary form:
+of one place, of two, of four, ... Each member sends n / 2 blocks a step. With eight bytes a block that
 costs less than n messages from each of n members.
 """
 
@@ -12,14 +12,14 @@ from array import array
 from collections.abc import Generator, Sequence
 
 Bruck = Generator[tuple[int, "array[int]"], "array[int]", "array[int]"]
-"""Yields (distance, numbers for the member so many places on); is sent as many numbers, from the member so many places back."""
+"""Yields (distance, numbers for the member that far ahead); must be sent as many numbers, from the member that far back."""
 
 
 def bruck(send: Sequence[int], index: int, count: int) -> Bruck:
-    """Member ``index`` of ``count``. ``send`` has equally many numbers for each member, those for member 0 first; the
-    result has those of each. Cost: about 0.1 us x log2(count) a number."""
+    """The part of member ``index`` of ``count``. ``send`` has equally many numbers for each member, those for member 0 first;
+    the result has those from each member, in the same order. Cost: about 0.1 us x log2(count) a number."""
     width = len(send) // count
-    held = array("q", send[index * width :])  # block d is for the member d places on from here
+    held = array("q", send[index * width :])  # block d is for the member d places ahead
     held.extend(array("q", send[: index * width]))
     distance = 1
     while distance < count:

@@ -1,17 +1,16 @@
 """One exchange: every executor gives parcels to every other, in rounds of bounded size.
 
-Theory of operation. A rank sends each peer one byte stream of parcels: a header (its kind, and the
+Theory of operation. A rank sends each peer one byte stream of parcels: a header (the block, and the
 sizes of its frames) and the frames themselves. First all ranks tell each other the lengths of their
-streams, and of their longest; so everybody knows the number of rounds. In each round every rank
+streams, and of their longest, so everybody knows the number of rounds. In each round every rank
 puts the next ``quota`` bytes of every stream into one send buffer, ``Group.alltoallv`` moves them,
 and the receiver's assemblers cut the arriving bytes into frames again. All rounds reuse the two
-buffers, so an exchange needs ``2 * exchange_bytes`` besides the data, whatever its size; no count
+buffers, so an exchange needs ``2 * exchange_bytes`` besides the data, whatever its size, and no count
 comes near 2 GiB. Parcels for the rank itself never touch the network.
 
 Nothing blocks: ``exchange`` is a generator that yields whenever it has to wait, and the executor
-decides what to do meanwhile. It yields the number of the round under way, from 1 on, while bytes
-are moving (do not sleep: some MPIs move bytes only inside calls), and 0 while it waits for others
-to come.
+decides what to do meanwhile. While bytes are moving it yields the number of the round, from 1 on (do
+not sleep: some MPIs move bytes only inside calls). While it waits for others to come, it yields 0.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Parcel(NamedTuple):
     source: int
     """For ``in`` blocks: the map task that wrote it."""
     fragment: Fragment
-    """At the sender it may lie on disk, and is read when its turn comes; what arrives is in memory."""
+    """At the sender it may lie on disk, and is read when its turn comes; at the receiver it is in memory."""
 
 
 Deliver = Callable[[Parcel], None]
@@ -56,17 +55,22 @@ def exchange(
     claim: Callable[[int], None] = lambda nbytes: None,
     agreed: Callable[[dict[Rank, int], int], None] = lambda sent, received: None,
 ) -> Generator[int, None, bool]:
-    """Give ``outgoing`` to the ranks it names, and everything that comes in to ``deliver``. What is for one rank can be
-    iterated more than once, and is the same each time.
+    """Send the parcels of ``outgoing`` to the ranks it names, and give everything that comes in to ``deliver``.
 
     All members of the group run this together, exchange after exchange in the same order. When the
     generator ends, this rank has all its parcels and may forget its own.
 
-    ``outgoing`` is None on a rank that lacks the parcels it should send. The exchange is then void
-    on all ranks: it delivers nothing anywhere, since a block with a part missing would pass for a
-    whole one, and the generator returns False (else True). ``claim`` gets the bytes that the
-    buffers take, and minus that when they are free again. ``agreed`` is told, before they move, the
-    bytes to each other rank that gets some, and the bytes that come.
+    Args:
+        outgoing: parcels by rank; each iterable gives the same parcels each time. None on a rank that
+            lacks the parcels it should send. The exchange is then void on all ranks: it delivers
+            nothing anywhere, since a block with a part missing would pass for a whole one.
+        exchange_bytes: size of each of the two buffers, at most.
+        claim: gets the bytes that the buffers take, and minus that number when they are free again.
+        agreed: gets, before any bytes move, the bytes to each other rank that gets some, and the bytes
+            to come.
+
+    Returns:
+        False if the exchange was void, else True.
     """
     me = group.members[group.index]
     given = outgoing or {}
@@ -129,7 +133,7 @@ def _agree(group: Group, sizes: list[int], longest: int) -> Generator[int, None,
 
 
 def _finish(pending: PendingCollective, number: int) -> Generator[int, None, None]:
-    """Wait until it is done. If the executor leaves the exchange, or the epoch is over, give it up."""
+    """Wait for a collective. Give it up if the executor leaves the exchange, or the epoch is over."""
     try:
         while not pending.test():
             yield number
@@ -141,7 +145,7 @@ def _finish(pending: PendingCollective, number: int) -> Generator[int, None, Non
 class _Stream:
     """The parcels for one peer as one run of bytes, handed out piece by piece; copies once, into the send buffer.
 
-    Goes through the parcels twice, for their sizes and to send them: headers kept from the first time would take more
+    Goes through the parcels twice, for their sizes and to send them: headers kept from the first pass would take more
     memory than small buckets do.
     """
 
@@ -149,7 +153,7 @@ class _Stream:
         self.size = sum(map(_length, parcels))
         self._parcels = iter(parcels)
         self._buffers: deque[memoryview] = deque()
-        """The rest of the parcel under way. Nothing of those behind it is read yet."""
+        """The rest of the parcel under way. Later parcels are not read yet."""
 
     def take(self, into: memoryview) -> None:
         """Fill ``into`` with the next bytes; there are enough."""
@@ -179,9 +183,9 @@ class _Assembler:
         self._header: tuple[BlockId, int] | None = None
         self._sizes: tuple[int, ...] = ()
         self._frames: Frames = []
-        """Those that are here."""
+        """The parcel's frames that are complete."""
         self._frame: memoryview | None = None
-        """The one that comes."""
+        """The frame that is arriving."""
         self._filled = 0
 
     def feed(self, data: memoryview) -> None:
@@ -190,7 +194,7 @@ class _Assembler:
             at += self._take_header(data[at:]) if self._header is None else self._take_frame(data[at:])
 
     def _take_header(self, data: memoryview) -> int:
-        """Bytes used. Headers are small, so a cut one waits in ``_partial``."""
+        """Take (a part of) a header; the number of bytes used. Headers are small, so a cut one waits in ``_partial``."""
         had = len(self._partial)
         needed = _HEADER.size
         if had >= needed:  # the fixed part is here, and holds the number of sizes
@@ -208,11 +212,11 @@ class _Assembler:
         return used
 
     def _take_frame(self, data: memoryview) -> int:
-        """Bytes used."""
+        """Take (a part of) a frame; the number of bytes used."""
         size = self._sizes[len(self._frames)]
         if self._frame is None:
             if not self._frames and size <= min(data.nbytes, _SMALL_BYTES):
-                # The pickle, which nobody writes to. As bytes it takes a fifth of what a view of small memory does.
+                # The pickle, which nobody writes to. As bytes it takes a fifth of the memory that a view of its own needs.
                 self._frames.append(bytes(data[:size]))
                 self._pass_over_empty_frames()
                 return size
@@ -227,7 +231,7 @@ class _Assembler:
         return count
 
     def _pass_over_empty_frames(self) -> None:
-        """No bytes come for them. Deliver when all frames are here."""
+        """No bytes come for empty frames. Deliver the parcel when all frames are here."""
         while len(self._frames) < len(self._sizes) and not self._sizes[len(self._frames)]:
             self._frames.append(bytearray())
         if len(self._frames) == len(self._sizes):
@@ -238,7 +242,7 @@ class _Assembler:
 
 
 def _length(parcel: Parcel) -> int:
-    """Of the parcel in a stream."""
+    """The parcel's bytes in a stream."""
     sizes = parcel.fragment.sizes
     return _HEADER.size + 8 * len(sizes) + sum(sizes)
 

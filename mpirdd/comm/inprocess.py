@@ -1,7 +1,7 @@
 """A network inside one process: the transport of a world of one rank, and the only fake of the tests.
 
-It joins every message to bytes and cuts it again, so ends share nothing by accident that they would
-not share over MPI. There are no threads: an end that waits for another lets it take a step.
+It copies the bytes of every message, so ends share nothing by accident that they would not share over
+MPI. There are no threads: an end that waits for another lets it take a step.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Network:
         return InProcessTransport(self, rank)
 
     def kill(self, rank: int) -> None:
-        """Kill a rank as kill -9 does: nobody uses its end any more, and the others notice."""
+        """Kill a rank as kill -9 does: its end is not used any more, and the others notice."""
         self.dead.append(rank)
 
 

@@ -10,8 +10,8 @@ comes near 2 GiB, on any MPI.
 Control runs on a duplicate of the world, data on a communicator of the executors: pairwise or by
 MPI's own collectives (``comm/mpi_groups.py``).
 
-Losses. Under ULFM (``mpirun --with-ft ulfm``) a death makes every probe for any source raise, on
-every rank, until the rank acknowledges it. MPI returns errors instead of aborting
+Losses. Under ULFM (``mpirun --with-ft ulfm``), after a death every probe for any source raises, on
+every rank, until the rank acknowledges the death. MPI returns errors instead of aborting
 (``ERRORS_RETURN``), so they arrive here as exceptions. Without ULFM a death ends the run.
 """
 
@@ -65,8 +65,8 @@ class MpiTransport:
         self._executors = MPI.COMM_WORLD.Split(0 if self.rank else MPI.UNDEFINED, self.rank)
         self._status = MPI.Status()
         self._left: list[Any] = []
-        """Abandoned collectives and messages, with their buffers, into which bytes may still fall:
-        one round's and one sender's for each loss."""
+        """Abandoned collectives and messages, with buffers that may still receive bytes: for each loss
+        those of one round and of one sender."""
         self._pairwise: PairwiseGroup | None = None
         self._collective: CollectiveGroup | None = None
         if self.rank:
@@ -139,7 +139,7 @@ class MpiTransport:
             sleep(0.0005)
         if MPI.Is_finalized():
             return
-        if self._dead:  # MPI_Finalize may then wait for ever; all messages that matter are through
+        if self._dead:  # MPI_Finalize may then wait for ever; all messages that matter have arrived
             last_resort = Timer(_CLOSE_TIMEOUT_S, os._exit, (0,))
             last_resort.daemon = True
             last_resort.start()
@@ -169,8 +169,8 @@ class MpiTransport:
             self._leaving_buffers = [b for i, b in enumerate(self._leaving_buffers) if i not in finished]
 
     def _learn_of_losses(self, error: Any) -> None:
-        """Note the dead and acknowledge them, so probes for any source work again. Raises errors
-        that are no loss."""
+        """Note the dead and acknowledge them, so probes for any source work again. Raises
+        ClusterError for an error that is no loss."""
         if error.Get_error_class() not in LOSSES:
             raise ClusterError(f"MPI failed: {error}") from error
         failed = self._world.Get_failed()

@@ -1,19 +1,19 @@
 """The executors' group over MPI, in two kinds with one contract: pairwise and collective.
 
-*Pairwise* is sends and receives of our own. ``alltoallv`` is one message for each two members that
-have something to say. ``alltoall`` takes log2(n) steps of one message each (``comm/bruck.py``), where
-n members would else post n messages each for eight bytes. A member can leave either in the middle. So
-after a loss MPI needs no repair: the survivors go on with a tag of the new epoch, which no message of
-an older one matches. Collectives run one after the other, so one tag is enough for all of an epoch: a
-later message between two ranks does not overtake an earlier one.
+*Pairwise* uses sends and receives of our own. ``alltoallv`` is one message for each two members that
+have something to say. ``alltoall`` takes log2(n) steps of one message each (``comm/bruck.py``);
+otherwise each of n members would post n messages of eight bytes. A member can leave either in the
+middle. So after a loss MPI needs no repair: the survivors go on with a tag of the new epoch, which no
+message of an older one matches. Collectives run one after the other, and a later message between two
+ranks does not overtake an earlier one. So one tag is enough for all of an epoch.
 
-*Collective* is MPI's own ``Ialltoall`` and ``Ialltoallv``, which a site's MPI tunes for its network.
-Nobody can leave one: a member that never comes keeps all others waiting. So it is for MPIs that end
-the run when a rank dies, and rests on a promise of the executors: each of them comes to every
-exchange, in the order of the driver's messages, whatever becomes of its tasks, jobs and blocks
-(``executor/exchanges.py`` says how).
+*Collective* uses MPI's own ``Ialltoall`` and ``Ialltoallv``, which a site's MPI tunes for its network.
+Nobody can leave one: a member that never comes keeps all others waiting. So this kind is for MPIs that
+end the run when a rank dies. It relies on a promise of the executors: each comes to every exchange, in
+the order of the driver's messages, whatever becomes of its tasks, jobs and blocks
+(``executor/exchanges.py``).
 
-Nothing blocks: both are started, and then tested.
+Nothing blocks: both kinds are started, and then tested.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class PairwiseGroup:
 
     Args:
         communicator: of all executors, in the order of their world ranks.
-        left: keeps what is left in the middle.
+        left: keeps the buffers of collectives that this rank leaves in the middle.
     """
 
     def __init__(self, communicator: Any, members: Sequence[int], epoch: int, left: list[Any]) -> None:
@@ -49,7 +49,7 @@ class PairwiseGroup:
         self.members = tuple(members)
         self.epoch = epoch
         self._peers = [member - 1 for member in members]
-        """Their ranks in the communicator."""
+        """The members' ranks in the communicator."""
         self.index = self._peers.index(communicator.Get_rank())
         self._tag = 1 + epoch % _TAGS
         self._last: _Stepwise | None = None
@@ -67,7 +67,7 @@ class PairwiseGroup:
         return self._last
 
     def _numbers(self, send: Sequence[int], receive: list[int], requests: Requests) -> Iterator[None]:
-        from mpirdd.comm.bruck import bruck  # late, as runs with collectives never need it
+        from mpirdd.comm.bruck import bruck  # late: runs with collectives never need it
 
         count, me = len(self.members), self.index
         steps = bruck(send, me, count)
@@ -105,7 +105,7 @@ class PairwiseGroup:
 
 
 class _Stepwise:
-    """A collective of one or more steps of sends and receives, which begins when the one before it is done."""
+    """A collective made of steps of sends and receives. It begins when the collective before it is done."""
 
     def __init__(self, steps: Steps, before: _Stepwise | None, left: list[Any]) -> None:
         self._requests: Requests = []
@@ -113,7 +113,7 @@ class _Stepwise:
         """Keeps the buffers alive; None when the collective is done."""
         self._before, self._left = before, left
         self._error: Exception | None = None
-        with suppress(EpochOver, ClusterError):  # some of it could not even start: the owner's ``test`` will say so
+        with suppress(EpochOver, ClusterError):  # a part could not even start: the owner's ``test`` will say so
             self.test()
 
     def test(self) -> bool:
@@ -144,11 +144,11 @@ class _Stepwise:
 
 
 class CollectiveGroup:
-    """``mpirdd.comm.transport.Group`` by MPI's own collectives. Only ever of all executors.
+    """``mpirdd.comm.transport.Group`` by MPI's own collectives. It always has all executors.
 
     Args:
-        communicator: theirs alone, in the order of their world ranks.
-        left: keeps what is left in the middle, as the process ends.
+        communicator: of all executors and nobody else, in the order of their world ranks.
+        left: keeps the requests of collectives that are left in the middle, when the process ends.
     """
 
     epoch = 0
@@ -202,7 +202,7 @@ class _Whole:
         return True
 
     def leave(self) -> None:
-        self._left.append(self._request)  # MPI knows no cancelling of a collective
+        self._left.append(self._request)  # MPI cannot cancel a collective
 
 
 def _do_nothing() -> None:

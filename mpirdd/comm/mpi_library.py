@@ -1,7 +1,7 @@
 """The MPI library, started as mpirdd needs it: the one module of mpirdd that imports mpi4py.
 
-Importing this module starts MPI. Thread level: SERIALIZED, since one thread at a time calls MPI
-here; MULTIPLE would take a lock a call.
+Importing this module starts MPI. The thread level is SERIALIZED, since one thread at a time calls MPI
+here; with MULTIPLE each call would take a lock.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import os
 import mpi4py
 
 mpi4py.rc.thread_level = "serialized"
-mpi4py.rc.finalize = False  # it would end MPI in processes that this one forks, too, under their parent's feet
-from mpi4py import MPI as MPI  # noqa: E402  (starts MPI with what is set just above; others take MPI from here)
+mpi4py.rc.finalize = False  # it would end MPI in forked children, too, while their parent still uses it
+from mpi4py import MPI as MPI  # noqa: E402  (starts MPI with the settings just above; others take MPI from here)
 
 LOSSES = {getattr(MPI, name) for name in ("ERR_PROC_FAILED", "ERR_PROC_FAILED_PENDING", "ERR_REVOKED") if hasattr(MPI, name)}
 """The classes of errors by which MPI says that a rank is dead."""
@@ -27,7 +27,7 @@ def library_version() -> str:
 
 
 def ranks_on_this_host(spares: int = 0) -> int:
-    """Counted by all ranks of the world together. ``spares``: the last so many ranks do not count."""
+    """The number of ranks on this host, without the last ``spares`` ranks of the world. All ranks call this together."""
     world = MPI.COMM_WORLD
     here = world.Split_type(MPI.COMM_TYPE_SHARED)
     count: int = here.allreduce(int(world.rank < world.size - spares)) if spares else here.Get_size()
@@ -41,7 +41,7 @@ def survives_losses() -> bool:
 
 
 def finalize_at_exit() -> None:
-    """Leave MPI at the end of this process, but not of those that it forks. For processes that ``close`` no transport."""
+    """Leave MPI at the end of this process, but not at that of its forks. For processes that do not ``close`` a transport."""
     atexit.register(_finalize, os.getpid())
 
 

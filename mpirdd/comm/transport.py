@@ -7,8 +7,8 @@ tested. So a rank can always turn to something else.
 
 Losses. If the MPI survives the death of a rank, ``lost`` names the dead. Point to point goes on
 among the others. Collectives under way raise ``EpochOver`` on members that wait for the dead; all
-survivors leave them, and begin a new *epoch* with a group of the living. Where the MPI survives no
-death, nobody ever has to leave a collective, and they may be MPI's own.
+survivors leave them, and begin a new *epoch* with a group of the living. If the MPI survives no death,
+nobody ever has to leave a collective, and collectives may be MPI's own.
 
 Two implementations pass one set of contract checks: MPI (``mpirdd.comm.mpi``) and the in-process network
 (``mpirdd.comm.inprocess``), which serves worlds of one rank and tests.
@@ -27,17 +27,17 @@ class EpochOver(Exception):
 
 
 class PendingCollective(Protocol):
-    """A collective under way; its owner must test it until it is done."""
+    """A collective under way. Its owner must test it until it is done."""
 
     def test(self) -> bool:
         """True when the collective is complete on this rank; makes progress otherwise.
 
         Raises:
-            EpochOver: it never will be.
+            EpochOver: it will never be complete.
         """
 
     def leave(self) -> None:
-        """Give it up. The buffers stay reserved, since bytes may still fall into them."""
+        """Give it up. The buffers stay reserved, since bytes may still arrive in them."""
 
 
 class Group(Protocol):
@@ -51,15 +51,15 @@ class Group(Protocol):
     """The number of groups before this one."""
 
     def alltoall(self, send: Sequence[int], receive: list[int]) -> PendingCollective:
-        """Give equally many integers (below 2**63) to each member, those for member 0 first; ``receive``, equally long, is
-        filled when the pending is done."""
+        """Give equally many integers (below 2**63) to each member, those for member 0 first. ``receive``, as long as ``send``,
+        is filled when the pending collective is done."""
 
     def alltoallv(
         self, send: memoryview, send_counts: Sequence[int], receive: memoryview, receive_counts: Sequence[int]
     ) -> PendingCollective:
         """Give ``send_counts[i]`` bytes to member i, taken in order from ``send``; likewise for receiving.
 
-        Both buffers must stay untouched until the pending is done. Counts sum to less than 2 GiB.
+        Both buffers must stay untouched until the pending collective is done. Counts sum to less than 2 GiB.
         """
 
 
@@ -75,37 +75,36 @@ class Transport(Protocol):
         """Queue a message; never blocks. The buffers must not change until the message has left."""
 
     def poll(self) -> tuple[int, Frames] | None:
-        """The next message and the rank that sent it, or None; also moves what is in flight."""
+        """The rank that sent the next message, and the message; None without one. Also moves messages in flight on."""
 
     def in_flight(self) -> bool:
-        """True while bytes of some message are still moving: waiting ranks should not sleep
-        long."""
+        """True while bytes of a message are still moving: a waiting rank should not sleep long."""
 
     @property
     def recovers(self) -> bool:
-        """True if the others go on when a rank dies. If not, the MPI ends them."""
+        """True if the other ranks go on when one dies. If not, the MPI ends them."""
 
     def lost(self) -> list[int]:
-        """Ranks found dead, or declared so, since the last call. ``poll`` and messages to them find
-        them."""
+        """Ranks found dead, or declared lost, since the last call. ``poll`` and sends to a rank
+        discover its death."""
 
     def declare_lost(self, rank: int) -> None:
-        """This rank does not answer: from now on send it nothing, and take nothing from it."""
+        """The rank does not answer: from now on send it nothing, and take nothing from it."""
 
     def group(self, *, collective: bool = False) -> Group | None:
         """The data plane; None on the driver.
 
         Args:
-            collective: use the collectives of MPI, which nobody can leave: only where ``recovers`` is False. A group that
-                lacks some executors never uses them.
+            collective: use MPI's collectives, which nobody can leave. Only where ``recovers`` is False. A group that lacks
+                some executors never uses them.
         """
 
     def regroup(self, epoch: int, members: Sequence[int]) -> None:
-        """Begin an epoch: from now on ``group`` holds ``members``, on all of them. Leave
-        collectives under way first."""
+        """Begin an epoch: from now on the ``group`` of each member is ``members``. Leave collectives
+        under way first."""
 
     def abort(self, code: int) -> None:
-        """End all ranks at once, with this exit code; for when this one cannot go on."""
+        """End all ranks at once, with this exit code, when this one cannot go on."""
 
     def close(self) -> None:
         """Finish messages in flight and leave the network. Send nothing afterwards."""

@@ -1,7 +1,7 @@
 """The ``mpirdd`` command: parses the command line, calls the module that does the work, and returns its exit code.
 
-Each command has a function that adds its options and a function that carries it out. The module behind a command is
-imported only when it is needed. A mistake of the user gives one line and exit code 2; trouble with the cluster gives 1.
+Each command has a function that adds its options and a function that carries it out, which imports the module behind the
+command. A mistake of the user gives one line and exit code 2; trouble with the cluster gives 1.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _no_command(words: Sequence[str], known: Iterable[str]) -> str:
 
 
 def nearest(word: str, *parsers: ArgumentParser, cutoff: float = 0.7) -> str:
-    """Which option was perhaps meant, as the end of a sentence; "" if none is near."""
+    """The option that the user may have meant, as the end of a sentence; "" if none is near."""
     import re
     from difflib import get_close_matches
 
@@ -123,7 +123,7 @@ def _launch(options: Namespace, program: list[str], *, interactive: bool = False
 
 
 def _add_run_options(parser: ArgumentParser, *, of_program: bool = True) -> None:
-    """``of_program``: with those that only make sense for a program in Python."""
+    """Give a parser the options of ``run``. ``of_program``: also those that only make sense for a program in Python."""
     _add_launch_options(parser)
     parser.set_defaults(pyspark=None)
     if of_program:
@@ -169,7 +169,7 @@ def _add_run_options(parser: ArgumentParser, *, of_program: bool = True) -> None
     )
     parser.add_argument(
         "--restarts", type=int, default=0, metavar="N",
-        help="start the program again, up to N times, on the hosts that are left when a host takes the run along (0)",
+        help="start the program again, up to N times, on the hosts that are left when a lost host ends the run (0)",
     )
     parser.add_argument(
         "--spares", metavar="N",
@@ -200,10 +200,10 @@ def _add_run_options(parser: ArgumentParser, *, of_program: bool = True) -> None
 
 
 def _settings(options: Namespace) -> dict[str, str]:
-    """The variables that say to all ranks what the options of ``run`` say.
+    """The variables that bring the options of ``run`` to all ranks.
 
     Raises:
-        UsageError: an option's value makes no sense; it is named as the user has typed it.
+        UsageError: an option's value makes no sense; the message names the option as the user has typed it.
     """
     from mpirdd.protocol.settings import parse_setting
 
@@ -261,7 +261,7 @@ def _mapreduce(options: Namespace) -> int:
 
 
 def _add_submit(commands: _Commands) -> None:
-    # Without prefix characters nothing is an option, so that all words come through: most options are sbatch's.
+    # Without prefix characters no word is an option, so all words come through: most options are sbatch's.
     parser = commands.add_parser("submit", help="run a program as a Slurm job", add_help=False, prefix_chars="\0")
     parser.set_defaults(carry_out=_submit)
     parser.add_argument("words", nargs=REMAINDER)

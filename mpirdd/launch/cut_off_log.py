@@ -1,6 +1,6 @@
-"""What the launcher does for the driver that was killed: it ends the event log, and prints the summary.
+"""What the launcher does for a driver that was killed: it ends the event log, and prints the summary.
 
-The driver writes the last line of its event log, and the summary, when its program ends. Killed, it can do neither. The
+The driver writes the last line of its event log, and the summary, when its program ends. A killed driver can do neither. The
 launcher outlives it, knows how it ended, and finds the log through the setting ``events``.
 """
 
@@ -22,7 +22,7 @@ _RUN, _END = b'{"event":"run"', b'{"event":"end"'
 
 
 def close_after(end: End, setting: str, driver: tuple[str, int] | None) -> str | None:
-    """``close_log``, once the run has ended in this way."""
+    """``close_log`` for a run that has ended in this way."""
     if not setting:
         return None
     status, why = ("killed", end.why.split(". ")[0].rstrip(".")) if end.lost else ("terminated", f"exit code {end.code}")
@@ -30,16 +30,16 @@ def close_after(end: End, setting: str, driver: tuple[str, int] | None) -> str |
 
 
 def close_log(setting: str, driver: tuple[str, int] | None, *, status: str, why: str) -> str | None:
-    """Write the last line of a log that its driver has not ended.
+    """Write the last line of a log, if its driver has not.
 
     Args:
-        setting: ``events``.
-        driver: its host and process id, by which its run is known among others in the log.
+        setting: the setting ``events``.
+        driver: the driver's host and process id, which tell its run from others in the log.
 
     Returns:
-        The path of the log; None if there is none of this driver's, or it has an end.
+        The path of the log; None if the driver has none, or its log has an end.
     """
-    from mpirdd.observe.event_files import newest  # most runs need it not
+    from mpirdd.observe.event_files import newest  # late: most runs do not need it
 
     path = newest(os.path.abspath(setting))
     if path is None or driver is None:
@@ -58,7 +58,7 @@ def close_log(setting: str, driver: tuple[str, int] | None, *, status: str, why:
 
 
 def _open_run(file: int) -> tuple[dict[str, Any] | None, bool]:
-    """The ``run`` line of the last run, if that has no end; and whether the last line of the file is whole."""
+    """The ``run`` line of the last run, if that run has no end; and whether the last line of the file is whole."""
     if not os.fstat(file).st_size:
         return None, True
     with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as text:
@@ -74,12 +74,12 @@ def tell_summary(log: str | None, settings: Settings, *, asked: bool) -> None:
     """Print the summary that the driver could not print.
 
     Args:
-        log: what ``close_log`` has given.
-        asked: the user has said ``--summary``.
+        log: the result of ``close_log``.
+        asked: the user has asked for a summary.
     """
     if log is None:
         if asked and not settings.events:
-            _write("mpirdd: no summary, as what it is made of was lost with the driver; with --events FILE there is one\n")
+            _write("mpirdd: no summary, as its figures were lost with the driver; with --events FILE there is one\n")
         return
     from mpirdd.observe.event_files import read_log
     from mpirdd.observe.run_state import RunState

@@ -1,8 +1,8 @@
 """``mpirdd doctor``: finds out what is installed, whether it works together, and which line fixes it if not.
 
 Three steps, side by side below: ``_look`` collects facts (no MPI in this process), ``_probe`` starts a few ranks with the
-same options as ``mpirdd run``, ``problems_in`` judges the facts (pure, and held by a table of tests). Never hangs:
-whatever it starts has a time limit.
+same options as ``mpirdd run``, ``problems_in`` judges the facts (pure, and tested by a table). It never hangs: all that it
+starts has a time limit.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _look(environment: Mapping[str, str], ranks: int | None) -> Facts:
 
 
 def _probe(facts: Facts, mpirun: str | None, mpi_words: Sequence[str]) -> None:
-    """Start ranks as ``mpirdd run`` would, and add what they found, or what went wrong instead."""
+    """Start ranks as ``mpirdd run`` would, and add their findings, or what went wrong instead."""
     try:
         launcher = find_launcher(mpirun)
     except ClusterError as error:
@@ -129,7 +129,7 @@ def _probe(facts: Facts, mpirun: str | None, mpi_words: Sequence[str]) -> None:
 
 
 def answer_in(output: str) -> Facts | None:
-    """The probe's answer, from among all that was printed."""
+    """The probe's answer, found in all that was printed; None without one."""
     for line in output.splitlines():
         if line.startswith('{"size": '):
             answer: Facts = json.loads(line)
@@ -196,7 +196,7 @@ def _root_problems(facts: Facts, environment: Mapping[str, str]) -> list[Problem
         and facts.get("launcher_kind") == "Open MPI"
         and "OMPI_ALLOW_RUN_AS_ROOT" not in environment
     ):
-        what = "a plain mpirun refuses root (mpirdd run sees to it by itself)"
+        what = "a plain mpirun refuses root (mpirdd run allows it by itself)"
         return [Problem(what, _AS_ROOT, fatal=False)]
     return []
 
@@ -259,7 +259,7 @@ def lines_of(facts: Facts, problems: Sequence[Problem]) -> list[str]:
 
 
 def _free_bytes(folder: str) -> int | None:
-    """None: there is no such folder, or no writing to it."""
+    """Bytes that this user can write there; None if there is no such folder, or it cannot be written to."""
     try:
         status = os.statvfs(folder)
     except OSError:
@@ -304,7 +304,7 @@ def _version_of(package: str) -> str | None:
 
 
 def _slurm_mpi_default(environment: Mapping[str, str]) -> str | None:
-    """What a plain ``srun`` does about MPI on this cluster; None outside of an allocation."""
+    """The ``--mpi`` of a plain ``srun`` on this cluster; None outside of an allocation."""
     scontrol = shutil.which("scontrol")
     if "SLURM_JOB_ID" not in environment or scontrol is None:
         return None
@@ -323,7 +323,7 @@ def _built_with_ulfm(launcher: Launcher) -> bool:
 def _output_of(
     command: Sequence[str], environment: Mapping[str, str], timeout_s: float
 ) -> tuple[int | None, str]:
-    """Exit code and all that a command printed; None for the code if it took too long and was killed."""
+    """Exit code and output of a command; None for the code if the command took too long and was killed."""
     try:
         child = subprocess.Popen(
             command,
@@ -348,7 +348,7 @@ def _output_of(
 
 
 def _stopped(child: subprocess.Popen[str]) -> str:
-    """End a command that took too long, mpirun with its ranks. Returns what it had printed."""
+    """End a command that took too long, mpirun with its ranks. Returns its output."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         child.send_signal(number)
         try:

@@ -24,10 +24,11 @@ def shown() -> str:
 
 
 def copy(folder: str) -> str:
-    """Copy the programs with their data into a folder, and the batch scripts into its ``slurm``. Returns what to do next.
+    """Copy the programs with their data into a folder, and the batch scripts into its ``slurm``. Returns a text that says what
+    to do next.
 
     Raises:
-        UsageError: there is something in the folder already, or it cannot be written.
+        UsageError: the folder is not empty, or cannot be written.
     """
     try:
         if os.path.isdir(folder) and os.listdir(folder):

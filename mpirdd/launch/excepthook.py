@@ -1,4 +1,4 @@
-"""How an uncaught error ends the user's program, or a cell: with its traceback, without the engine's frames."""
+"""Shows an uncaught error of the user's program, or of a cell: its traceback, without the engine's frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mpirdd.protocol.tracebacks import causes, debugging, ends_in_engine, ipytho
 
 
 def install() -> None:
-    """Show uncaught errors this way from now on; a hook that somebody else has set stays."""
+    """From now on, show uncaught errors this way. A hook that somebody else has set stays."""
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = show
     shell = ipython()
@@ -23,21 +23,21 @@ def install() -> None:
 
 
 def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Any:
-    """An exception hook. An error that comes from the engine, and is none of its own, is shown whole: it may be a bug."""
+    """An exception hook. An error raised in the engine that is no MpirddError is shown whole: it may be a bug."""
     if debugging() or not _is_readable(error, trace):
         return sys.__excepthook__(kind, error, trace)
     part = users_part(trace)
     with _users_alone(error):
         if part is None or not part.tb_frame.f_code.co_filename.startswith("<"):
             return sys.__excepthook__(kind, error, part)
-        sys.stderr.write("".join(format_exception(kind, error, part)))  # with lines that are in no file
+        sys.stderr.write("".join(format_exception(kind, error, part)))  # shows lines that are in no file
     return None
 
 
 def _show_in_ipython(
     shell: Any, kind: type[BaseException], error: BaseException, trace: TracebackType | None, tb_offset: int | None = None
 ) -> Any:
-    """IPython's handler for errors of cells: IPython's own look, with the user's frames."""
+    """A handler of IPython for errors of cells: IPython's own look, with the user's frames."""
     if debugging() or not _is_readable(error, trace):
         return shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
     with _users_alone(error):
@@ -47,14 +47,14 @@ def _show_in_ipython(
 
 
 def _is_readable(error: BaseException, trace: TracebackType | None) -> bool:
-    """Do the user's own frames tell all?"""
+    """Do the user's own frames explain the error?"""
     return isinstance(error, MpirddError | KeyboardInterrupt | SyntaxError) or not ends_in_engine(trace)
 
 
 @contextmanager
 def _users_alone(error: BaseException) -> Iterator[None]:
-    """Take the engine's frames from the error and from those before it for a while; and those before an error of mpirdd, whose
-    message has the remote traceback already."""
+    """Within the block, the error and its causes lack the engine's frames. An error of mpirdd also lacks its causes, as its
+    message already has the remote traceback."""
     before = error.__cause__, error.__context__, error.__suppress_context__
     traces = [(each, each.__traceback__) for each in causes(error)]
     try:

@@ -1,7 +1,7 @@
-"""``mpirdd stack EVENTS`` for ranks on other hosts: the run's driver is asked, and answers in the event log.
+"""``mpirdd stack EVENTS`` for ranks on other hosts: asks the run's driver, which answers in the event log.
 
-The request is a file beside the log, with a token; whoever may write there may ask. The driver takes it within a second while it
-runs a job, asks the ranks, and writes each answer into the log as a ``stack`` event with that token.
+The request is a file beside the log, with a token; whoever may write there may ask. While the driver runs a job, it takes the
+request within a second, asks the ranks, and writes each answer into the log as a ``stack`` event with that token.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mpirdd.observe.stack_event import ASKED, REQUEST
 from mpirdd.protocol.errors import UsageError
 
 _TAKEN_S, _ANSWERED_S = 4.0, 9.0
-"""A driver that runs a job takes a request within the first time; ranks answer within the second."""
+"""A driver that runs a job takes a request within the first time. Ranks answer within the second."""
 _LOOK_S = 0.1
 
 
@@ -57,7 +57,7 @@ def of_ranks(log: str, elsewhere: Mapping[str, Sequence[int]]) -> Iterator[str]:
 def _unanswered(silent: Sequence[int], hosts: Mapping[int, str], log: str, *, taken: bool) -> Iterator[str]:
     who = f"ranks {', '.join(map(str, silent))} are" if len(silent) > 1 else f"rank {silent[0]} is"
     where = ", ".join(sorted({hosts[rank] for rank in silent}))
-    why = "nobody has answered for them" if taken else "the driver takes no questions: it does so while it runs a job"
+    why = "nobody has answered for them" if taken else "the driver takes no questions: it does so only while it runs a job"
     yield f"{who} on {where}, and {why}. Run `mpirdd stack {log}` there"
 
 
@@ -68,5 +68,5 @@ def _leave(path: str, token: str) -> None:
             file.write(token)
         os.rename(part, path)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written, through which the run is asked for stacks of ranks on other hosts: "
-                         f"{error.strerror}") from None
+        raise UsageError(f"{path} cannot be written: {error.strerror}. Through this file mpirdd asks the run for the stacks of "
+                         "ranks on other hosts") from None

@@ -1,13 +1,13 @@
 """Processes that a rank forks are no ranks: they must not speak for their parent.
 
-A fork copies everything: the end of the network, the driver, the task that runs. A child that goes on with the copies takes
-messages that were meant for its parent, and answers in its name. So in a child, from the first moment on:
+A fork copies everything: the end of the network, the driver, the running task. A child that uses the copies takes messages
+for its parent, and answers in the parent's name. So in a child, from the first moment on:
 
-* the network and the driver of the parent are out of reach, and an error tells those who call them;
+* the network and the driver of the parent are out of reach: calls to them raise an error;
 * a child that a task has forked ends where the task ends, and a child of the program where the program ends. It ends as
   Python would end it: with a traceback and code 1, or with the code of ``sys.exit``. The parent notices nothing;
-* it ends with its parent at the latest, so that nothing is left when the run is over. This holds for children of the main
-  thread: the kernel counts the thread that has forked, which may end sooner, as the parent.
+* the child ends with its parent at the latest, so nothing is left when the run is over. This holds for children of the main
+  thread: to the kernel the parent is the thread that has forked, and another thread may end sooner.
 
 A child that goes its own way (multiprocessing, exec) meets none of this.
 """
@@ -39,11 +39,11 @@ TOLD = (
 
 
 class ForkGuard:
-    """Keeps what this process forks from being taken for this process. One for each process."""
+    """Keeps the children that this process forks from acting as this process. One for each process."""
 
     def __init__(self) -> None:
         self.in_child = False
-        """A rank has forked this process."""
+        """This process is a child that a rank has forked."""
         self._transports: list[Transport] = []
         self._drivers: list[Driver] = []
         self._interrupts: list[Interrupts] = []
@@ -51,27 +51,27 @@ class ForkGuard:
         self._rank, self._by_main_thread = os.getpid(), False
         self._end_with_parent = death_with_parent()
         self._thread = threading.local()
-        """``mask``: the signals that a thread which forks had blocked before."""
+        """``mask``: the signals that a forking thread had blocked before."""
         os.register_at_fork(before=self._before, after_in_parent=self._unblock, after_in_child=self._begin_child)
 
     def guard_transport(self, transport: Transport) -> None:
-        """Tell children that call this transport."""
+        """Children that call this transport get an error."""
         self._transports.append(transport)
 
     def guard_driver(self, driver: Driver) -> None:
-        """Tell children that call this driver."""
+        """Children that call this driver get an error."""
         self._drivers[:] = [driver]
 
     def guard_tasks(self, interrupts: Interrupts) -> None:
-        """Let children that this executor's tasks fork end where the task ends."""
+        """Children that this executor's tasks fork end where the task ends."""
         self._interrupts[:] = [interrupts]
 
     def guard_stacks(self, stacks: Offered) -> None:
-        """Children have no stacks to show, and end by signals as any process does."""
+        """Children show no stacks, and end by signals as any process does."""
         self._stacks[:] = [stacks]
 
     def leave(self, code: int) -> NoReturn:
-        """End this child, without what the interpreter does at its end: some of it is meant for the parent."""
+        """End this child without the last steps of the interpreter: some of them are for the parent."""
         flush_files()
         os._exit(code)
 
@@ -86,8 +86,8 @@ class ForkGuard:
             del self._thread.mask
 
     def _inherit_default_sigterm(self) -> None:
-        """A child dies of SIGTERM, which is how a pool ends its workers before it waits for them. A handler in Python would not
-        do: it does not run in what has just begun to wait in C, and Python forgets signals that come right after a fork."""
+        """Let the child die of SIGTERM: a pool ends its workers this way before it waits for them. A handler in Python is not
+        enough: it does not run while the child waits in C, and Python forgets signals that come right after a fork."""
         if hasattr(self._thread, "mask"):
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._unblock()
@@ -101,7 +101,7 @@ class ForkGuard:
         self._inherit_default_sigterm()
         if self._by_main_thread:
             self._end_with_parent(signal.SIGKILL)
-            if os.getppid() != self._rank:  # it died before it could be asked to take this one along
+            if os.getppid() != self._rank:  # the parent died before the kernel knew that this child is to end with it
                 os._exit(1)
         for transport in self._transports:
             transport.__class__ = _NoTransport
@@ -110,11 +110,11 @@ class ForkGuard:
         for interrupts in self._interrupts:
             interrupts.__class__ = _NoInterrupts
             interrupts.end = self._end_with_task  # type: ignore[method-assign]
-        if current_task() is not None:  # what it prints would be caught for the parent's report, which it never sends
+        if current_task() is not None:  # its output would go into the report of the task, which only the parent sends
             sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
     def _end_with_task(self) -> NoReturn:
-        """Called where the task ends, by an exception that is on its way or without one."""
+        """Called where the task ends, with or without an exception under way."""
         error = sys.exc_info()[1]
         if error is None:
             self.leave(0)
@@ -129,10 +129,10 @@ def _is_ours(handler: Any) -> bool:
 
 
 class _Told:
-    """Has the attributes of what it stands for, and none of its methods."""
+    """Has the attributes of the object it stands for, and none of its methods."""
 
     harmless: frozenset[str] = frozenset()
-    """What is called as things go, also in a child that ends: nothing happens there."""
+    """Methods that a child may call in passing, also as it ends: they do nothing."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

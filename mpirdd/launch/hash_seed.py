@@ -1,13 +1,13 @@
 """One hash seed for all ranks, so that ``hash`` of text in a program's functions is the same on all of them.
 
-Python chooses a seed for ``hash`` of text and bytes at its start, another one in each process. ``mpirdd run`` and ``pyspark``
-set PYTHONHASHSEED for that reason. Under a plain ``mpirun`` or ``srun`` nobody does, so each rank starts its interpreter again
-with a seed, before MPI starts: the first import of mpirdd does it, by exec, which keeps the process id, standard input and all
+Python chooses a seed for ``hash`` of text and bytes at its start, another one in each process. For that reason ``mpirdd run``
+and ``pyspark`` set PYTHONHASHSEED. Under a plain ``mpirun`` or ``srun`` nobody does, so each rank starts its interpreter again
+with a seed, before MPI starts. The first import of mpirdd does it, by exec, which keeps the process id, standard input and all
 that the launcher gave the process. It costs the start of an interpreter, some 20 ms.
 
-Left out: a process that cannot be started again, as MPI runs already (the program imported mpi4py first), the program comes
-from standard input, or Python ignores its environment (``python -I``). There only partition functions get a ``hash`` that
-is the same on all ranks (``ops/python_hash.py``).
+Left out: a process that cannot start again, as MPI runs already (the program imported mpi4py first), the program comes from
+standard input, or Python ignores its environment (``python -I``). There only partition functions get a ``hash`` that is the
+same on all ranks (``ops/python_hash.py``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 from collections.abc import MutableMapping
 
 _RESTARTED = "MPIRDD_RESTARTED"
-"""The process that has been started again: exec keeps its id. ``python -R`` takes no seed, and would start again for ever."""
+"""The id of a process that has started again: exec keeps the id. ``python -R`` takes no seed, and would start again for ever."""
 
 
 def fix(environment: MutableMapping[str, str]) -> None:
@@ -43,7 +43,7 @@ def _can_restart() -> bool:
         and os.path.basename(sys.orig_argv[0]).startswith("python")  # not a program that has Python inside
         and not sys.flags.ignore_environment
         and not sys.flags.interactive
-        and sys.argv[0] not in ("", "-")  # what was read of standard input would be missing
+        and sys.argv[0] not in ("", "-")  # the part of standard input that was read would be missing
         and "mpi4py.MPI" not in sys.modules
         and sys.stdout is sys.__stdout__  # pytest, say, has put files in the place of the standard streams
         and active_count() == 1

@@ -1,4 +1,4 @@
-"""The commands ``shell``, ``kernel`` and ``stack``: their options, and what carries them out.
+"""The commands ``shell``, ``kernel`` and ``stack``: their options, and the functions that carry them out.
 
 They share the options of ``mpirdd run``, which ``cli`` gives them.
 """
@@ -61,7 +61,7 @@ def _add_kernel(commands: Commands, of_run: OfRun) -> None:
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     install = actions.add_parser(
-        "install", help="make Jupyter know a kernel", allow_abbrev=False, conflict_handler="resolve",  # of both --name
+        "install", help="make Jupyter know a kernel", allow_abbrev=False, conflict_handler="resolve",  # both have --name
         description="Make Jupyter know a kernel that starts ranks. `jupyter kernelspec remove NAME` takes it away again.")
     install.set_defaults(carry_out=partial(_kernel_install, of_run))
     of_run.add(install)
@@ -106,8 +106,8 @@ def _add_stack(commands: Commands) -> None:
     parser = commands.add_parser(
         "stack",
         help="print the Python stacks of all ranks of a run",
-        description="Print the Python stacks of all ranks of a run: what each is doing now. By a process id these are the ranks "
-        "on this host; with its event log the run is asked for the stacks of ranks on other hosts, too. The run goes on.",
+        description="Print the Python stacks of all ranks of a run: what each is doing now. A process id gives the ranks on this "
+        "host. With the run's event log, mpirdd also asks the run for the stacks of ranks on other hosts. The run goes on.",
         allow_abbrev=False,
     )
     parser.set_defaults(carry_out=_stack)

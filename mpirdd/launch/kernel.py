@@ -1,11 +1,11 @@
 """A kernel of Jupyter whose process is the driver of several ranks, and the command that installs it.
 
 Jupyter starts ``mpirdd kernel start -n 4 -f FILE``. That starts the ranks as ``mpirdd run`` does, and rank 0 is the kernel. It
-listens where Jupyter's connection file says, which is 127.0.0.1 unless the user has set up something else. An interrupt
-comes as a message (``interrupt_mode``), as Jupyter's signal would reach the launcher.
+listens where Jupyter's connection file says: on 127.0.0.1, unless the user has set up something else. An interrupt comes as a
+message (``interrupt_mode``), since Jupyter's signal would reach the launcher instead.
 
-A kernel that is started anew has the ports of the one before. Jupyter kills a launcher that takes more than 5 s to end, and
-starts the next one at once, while the ranks of the first are still on their way out. So rank 0 waits for the ports.
+A restarted kernel gets the ports of the one before. Jupyter kills a launcher that takes more than 5 s to end, and starts the
+next one at once, while the ranks of the first are still ending. So rank 0 waits for the ports.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mpirdd.protocol.package import install_command
 
 _LOOK_S = 1.0
 _PORTS_S, _PORTS_LOOK_S = 30.0, 0.05
-"""So long the kernel before this one may keep its ports."""
+"""How long to wait for the ports of the kernel before this one, and the time between two looks."""
 
 
 def install(
@@ -41,7 +41,7 @@ def install(
         prefix: where to install it; None: for this user.
 
     Raises:
-        UsageError: no such name is possible, or the folder cannot be written to; or ipykernel is missing.
+        UsageError: the name is not possible, the folder cannot be written to, or ipykernel is missing.
     """
     try:
         import ipykernel  # noqa: F401
@@ -66,7 +66,7 @@ def install(
 
 
 def end_with_parent() -> None:
-    """End this launcher, and the run, when Jupyter has died: it cannot ask for that any more. Looks once a second."""
+    """End this launcher, and the run, when Jupyter has died, as it cannot ask for that any more. Looks once a second."""
     parent = os.getppid()
 
     def look() -> None:
@@ -84,12 +84,12 @@ def _missing() -> str:
 
 
 def wait_for_ports(path: str, pause: Callable[[float], None] = sleep) -> None:
-    """Wait until nobody listens on the ports of a connection file any more; at most 30 s, as ipykernel then says which is taken.
+    """Wait until nobody listens on the ports of a connection file, at most 30 s: ipykernel then says which port is taken.
 
     Args:
         pause: called between two looks.
     """
-    with suppress(OSError, ValueError, AttributeError, TypeError):  # whatever is wrong with the file, ipykernel says it better
+    with suppress(OSError, ValueError, AttributeError, TypeError):  # ipykernel reports faults of the file better
         with open(path) as file:
             connection = json.load(file)
         if connection.get("transport", "tcp") != "tcp":

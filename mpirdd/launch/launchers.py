@@ -1,7 +1,7 @@
 """What a launcher (mpirun, srun) tells a process through its environment: its place in a world of ranks.
 
-All of this is known before MPI starts. Every function takes the environment. Imports nothing heavy, as every rank runs this
-before it imports numpy.
+The process knows all of this before MPI starts. Every function takes the environment. The module imports nothing heavy, as
+every rank runs this before it imports numpy.
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ _LAUNCHED = (
     "OMPI_", "PMI", "PRTE_", "HYDRA_", "MPI_", "MPIEXEC", "MV2_", "I_MPI_",
     "SLURM_STEP", "SLURM_PROCID", "PALS_", "ALPS_", "JSM_", "FLUX_",
 )
-"""The variables that mpirun, srun and the launchers of all known MPIs set for the processes they start begin so."""
+"""The beginnings of the variables that mpirun, srun and the launchers of all known MPIs set for the processes they start."""
 _CONNECTING = ("PMIX_", "PMI_", "HYDI_", "PRTE_LAUNCHED")
-"""Those by which MPI finds its launcher."""
+"""The beginnings of the variables by which MPI finds its launcher."""
 LAUNCHED_SPARES = "MPIRDD_LAUNCHED_SPARES"
-"""How many of the ranks wait as spares. ``mpirdd run`` tells all of them."""
+"""The number of ranks that wait as spares. ``mpirdd run`` tells it to all ranks."""
 _RANK = "MPIRDD_RANK"
-"""The process that is a rank, and its launch."""
+"""Names the process that is a rank, and its launch."""
 
 
 def by_a_launcher(environment: Mapping[str, str]) -> bool:
     """Is there any sign that a launcher has started this process?
 
-    The signs are broad, as a launcher that was not noticed would give as many worlds of one as it has started processes.
+    The signs are broad: with a launcher that goes unnoticed, each process that it starts would be a world of one.
     """
     return any(name.startswith(_LAUNCHED) for name in environment)
 
 
 def started_by_a_rank(environment: Mapping[str, str]) -> bool:
-    """Has a rank of a run started this process, or a child of a rank? Then it has the variables of that rank's launcher, which
-    were not meant for it. A launcher in between sets others."""
+    """Has a rank of a run started this process, or a child of a rank? Then it has inherited the variables of that rank's
+    launcher, which are not for it. A launcher in between sets other ones."""
     process, _, launch = environment.get(_RANK, "").partition(" ")
     return bool(process) and process != str(os.getpid()) and launch == _launch(environment)
 
 
 def forget_launcher(environment: MutableMapping[str, str]) -> None:
-    """Take the launcher's variables out of the environment of a process that was not meant to have them."""
+    """Remove the launcher's variables from the environment of a process for which they are not meant."""
     if "SLURM_STEP_ID" in environment:
         environment["SLURM_OVERLAP"] = "1"  # or a step that this process starts waits for ever for the cores of the one around it
     for name in [name for name in environment if name.startswith(_LAUNCHED) or name == _RANK]:
@@ -46,10 +46,10 @@ def forget_launcher(environment: MutableMapping[str, str]) -> None:
 
 
 def keep_from_children(environment: MutableMapping[str, str]) -> None:
-    """On a rank, once MPI has started: let what this process starts be no rank.
+    """On a rank, once MPI has started: keep the processes that this one starts from being ranks.
 
-    MPI in a child would take this rank's place at the launcher, and wait for ever. So the variables by which MPI finds the
-    launcher go, and those that programs read (OMPI_COMM_WORLD_LOCAL_RANK to choose a GPU, say) stay, with a mark.
+    MPI in a child would take this rank's place at the launcher, and wait for ever. So this removes the variables by which MPI
+    finds the launcher. Variables that programs read (OMPI_COMM_WORLD_LOCAL_RANK to choose a GPU, say) stay, with a mark.
     """
     for name in [name for name in environment if name.startswith(_CONNECTING)]:
         del environment[name]
@@ -57,14 +57,14 @@ def keep_from_children(environment: MutableMapping[str, str]) -> None:
 
 
 def _launch(environment: Mapping[str, str]) -> str:
-    """What tells one launch from another."""
+    """A text that tells one launch from another."""
     names = ("PMIX_NAMESPACE", "PMIX_RANK", "PMI_RANK", "PMI_FD", "OMPI_COMM_WORLD_RANK", "MPI_LOCALRANKID",
              "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID")
     return ",".join(environment.get(name, "") for name in names)
 
 
 def ranks_here(environment: Mapping[str, str]) -> int:
-    """How many ranks of this run the launcher says are on this host; 0 where it does not say."""
+    """The number of ranks of this run on this host, by the launcher; 0 if it does not say."""
     local = number(environment.get("OMPI_COMM_WORLD_LOCAL_SIZE")) or number(environment.get("MPI_LOCALNRANKS"))
     if local or not _srun_tasks(environment):
         return local
@@ -81,18 +81,18 @@ def slurm_tasks(environment: Mapping[str, str]) -> int:
     """
     if "SLURM_JOB_ID" not in environment:
         return 0
-    # Without SLURM_NTASKS only nodes were asked for.
+    # Without SLURM_NTASKS the user has asked only for nodes.
     return number(environment.get("SLURM_NTASKS")) or sum(_each_node(environment.get("SLURM_TASKS_PER_NODE", "")))
 
 
 def launched_size(environment: Mapping[str, str]) -> int:
-    """How many ranks the launcher says it has started; 1 without a launcher."""
+    """The number of ranks that the launcher says it has started; 1 without a launcher."""
     by_mpirun = number(environment.get("OMPI_COMM_WORLD_SIZE")) or number(environment.get("PMI_SIZE"))
     return by_mpirun or _srun_tasks(environment) or 1
 
 
 def launched_rank(environment: Mapping[str, str]) -> int:
-    """The rank that the launcher has given this process; 0 without a launcher."""
+    """This process's rank, by the launcher; 0 without a launcher."""
     names = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"]
     if _srun_tasks(environment):
         names.append("SLURM_PROCID")

@@ -1,4 +1,4 @@
-"""How a rank ends: through C's exit, at once, or as ``os._exit`` of the program asks. And what is done before."""
+"""How a rank ends: through C's exit, at once, or by the program's ``os._exit``; and the steps before that."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from typing import NoReturn
 from mpirdd.launch.status_channel import DRIVER_LOST
 
 _AT_EXIT_S = 2.0
-"""An executor gives what tasks have registered for the end (``atexit``) this long."""
+"""An executor gives the functions that tasks have registered with ``atexit`` this long."""
 
 
 class Leaving:
-    """The ways out of this process. The process's one object has it, as it may replace ``os._exit``."""
+    """The ways out of this process. One for each process, as it may replace ``os._exit``."""
 
     def __init__(self) -> None:
         self._exit_at_once = os._exit
         self.tell_launcher: Callable[[int], object] | None = None
-        """Called first with the code of an abrupt exit, if `mpirdd run` has started the run."""
+        """If ``mpirdd run`` has started the run: called first at an abrupt exit, with its code."""
 
     def with_a_lost_driver(self) -> NoReturn:
-        """The driver has died, and the command that started the run reports it."""
+        """End at once, as the driver has died. The command that started the run reports it."""
         self._exit_at_once(DRIVER_LOST)
 
     def by_c_exit(self) -> NoReturn:
-        """End with code 0 through C's own exit, and without going back into the user's script.
+        """End with code 0 through C's own exit, without going back into the user's script.
 
-        MPICH closes its connection to the launcher there. After ``os._exit`` the launcher takes this rank for crashed, and
-        kills the driver in one run of two.
+        In that exit MPICH closes its connection to the launcher. After ``os._exit`` the launcher would take this rank for
+        crashed, and kill the driver in one run of two.
         """
         import ctypes
 
@@ -45,7 +45,7 @@ class Leaving:
         raise AssertionError("exit came back")
 
     def as_an_executor(self) -> NoReturn:
-        """End this rank after the run. Threads and processes that tasks have left running are not waited for."""
+        """End this rank after the run. Does not wait for threads and processes that tasks have left running."""
         watchdog = Timer(_AT_EXIT_S, self.by_c_exit)
         watchdog.daemon = True
         watchdog.start()
@@ -54,9 +54,9 @@ class Leaving:
         self.by_c_exit()
 
     def make_abrupt_exits_known(self, told: Callable[[int], object] = lambda code: None) -> None:
-        """Let ``os._exit(code)`` call ``told`` with the code, then kill this rank.
+        """Make ``os._exit(code)`` call ``told`` with the code, then kill this rank.
 
-        The kill is for MPI, which notices only ranks that a signal ends.
+        The kill is for MPI, which notices the end of a rank only if a signal ends it.
         """
         rank = os.getpid()
 
@@ -82,8 +82,8 @@ def code_of(leaving: SystemExit) -> int:
 
 
 def flush_files() -> None:
-    """Write out what open files hold in memory, which Python does at its very end only. Where it never gets that far, as MPI
-    waits for a rank that does not answer, they would stay empty."""
+    """Write out the buffers of open files. Python itself does so only at its very end. It may never get that far, as MPI waits
+    for a rank that does not answer, and the files would stay empty."""
     streams: list[object] = [sys.stdout, sys.stderr]
     if _writes_to_files():  # else there is no need to look at all objects, of which there may be millions
         streams += [each for each in gc.get_objects() if type(each) in (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)]

@@ -1,10 +1,10 @@
-"""What a run that was killed leaves behind on this host besides its scratch folders, and taking it away.
+"""Removes what a killed run leaves behind on this host besides its scratch folders.
 
 MPI's shared memory files (Open MPI: 16 MB a rank) and mpirun's session folder stay when their processes are killed. So each
-rank notes in the run's folder which files it has mapped, and the launcher notes mpirun's process id. The launcher takes
-them away at the end of the run, or, when it was killed itself, the next run on this host does.
+rank notes in the run's folder which files it has mapped, and the launcher notes mpirun's process id. The launcher removes
+them at the end of the run. If it was killed itself, the next run on this host does.
 
-Only what a run of ours has noted is ever removed, and only while no process uses it.
+This removes only what a run of ours has noted, and only while no process uses it.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _NOTE, _MPIRUN = "shared-", "mpirun-"
 
 
 def note_shared_files(folder: str, rank: int) -> None:
-    """On a rank, once MPI has started: note the files that MPI has mapped, for the launcher's host alone to read."""
+    """On a rank, once MPI has started: note the files that MPI has mapped. Only processes of this host read the note."""
     names = sorted(_mapped("self"))
     with suppress(OSError), open(os.path.join(folder, f"{_NOTE}{os.uname().nodename}-{rank}"), "x") as file:
         file.write("\n".join(names))
 
 
 def note_mpirun(folder: str, pid: int) -> None:
-    """On the launcher, once mpirun has started."""
+    """On the launcher, once mpirun has started: note its process id."""
     with suppress(OSError), open(os.path.join(folder, f"{_MPIRUN}{pid}"), "x"):
         pass
 
 
 def take_away(folder: str) -> bool:
-    """Remove what the notes in a run's folder name, if nobody uses it. The run is over. Never raises.
+    """Remove the files that the notes in a run's folder name, if nobody uses them. The run is over. Never raises.
 
     Returns:
-        False if a process still uses some of it.
+        False if a process still uses one of them.
     """
     noted: set[str] = set()
     used: set[str] = set()
@@ -63,7 +63,7 @@ def _read(folder: str) -> tuple[set[str], list[int]]:
         elif name.startswith(_MPIRUN) and name[len(_MPIRUN):].isdigit():
             pids.append(int(name[len(_MPIRUN):]))
     there = set(os.listdir(_SHARED)) if noted else set()
-    # A rank that died before it could note its file belongs to the same MPI job, which Open MPI's names tell.
+    # A rank may die before it has noted its file. Open MPI's names tell that the file belongs to the same MPI job.
     jobs = tuple(name.rpartition(".")[0] + "." for name in noted if name.startswith(("sm_segment.", "vader_segment.")))
     return {name for name in there if name in noted or name.startswith(jobs)}, pids
 

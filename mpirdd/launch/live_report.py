@@ -1,10 +1,10 @@
-"""Serves the report of a run that goes on, on this host alone: what ``mpirdd run --ui`` starts as a process of its own.
+"""Serves the report of a running program, on this host alone: ``mpirdd run --ui`` starts this as a process of its own.
 
     python -m mpirdd.launch.live_report EVENTS     prints the address, serves until its stdin ends
 
 The socket listens on 127.0.0.1 only. Other users of the host can reach that too, so the address has a secret token: a
-request without it is answered with 403 and not a byte more. The server is a process of its own, so that neither its work nor
-its threads are the launcher's; it ends with the pipe to the launcher, however that ends.
+request without it gets 403 and not a byte more. The server is a process of its own, so its work and its threads do not burden
+the launcher. It ends with the pipe to the launcher, however the launcher ends.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from mpirdd.observe.stands_out import StandsOut
 from mpirdd.protocol.errors import UsageError
 
 _MOST_TASKS = 20_000
-"""A page that is fetched again and again shows fewer single tasks than a report."""
+"""The browser fetches this page again and again, so it shows fewer single tasks than a report."""
 _LAST_LOOK_S = 3.0
-"""A page that is open gets so long to fetch the end of the run."""
+"""An open page has this long to fetch the end of the run."""
 
 
 class LiveRun:
-    """The run that a log tells of, as far as it has got. Any thread may ask.
+    """The run of a log, as far as it has got. Any thread may ask.
 
     Args:
         begin: bytes of the file that belong to earlier runs.
@@ -49,7 +49,7 @@ class LiveRun:
         self._trouble = ""
 
     def data(self, seen: str | None) -> str | None:
-        """The report's data as JSON; None if the asker, who has seen so many events, has it already."""
+        """The report's data as JSON; None if the asker has it already: ``seen`` is the number of events in its last answer."""
         with self._lock:
             try:
                 for event in map(self._joiner.take, self._tail.new()):
@@ -72,12 +72,12 @@ class LiveRun:
 
 
 class LiveServer:
-    """Serves a run. ``close`` closes the socket."""
+    """Serves a run until ``close``, which closes the socket."""
 
     def __init__(self, run: LiveRun) -> None:
         token, html = secrets.token_urlsafe(24), page({"title": "mpirdd", "live": True}).encode()
         self.last_asked = 0.0
-        """When a page asked for data last, on the monotonic clock."""
+        """When a page last asked for data, on the monotonic clock."""
         self.told_end = False
         """A page has got the end of the run."""
         owner = self
@@ -86,7 +86,7 @@ class LiveServer:
             timeout = 10.0  # a connection that says nothing
 
             def handle_one_request(self) -> None:
-                """Like the base class's, but of any method and without a word to those who do not know the token."""
+                """Like the base class's, but for any method, and without a word to those who do not know the token."""
                 self.close_connection = True
                 try:
                     self.raw_requestline = self.rfile.readline(8192)
@@ -107,7 +107,7 @@ class LiveServer:
                         status = b"204 No Content" if data is None else b"200 OK"
                         self._answer(status, (data or "").encode(), b"application/json")
                         owner.told_end = owner.told_end or run.ended
-                except (OSError, ValueError):  # the other end has gone, or speaks no HTTP
+                except (OSError, ValueError):  # the other end has gone, or does not speak HTTP
                     return
 
             def _answer(self, status: bytes, body: bytes, kind: bytes) -> None:
@@ -120,7 +120,7 @@ class LiveServer:
             daemon_threads = True
 
             def handle_error(self, request: object, client_address: object) -> None:
-                """Whatever a client does is no matter of the user's terminal."""
+                """Print nothing: the faults of clients do not belong on the user's terminal."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}/?token={token}"
@@ -149,7 +149,7 @@ def main() -> None:
 
 
 def how_to_reach(address: str) -> str:
-    """What to tell the user."""
+    """The lines that tell the user the address."""
     port = urlsplit(address).port
     tunnel = f"ssh -L {port}:127.0.0.1:{port} {socket.gethostname()}"
     return f"live report: {address}\n  from elsewhere: {tunnel}, and the same address"

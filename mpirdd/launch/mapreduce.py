@@ -39,14 +39,14 @@ def run(
 ) -> RDD | None:
     """Map, sort by key, reduce.
 
-    Runs in the program's Context if there is one; else in a Context of its own, which ends with the job.
+    Runs in the program's Context if there is one, else in a Context of its own, which ends with the job.
 
     Args:
         input: text files (a path as for ``textFile``), whose records are (byte offset in its file, line); or an RDD of pairs.
         mapper: (key, value) -> pairs.
         reducer: (key, iterator over its values) -> pairs. Keys come in order within a partition; the values of a key in
             the order of the input.
-        combiner: as the reducer, over what one map task made; its pairs go on to the reducers.
+        combiner: like the reducer, over the output of one map task; its pairs go on to the reducers.
         partitioner: key -> int; the key goes to that number modulo the reducers. By default the engine's stable hash.
         output: a new folder, which gets a part file of ``key TAB value`` lines from each reducer, and ``_SUCCESS``.
         num_reducers: by default one for each executor.

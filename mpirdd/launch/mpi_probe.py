@@ -1,8 +1,8 @@
 """A small MPI program that ``mpirdd doctor`` runs on a few ranks: what MPI is this, and how fast is it?
 
 ``mpirun -n 4 python -m mpirdd.launch.mpi_probe`` prints one line of JSON, from rank 0. A rank that
-finds itself alone prints one as well: that is how worlds of one are seen. Measures for about a second,
-in all.
+finds itself alone prints one, too, which reveals worlds of one. The measurements take about a second in
+all.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 
 from mpirdd.launch.status_channel import die_with_parent
 
-die_with_parent(SIGKILL)  # before MPI starts, as that may hang; doctor then kills mpirun
+die_with_parent(SIGKILL)  # before MPI starts: its start may hang, and doctor then kills mpirun
 from mpirdd.comm.mpi_library import MPI, finalize_at_exit, survives_losses  # noqa: E402
 
 _MEASURE_S = 0.2
 _BLOCK_BYTES = 4 << 20
-"""Of a message in the bandwidth test, and of what a rank gives to all others in a round of all-to-all."""
+"""The size of a message in the bandwidth test, and of all that a rank gives away in a round of all-to-all."""
 
 
 def describe() -> dict[str, Any]:
@@ -48,7 +48,7 @@ def describe() -> dict[str, Any]:
 
 
 def measure() -> dict[str, float]:
-    """Latency and bandwidth between ranks 0 and 1; bandwidth of an all-to-all, of all ranks together.
+    """Latency (us) and bandwidth (MB/s) between ranks 0 and 1; bandwidth of an all-to-all, of all ranks together.
 
     Called by all ranks; the figures are rank 0's. Empty in a world of one.
     """
@@ -90,13 +90,13 @@ def _seconds_each(action: Callable[[], object]) -> float:
             action()
         took = perf_counter() - start
         best = min(best, took / times)
-        # All ranks must go round equally often: rank 0's clock decides.
+        # All ranks must repeat equally often: rank 0's clock decides.
         spent, times = world.bcast((spent + took, 2 * times if took < _MEASURE_S / 8 else times))
     return best
 
 
 def _loaded_libmpi() -> str:
-    """The MPI library in this process, which need not be the one that was asked for."""
+    """The MPI library in this process, which may be another one than the user has asked for."""
     try:
         with open("/proc/self/maps") as maps:
             paths = {line.split(maxsplit=5)[5].strip() for line in maps if "/libmpi" in line}

@@ -2,12 +2,12 @@
 
     mpirdd run -n 4 job.py args   ->   mpirun <what this MPI needs> -n 4 python -m mpirdd job.py args
 
-Why users should not call mpirun themselves: each MPI needs other options before it starts on a laptop, in a container or
-with more ranks than cores; exit codes and standard input get lost in
-mpirun (see ``status_channel``); and neither mpirun nor this command may outlive the other.
+Why users should not call mpirun themselves: each MPI needs other options to start on a laptop, in a container or with more
+ranks than cores; exit codes and standard input get lost in mpirun (see ``status_channel``); and neither mpirun nor this command
+may outlive the other.
 
-Promises: the exit code is that of the program, 130 after Ctrl-C, 143 after SIGTERM; all processes are gone
-within 5 seconds of either. Everything after the program's name reaches the program untouched.
+Promises: the exit code is that of the program, 130 after Ctrl-C, 143 after SIGTERM; all processes are gone within 5 seconds of
+either. Everything after the program's name reaches the program untouched.
 """
 
 from __future__ import annotations
@@ -66,17 +66,17 @@ class Launcher:
 
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:
-    """What the user asked ``mpirdd run`` for."""
+    """The user's request to ``mpirdd run``."""
 
     program: Sequence[str]
     """``job.py args`` or ``-m module args``."""
     ranks: int | None = None
-    """Those that work, without spares."""
+    """Ranks that work, without spares; None: the default."""
     mpirun: str | None = None
     mpi_words: Sequence[str] = ()
-    """Options for mpirun, given to it unchanged behind our own."""
+    """Options for mpirun, which gets them unchanged behind our own."""
     recover: bool = True
-    """Go on without executors that die, if the MPI can."""
+    """Go on when executors die, if the MPI can."""
     restarts: int = 0
     """How often to start the program again when the run is lost."""
     settings: Mapping[str, str] | None = None
@@ -84,7 +84,7 @@ class LaunchRequest:
     stage: bool = False
     """Let each host read the environment once: see ``staging.py``."""
     interactive: bool = False
-    """The program is a shell or a notebook's kernel: Ctrl-C is for it, and does not end the run."""
+    """The program is a shell or a notebook's kernel: it gets Ctrl-C, and the run goes on."""
 
 
 def run(request: LaunchRequest) -> int:
@@ -105,7 +105,7 @@ def run(request: LaunchRequest) -> int:
         raise UsageError(f"{request.program[0]} is a folder without a __main__.py")
     refuse_several(os.environ)
     settings = {**terminal_settings(os.environ), **(request.settings or {})}
-    chosen = Settings.read({**os.environ, **settings})  # so that a wrong setting fails here, not behind mpirun
+    chosen = Settings.read({**os.environ, **settings})  # a wrong setting fails here, not behind mpirun
     if ranks == 1:
         from mpirdd.launch import program
 
@@ -167,7 +167,7 @@ def _run_once(
     request: LaunchRequest, launcher: Launcher, start: restarts.Start, ranks: Ranks, settings: Mapping[str, str], grace_s: float,
     stage: Stage | None,
 ) -> tuple[End, dict[int, tuple[str, int]]]:
-    """How one start of the ranks ended, and the hosts and process ids that ranks had told."""
+    """Start the ranks once. Returns how that ended, and host and process id of each rank that has told them."""
     near = rank_0_is_near(os.environ, start.words)
     if request.interactive and not near:
         raise ClusterError(_OUT_OF_REACH)
@@ -205,12 +205,12 @@ def _slurm_places(environment: Mapping[str, str]) -> list[restarts.Place]:
 
 
 def default_ranks(environment: Mapping[str, str]) -> int:
-    """As many as Slurm has tasks; else an executor for each core, and a driver, which mostly sleeps."""
+    """As many ranks as Slurm has tasks; else an executor for each core, and a driver, which mostly sleeps."""
     return slurm_tasks(environment) or max(2, cores(environment).amount + 1)
 
 
 def refuse_several(environment: Mapping[str, str]) -> None:
-    """Raises ClusterError inside an srun of several tasks, each of which would start all ranks."""
+    """Raises ClusterError inside an srun of several tasks: each task would start all ranks."""
     tasks = environment.get("SLURM_STEP_NUM_TASKS", "1")
     if "SLURM_STEP_ID" in environment and "OMPI_COMM_WORLD_SIZE" not in environment and tasks.isdigit() and int(tasks) > 1:
         raise ClusterError(
@@ -233,7 +233,7 @@ def find_launcher(given: str | None = None) -> Launcher:
     """The given mpirun; else the one beside this Python, where mpi4py's MPI is too; else the one on PATH.
 
     Raises:
-        ClusterError: there is none, or it does not even tell its version.
+        ClusterError: there is none, or it does not tell its version.
     """
     folders = [os.path.dirname(sys.executable), *os.environ.get("PATH", os.defpath).split(os.pathsep)]
     names = [given] if given else ["mpirun", "mpiexec"]
@@ -246,8 +246,8 @@ def find_launcher(given: str | None = None) -> Launcher:
 
 
 def _identify(path: str) -> Launcher:
-    # Asking takes 15 ms on Open MPI, 3 on MPICH. Reading package metadata instead takes 40, and knows only
-    # PyPI's MPIs.
+    # This takes 15 ms with Open MPI, 3 with MPICH. Reading the packages' metadata instead takes 40 ms, and knows only PyPI's
+    # MPIs.
     try:
         answer = subprocess.run(
             [path, "--version"],
@@ -290,7 +290,7 @@ def environment_for(launcher: Launcher, environment: Mapping[str, str], *, one_h
     """The environment for mpirun and the ranks.
 
     Args:
-        one_host: all ranks will be on this host, so that none needs to listen on the network.
+        one_host: all ranks will be on this host, so none needs to listen on the network.
     """
     result = dict(environment)
     cap_threads(result)
@@ -311,9 +311,9 @@ def environment_for(launcher: Launcher, environment: Mapping[str, str], *, one_h
 def import_path(environment: Mapping[str, str]) -> dict[str, str]:
     """PYTHONPATH for ranks, if a folder named mpirdd in the current folder hides this package; else nothing.
 
-    ``python -m`` looks into the current folder first. A folder without an ``__init__.py``, such as a clone of the repository,
-    is a namespace package to Python, which any package on the path wins over, but not one that is installed as editable:
-    its finder is asked last.
+    ``python -m`` looks into the current folder first. To Python a folder without an ``__init__.py``, such as a clone of the
+    repository, is a namespace package. Any package on the path wins over it, except an editable install, whose finder Python
+    asks last.
     """
     from importlib.machinery import PathFinder
 
@@ -326,11 +326,11 @@ def import_path(environment: Mapping[str, str]) -> dict[str, str]:
 
 RECOVERY_WORDS = (
     "--with-ft", "ulfm",
-    # MPI_Finalize may wait for the dead for ever without it.
+    # Without it MPI_Finalize may wait for the dead for ever.
     "--mca", "async_mpi_finalize", "1",
-    # Without "put", which is on by default: a rank that uses it to fetch a large message from one that dies retries for
-    # ever inside MPI (mca_pml_ob1_recv_request_schedule_once). Two of four executors killed in an exchange over TCP:
-    # 11 of 18 runs hung; without "put" none of 14.
+    # Without "put", which is on by default: a rank that fetches a large message with it from a rank that dies retries for
+    # ever inside MPI (mca_pml_ob1_recv_request_schedule_once). With two of four executors killed in an exchange over TCP,
+    # 11 of 18 runs hung; without "put" none of 14 did.
     "--mca", "btl_tcp_flags", "send,inplace,need-ack,need-csum,hetero-rdma",
 )
 
@@ -358,13 +358,13 @@ def _open_mpi_words(ranks: int, environment: Mapping[str, str], extra: Sequence[
     words = []
     mapped = any(word in ("--map-by", "-map-by", "--oversubscribe", "-oversubscribe") for word in extra)
     if not mapped and ranks > slurm_tasks(environment):
-        # Without it Open MPI takes no more ranks than physical cores, not even one a hardware thread.
+        # Without it Open MPI accepts no more ranks than physical cores, not even one a hardware thread.
         words.append("--oversubscribe")
     if not any(word in ("--bind-to", "-bind-to") for word in extra):
-        # Open MPI binds two ranks to the first two cores, the same in all runs on a machine; and the
-        # threads of a rank to its one core.
+        # Otherwise Open MPI binds two ranks to the first two cores, the same ones in all runs on a
+        # machine, and all threads of a rank to its one core.
         words += ["--bind-to", "none"]
-    # Daemons on other hosts are started through ssh, which does not bring the environment along.
+    # mpirun starts daemons on other hosts through ssh, which does not bring the environment along.
     names = [
         name
         for name in environment
@@ -374,7 +374,7 @@ def _open_mpi_words(ranks: int, environment: Mapping[str, str], extra: Sequence[
 
 
 _LISTS_OF_HOSTS = re.compile("PBS_NODEFILE|LSB_|PE_HOSTFILE|HYDRA_HOST_FILE|(PRTE|OMPI|PMIX)_MCA_.*hostfile")
-"""Variables by which other batch systems, or the user, tell mpirun of hosts."""
+"""Variables by which other batch systems, or the user, give mpirun a list of hosts."""
 
 
 def on_one_host(environment: Mapping[str, str], extra: Sequence[str]) -> bool:
@@ -384,7 +384,7 @@ def on_one_host(environment: Mapping[str, str], extra: Sequence[str]) -> bool:
 
 
 def rank_0_is_near(environment: Mapping[str, str], extra: Sequence[str]) -> bool:
-    """Does mpirun start rank 0 on this host? Not if hosts are named, nor from a login node."""
+    """Does mpirun start rank 0 on this host? Not if the user names hosts, nor from a login node."""
     hosts = ("host", "H", "hosts", "hostfile", "machinefile", "default-hostfile", "f")
     named = any(word.startswith("-") and word.lstrip("-").split("=")[0] in hosts for word in extra)
     login_node = "SLURM_JOB_ID" in environment and "SLURMD_NODENAME" not in environment

@@ -150,7 +150,7 @@ def _live(log: str) -> Iterator[None]:
             print("mpirdd: the live report cannot be served here; the run goes on without", file=sys.stderr)
         yield
     finally:
-        server.stdin.close()  # which ends it
+        server.stdin.close()  # this ends the server
         with suppress(subprocess.TimeoutExpired):
             server.wait(5)
         server.kill()
@@ -164,7 +164,7 @@ def _run(request: LaunchRequest) -> int:
 
 
 def _run_as_child(request: LaunchRequest) -> int:
-    """A run on one rank, which gets the signals that this process gets. Told to end, it ends with that signal's code."""
+    """Run on one rank, in a child that gets the signals of this process. After a signal to end, returns that signal's code."""
     environment = {**os.environ, **(request.settings or {})}
     child: subprocess.Popen[bytes] | None = None
     seen: list[int] = []
@@ -204,7 +204,7 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 def _from_terminal() -> bool:
-    """A terminal sends Ctrl-C to all processes of the group, so to the child, too."""
+    """Does Ctrl-C come from a terminal? That sends it to all processes of the group, so to the child, too."""
     with suppress(OSError):
         return os.tcgetpgrp(0) == os.getpgrp()
     return False

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _LOOK_S = 1.0
 _CLOCKS_DIFFER_S = 60.0
-"""The clock may have been set since the run began."""
+"""Somebody may have set the clock since the run began."""
 REPORT_MARK = '<meta name="generator" content="mpirdd">'
 _HEAD_BYTES = 4096
 _TRACE_HEAD = '{"displayTimeUnit":"ms","traceEvents":['
@@ -60,7 +60,7 @@ def write_report(
         options: how to reach the file system of ``target``.
 
     Raises:
-        UsageError: the log cannot be read, the report not be written, or plotly is missing.
+        UsageError: the log cannot be read, the report cannot be written, or plotly is missing.
     """
     from mpirdd.observe.report_data import report_data
     from mpirdd.observe.report_page import page
@@ -139,7 +139,7 @@ def name_of_run(program: str) -> str:
 
 
 class Told(Protocol):
-    """What a log has told of its run."""
+    """A reader's account of a run."""
 
     @property
     def run(self) -> Mapping[str, Any]: ...
@@ -148,12 +148,12 @@ class Told(Protocol):
 
 
 def driver_lives(run: Told) -> bool:
-    """May the driver of a log without an end still be at work? Also yes for other hosts, where nobody can look."""
+    """May the driver still be at work? The log has no end, and the driver lives, or is on another host, where we cannot look."""
     return run.end is None and (run.run.get("host") != os.uname().nodename or process_lives(run))
 
 
 def process_lives(run: Told) -> bool:
-    """Is the driver's process on this host, and there? A later process with the same number is another one."""
+    """Does the driver's process live on this host? A later process with the same number does not count."""
     pid, unix = run.run.get("pid"), run.run.get("unix", 0.0)
     if run.run.get("host") != os.uname().nodename or not isinstance(pid, int):
         return False
@@ -267,7 +267,7 @@ def _top(options: Namespace) -> int:
 
 
 class _Watch:
-    """Follows a log: its newest run, how fast it goes, and whether it is over."""
+    """Follows a log: its newest run, the run's rates, and whether the run is over."""
 
     def __init__(self, paths: list[str]) -> None:
         from mpirdd.observe.contexts import Joiner
@@ -283,16 +283,16 @@ class _Watch:
         self._view, self._meter = self._new_view(), RateMeter()
         self.begun = False
         self._gone = 0
-        """Looks in a row that have found no driver."""
+        """The number of looks in a row that have found no driver."""
 
     def look_once(self, run: int | None) -> None:
-        """Take all that is there.
+        """Take all events of the log.
 
         Args:
-            run: of a log with several runs, which.
+            run: which run of a log with several; None: the last.
 
         Raises:
-            UsageError: nothing is there.
+            UsageError: there is no event, or no such run.
         """
         log = log_of(self._paths, run)
         log.give(self._view.take)
@@ -302,7 +302,7 @@ class _Watch:
         self._gone = 0 if driver_lives(self._view) else 1
 
     def look(self) -> bool:
-        """Take what is new. True if the run is over."""
+        """Take the new events. True if the run is over."""
         from mpirdd.observe.event_files import newest
 
         if self._tails is None:
@@ -317,9 +317,9 @@ class _Watch:
             self._view.take(event)
         if not self.begun:
             return False
-        # The driver writes its last lines before it goes: they count only if they are not there at the next look, too.
+        # The driver writes its last lines before it ends. So it counts as gone only if the next look finds no end either.
         self._gone = 0 if driver_lives(self._view) else self._gone + 1
-        if self._view.end is not None:  # as long as the program goes on, it may make another Context
+        if self._view.end is not None:  # while the program goes on, it may make another Context
             return not process_lives(self._view)
         return self._gone > 1
 
@@ -343,7 +343,7 @@ def _name(run: RunView) -> str:
 
 
 def add_log(parser: ArgumentParser) -> None:
-    """The words that name a log and one of its runs."""
+    """Give a parser the words that name a log and one of its runs."""
     parser.add_argument(
         "events", nargs="+", metavar="EVENTS",
         help="the log: a file, all files that together hold it, or a folder, whose newest log is taken; each may be a URL")

@@ -1,7 +1,7 @@
-"""Why a run ended before its driver did: what the launcher says when it is all over.
+"""Why a run ended before its driver did, as the launcher reports it at the end.
 
-mpirun says little of that, and not always the truth: MPICH ends all ranks at the death of one, and names any of them. So the
-launcher watches the ranks of its own host itself (``driver/witnesses.py``).
+mpirun says little about it, and not always the truth: when one rank dies, MPICH ends all ranks, and names any of them. So the
+launcher itself watches the ranks of its own host (``driver/witnesses.py``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BY_KILL = "by kill -9, or for memory, say"
 
 
 class PostMortem:
-    """``look`` while the run goes on; then ``why`` and ``stack``, of the rank that ``why`` names."""
+    """Call ``look`` while the run goes on; then ``why``, and ``stack`` for the stack of the rank that ``why`` names."""
 
     def __init__(self, channel: StatusChannel, ranks: int) -> None:
         self._channel, self._ranks = channel, ranks
@@ -29,7 +29,7 @@ class PostMortem:
         self._named: int | None = None
 
     def look(self) -> None:
-        """Find ranks of this host that have started since. Cheap once all are known."""
+        """Find the ranks of this host that have started since the last call. Cheap once all are known."""
         if len(self._watched) < self._ranks:
             here = os.uname().nodename
             ranks = {}
@@ -44,6 +44,7 @@ class PostMortem:
         return "" if self._named is None else of_stack(self._witnesses.last_stack(self._named))
 
     def driver_lost(self) -> str:
+        """What happened to the driver, which was lost, and what to do."""
         self._named = 0
         how = self._witnesses.ending(0, wait=True)
         return f"the driver (rank 0) was lost, and the run with it: {how or _BY_KILL}. {_AGAIN}"
@@ -76,7 +77,7 @@ class PostMortem:
             how = self._witnesses.ending(culprit, wait=True)
             return f"rank {culprit} (host {ranks[culprit][0]}) was lost, and the run with it: {how}.{advice}"
         who = f"rank {rank} (host {gist['host']})" if rank else f"a rank on host {gist['host']}"
-        if "pid" in gist:  # MPICH kills all ranks in the moment in which one dies, and reports any of them
+        if "pid" in gist:  # when one rank dies, MPICH kills all others at once, and reports any of them
             named = next((rank for rank, (_, pid) in ranks.items() if str(pid) == gist["pid"]), "unknown")
             who += f" (rank {named}, or another one: this MPI ends all of them at once)"
         self._named = int(rank) if rank else None

@@ -1,10 +1,10 @@
 """This process's part in the run: driver or executor, from joining the world to leaving it.
 
-Each rank imports its own part alone, once it knows which it is: a driver in a larger world needs no executor, and
-executors need neither driver nor scheduler, which take half of the imports' time.
+Each rank learns its number, and then imports its own part alone: a driver in a larger world needs no executor, and executors
+need neither driver nor scheduler, which take half of the imports' time.
 
-MPI makes the process as a whole a rank, so there is state of the process as a whole. One object, ``Process``, owns it: the
-end of the network, the executor of a world of one, the ways out. (``api.this_process`` has the Context of the program.)
+To MPI a rank is a whole process, so some state belongs to the process. One object, ``Process``, owns it: the end of the
+network, the executor of a world of one, the ways out. (``api.this_process`` has the Context of the program.)
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 _MOST_RESULT_BYTES, _LEAST_RESULT_BYTES = 1 << 30, 64 << 20
 _FOR_THE_LAUNCHER_S = 3.0
-"""When one executor is lost, mpirun is about to end all ranks and to say which was lost first. An executor that ended the
-run by itself would take the blame, so it leaves mpirun this time."""
+"""When one executor is lost, mpirun is about to end all ranks and to report the first one lost. An executor that ended the
+run itself would take the blame, so it gives mpirun this time."""
 
 _CANNOT_BE_LEFT = (
     "exchange=collective: nobody can leave a collective of MPI when a rank dies, and this run is to survive that.\n"
@@ -51,11 +51,11 @@ _CANNOT_BE_LEFT = (
     "   or: leave the setting away, and executors exchange bytes pairwise"
 )
 _SPARE_SLEEP_S = 0.05
-"""Between two looks of a rank that waits as a spare: 0.2 % of a core, and nobody waits for its answers."""
+"""Sleep between two looks of a rank that waits as a spare. It takes 0.2 % of a core, and nobody waits for its answers."""
 
 
 class Process:
-    """The part of this process in the run. Made once, by whatever joins the world first: ``of_this_program``."""
+    """This process's part in the run. Made once: ``of_this_program`` gives it."""
 
     _made: ClassVar[Process | None] = None
 
@@ -65,11 +65,11 @@ class Process:
         self.finished = False
         self.leaving = Leaving()
         self.forks = ForkGuard()
-        # Before MPI starts: Open MPI leaves faults alone that somebody handles.
+        # Before MPI starts: Open MPI then leaves alone the fatal signals that have a handler.
         self.stacks = Offered(launched_rank(os.environ), fatal=launched_size(os.environ) > 1)
         self.forks.guard_stacks(self.stacks)
         self.watched = False
-        """A launcher of ours on this host tells how this process ends."""
+        """Our launcher is on this host, and reports how this process ends."""
         self.transport, ranks = open_transport()
         self.forks.guard_transport(self.transport)
         self.allotted_bytes = budget(ranks).amount
@@ -80,12 +80,12 @@ class Process:
         self._log: RemoteLog | None = None
         """The event log of the Context, if it is to lie at a URL."""
         self._contexts = 0
-        """So many were made."""
+        """The number of Contexts made so far."""
         atexit.register(self.finish)
 
     @classmethod
     def of_this_program(cls) -> Process:
-        """The one of this process. The first call joins the world.
+        """The Process of this process. The first call joins the world.
 
         Raises:
             ClusterError: the ranks do not form one world.
@@ -176,13 +176,13 @@ class Process:
         return settings
 
     def warn(self, settings: Settings) -> None:
-        """Warn, once, of settings that look wrong, whether mpirdd follows or ignores them."""
+        """Warn once of settings that look wrong, whether mpirdd follows or ignores them."""
         said = [overcommitted(settings.memory, self._executors_here)]
         if settings.spares and self.transport.size > 1 and not self.transport.recovers:
             said.append(f"spares={settings.spares} has no effect: here the loss of a rank ends the run, so that a spare could "
                         "never join. Start the ranks with `mpirdd run` on Open MPI 5 or newer")
         if self.transport.size > 1 and not hash_seed_is_fixed():
-            said.append("each rank has another hash seed, so that hash() of text differs between them, but for partition "
+            said.append("each rank has another hash seed, so hash() of text differs between ranks, except in partition "
                         "functions: import mpirdd before mpi4py, or set PYTHONHASHSEED=0 for all ranks")
         for name, meant in unknown_variables(os.environ):
             said.append(f"mpirdd ignores the environment variable {name}, as it is no setting"
@@ -193,7 +193,7 @@ class Process:
                 logging.getLogger("mpirdd").warning("%s", text)
 
     def ends_with(self, error: BaseException | None) -> None:
-        """The program ends by this, if by any."""
+        """Note the error that ends the program, if there is one."""
         if self._driver is not None and error is not None and not self.forks.in_child:
             self._driver.observers.ends_with(error)
 
@@ -221,9 +221,9 @@ class Process:
         executor = Executor(self.transport, watch, process=process, allotted_bytes=self.allotted_bytes)
         self.serving = True
         self.leaving.make_abrupt_exits_known(partial(self._say_exit, executor))
-        with open(os.devnull) as nothing:  # MPICH gives all ranks a pipe that never ends; a debugger in a task would wait there
+        with open(os.devnull) as nothing:  # MPICH gives ranks a pipe that never ends; a debugger in a task would wait for it
             os.dup2(nothing.fileno(), 0)
-        os.dup2(2, 1)  # what a task's child processes print is not the program's output
+        os.dup2(2, 1)  # the output of a task's child processes is not the program's
         try:
             while not executor.stopped:
                 if executor.step():
@@ -237,8 +237,8 @@ class Process:
         except BaseException as error:
             if isinstance(error, ClusterError) and not self.transport.recovers:
                 time.sleep(_FOR_THE_LAUNCHER_S)
-            # Broad, as the others must not wait for this rank whatever has failed here. It was not a user's function: what
-            # those raise goes to the driver.
+            # Broad: whatever has failed here, the others must not wait for this rank. No function of the user has failed, as
+            # their errors go to the driver.
             end = "this rank" if self.transport.recovers else "all ranks"
             sys.stderr.write(f"mpirdd: the executor on rank {self.transport.rank} ({self.transport.host}) failed:\n"
                              f"{traceback.format_exc()}mpirdd: ending {end}\n")
@@ -248,8 +248,8 @@ class Process:
             self.transport.abort(1)
 
     def _say_exit(self, executor: Executor, code: int) -> None:
-        """A task has called ``os._exit``. The driver is told; where it cannot tell the user, as the run ends and no launcher of
-        ours watches it, this rank does."""
+        """Tell the driver that a task has called ``os._exit``. Tell the user here if the driver cannot: the run ends, and no
+        launcher of ours watches it."""
         if not self.transport.recovers and self.leaving.tell_launcher is None:
             os.write(2, f"mpirdd: a task called os._exit({code}) on rank {self.transport.rank} ({self.transport.host}), which "
                         "ends the run\n".encode())
@@ -264,9 +264,9 @@ class Process:
         self.leaving.as_an_executor()
 
     def finish(self) -> None:
-        """Leave MPI; on the driver, let the executors leave first. Runs at exit in any case; a second call does nothing.
+        """Leave MPI; on the driver, first tell the executors to leave. Runs at exit in any case; a second call does nothing.
 
-        MPI waits for all ranks, for ever if one does not answer any more. So open files are written out first.
+        MPI waits for all ranks, for ever if one does not answer any more. So this writes out open files first.
         """
         if self.finished or self.forks.in_child:
             return
@@ -285,13 +285,13 @@ class Process:
 
 
 def program_folder() -> str:
-    """The folder of the running program, where Python looks for its modules (behind links), or the current one."""
+    """The folder of the running program (links resolved), where Python looks for its modules; else the current folder."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     return os.path.dirname(os.path.realpath(script)) if script else os.getcwd()
 
 
 def ship_modules_of(folder: str) -> None:
-    """From now on, send functions of modules in ``folder`` by value, as some executor cannot import them."""
+    """From now on, send functions of modules in ``folder`` by value, as not all executors can import them."""
     import cloudpickle
 
     for module in list(sys.modules.values()):
@@ -302,7 +302,7 @@ def ship_modules_of(folder: str) -> None:
 
 
 def mpi_version() -> str:
-    """The MPI of this process, as it names itself; empty in a process without MPI."""
+    """The name and version of this process's MPI; empty without MPI."""
     if "mpirdd.comm.mpi_library" not in sys.modules:
         return ""
     from mpirdd.comm.mpi_library import library_version
@@ -311,18 +311,18 @@ def mpi_version() -> str:
 
 
 class _Stepper:
-    """How a driver waits that hosts its executor: by letting it work, for one thread at a time.
+    """The ``pause`` of a driver that hosts its executor: it lets the executor work, for one thread at a time.
 
-    A signal handler that interrupts a task, and runs a job, lets it work inside of itself.
+    If a signal handler interrupts a task and runs a job, the executor works inside its own step.
     """
 
     def __init__(self, executor: Executor) -> None:
         self._executor, self._lock, self._depth = executor, RLock(), 0
         self._thread = 0
-        """The one that works, or has worked last."""
+        """The thread that works here, or has worked here last."""
 
     def in_engine(self) -> bool:
-        """Does the calling thread work here, and in no task? Inside of a task's handler it may work here once more."""
+        """Is the calling thread in here, but in no task? From inside a task (a signal handler) it may come in once more."""
         return self._depth > self._executor.running and self._thread == get_ident()
 
     def __call__(self, busy: bool) -> None:

@@ -1,8 +1,8 @@
-"""``python -m mpirdd job.py args``: what every rank of a run executes.
+"""``python -m mpirdd job.py args``: the program that every rank of a run executes.
 
 Rank 0 runs the program as ``python job.py args`` would: as ``__main__``, with its own ``sys.argv`` and ``sys.path[0]``,
 with Python's tracebacks and exit codes. The other ranks serve as executors until the program has ended, however it ended.
-So the program's file runs once, not once a rank, and a program that exits before any ``Context`` releases the others, too.
+So the program's file runs once, not once a rank. A program that exits before it makes a ``Context`` releases the others, too.
 
 Left out: how ranks serve each other (``process``), and starting them (``mpirun``).
 """
@@ -27,19 +27,19 @@ from mpirdd.protocol.settings import Settings
 from mpirdd.protocol.signals import ToldToEnd, die_of_it
 
 _BEYOND_GRACE_S = 1.0
-"""After SIGTERM the program may clean up for the grace period that is set, and this long beyond; then this process ends."""
+"""After SIGTERM the program may clean up for the setting ``grace_s``, and this long beyond; then this process ends."""
 
 
 def main(words: Sequence[str]) -> int:
     """Be this process's rank of a run of ``job.py args`` or ``-m module args``. Returns the exit code."""
-    status_file = os.environ.pop(status_channel.STATUS_VARIABLE, None)  # no matter of what the program starts
+    status_file = os.environ.pop(status_channel.STATUS_VARIABLE, None)  # popped: not for processes that the program starts
     watched = status_channel.launcher_is_here(status_file, os.environ)
     if launched_rank(os.environ) == 0:
         _be_a_driver()
     else:
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # for the driver; some launchers pass it on to all ranks, at any time
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # it is for the driver; some launchers give it to all ranks, at any time
     if launched_size(os.environ) > 1:
-        status_channel.die_with_parent(signal.SIGKILL)  # or kill -9 of mpirun would leave the ranks behind
+        status_channel.die_with_parent(signal.SIGKILL)  # else kill -9 of mpirun would leave the ranks behind
         status_channel.register(status_file, launched_rank(os.environ))
     cap_threads(os.environ)  # before process, which imports numpy
     from mpirdd.launch.process import Process
@@ -50,7 +50,7 @@ def main(words: Sequence[str]) -> int:
         pyspark.enable()
     try:
         process = Process.of_this_program()
-    except ClusterError as problem:  # each rank is alone, so rank 0 alone reports it, and none waits for another
+    except ClusterError as problem:  # each rank is alone: rank 0 alone reports it, and none waits for another
         if launched_rank(os.environ) != 0:
             return 0
         return status_channel.report_exit(status_file, _complain(problem))
@@ -61,8 +61,8 @@ def main(words: Sequence[str]) -> int:
     if status_file is not None and process.transport.size > 1:
         leavings.note_shared_files(os.path.dirname(status_file), process.transport.rank)
     if process.transport.rank != 0:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # leave at once and without a traceback from every rank
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # where the launcher does not tell a rank its number before MPI starts
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # leave at once, without a traceback from every rank
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # again: some launchers do not tell a rank its number before MPI starts
         rank = process.transport.rank
         if status_file is not None:
             process.leaving.tell_launcher = lambda code: status_channel.report_rank_exit(status_file, rank, code)
@@ -78,7 +78,7 @@ def main(words: Sequence[str]) -> int:
     atexit.unregister(process.finish)
     _end_as_python_does()
     code = status_channel.report_exit(status_file, code)
-    process.finish()  # may take for ever when a rank does not answer any more; the launcher knows all it needs
+    process.finish()  # may take for ever if a rank does not answer any more; the launcher knows all it needs
     if stage is not None:
         stage.leave()
     return code
@@ -94,7 +94,7 @@ def _stage() -> ModuleType | None:
 
 
 def _be_a_driver() -> None:
-    """What only rank 0 does before MPI starts. (Imports of its own: executors do without the user's layer.)"""
+    """The steps of rank 0 alone, before MPI starts. (It imports here, as executors do without the user's layer.)"""
     from mpirdd.api.termination import EarlyNotice
     from mpirdd.launch.pyspark_notice import PysparkNotice
 
@@ -104,13 +104,13 @@ def _be_a_driver() -> None:
 
 
 def run(words: Sequence[str], ends_with: Callable[[BaseException], None] = lambda error: None) -> int:
-    """Run a program in this process as Python would, and print what it raises. Returns its exit code.
+    """Run a program in this process as Python would, and print the error that ends it. Returns its exit code.
 
-    ``ends_with`` gets what it raises, ``SystemExit`` included.
+    ``ends_with`` gets the error, ``SystemExit`` included.
     """
     signal.signal(signal.SIGTERM, partial(_terminate, os.getpid()))
     begin = getattr(signal.getsignal(signal.SIGUSR2), "begin", None)
-    if begin is not None:  # of an EarlyNotice, where this process is a rank
+    if begin is not None:  # the handler is an EarlyNotice, if this process is a rank
         begin()
     code, rank = 0, os.getpid()
     if "MPIRDD_CONF" in os.environ:
@@ -122,12 +122,12 @@ def run(words: Sequence[str], ends_with: Callable[[BaseException], None] = lambd
     except SystemExit as leaving:
         ends_with(leaving)
         code = code_of(leaving)
-    except BaseException as error:  # whatever the program raises ends it, and is shown as Python shows it
+    except BaseException as error:  # any error ends the program, and is shown as Python shows it
         ends_with(error)
         code = 130 if isinstance(error, KeyboardInterrupt) else 1
         _print_as_python_does(error)
     code = _settle(code)
-    if os.getpid() != rank:  # a process that the program has forked; what comes now is the rank's
+    if os.getpid() != rank:  # a process that the program has forked; the rest is for the rank alone
         _end_as_python_does()
         os._exit(code)
     return code
@@ -212,7 +212,7 @@ def _settle(code: int) -> int:
     import threading
 
     try:
-        for tell in reversed(getattr(threading, "_threading_atexits", [])):  # idle pools of threads wait for this
+        for tell in reversed(getattr(threading, "_threading_atexits", [])):  # idle thread pools wait for this
             tell()
         for thread in threading.enumerate():
             if thread is not threading.current_thread() and not thread.daemon:
@@ -221,7 +221,7 @@ def _settle(code: int) -> int:
         code = code_of(leaving)
     except KeyboardInterrupt:
         code = 130
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing of the user's is left that could handle it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no code of the user is left that could handle it
     try:
         sys.stdout.flush()
     except OSError:
@@ -230,7 +230,7 @@ def _settle(code: int) -> int:
 
 
 def _end_as_python_does() -> None:
-    """Call what the program has registered for its end, and write out what its open files hold."""
+    """Call the functions that the program has registered for its end, and write out its open files."""
     atexit._run_exitfuncs()
     flush_files()
 
@@ -238,15 +238,15 @@ def _end_as_python_does() -> None:
 def _terminate(program: int, number: int, frame: FrameType | None) -> None:
     """On SIGTERM: unwind the program, so that its ``with`` blocks end well, but end soon in any case.
 
-    A process that it has forked dies at once, as of any Python's: ``multiprocessing.Pool`` ends its workers so. An exception
-    is no way to do that. Python swallows it in what runs right after a fork, and the pool would wait for ever.
+    A process that the program has forked dies at once, as under plain Python: ``multiprocessing.Pool`` ends its workers this
+    way. An exception would not do: Python swallows one raised right after a fork, and the pool would wait for ever.
     """
     from threading import Timer
 
     if os.getpid() != program:
         die_of_it(number)
         return
-    signal.signal(number, signal.SIG_IGN)  # mpirun sends it again, into the program's cleaning up
+    signal.signal(number, signal.SIG_IGN)  # mpirun sends it again, while the program cleans up
     timer = Timer(Settings.read().grace_s + _BEYOND_GRACE_S, os._exit, (128 + number,))
     timer.daemon = True
     timer.start()
@@ -254,7 +254,7 @@ def _terminate(program: int, number: int, frame: FrameType | None) -> None:
 
 
 def _print_as_python_does(error: BaseException) -> None:
-    """The traceback from the program's own first line on."""
+    """Print the traceback from the program's own first line on."""
     trace: TracebackType | None = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next

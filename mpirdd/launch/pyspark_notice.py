@@ -1,4 +1,4 @@
-"""Tells who runs a PySpark program without ``--pyspark`` that there is such an option."""
+"""Tells a user who runs a PySpark program without ``--pyspark`` about the option."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PysparkNotice:
 
 
 def _of_the_program() -> bool:
-    """Not a library that looks whether there is a pyspark."""
+    """Is the import one of the program, and not of a library that looks whether there is a pyspark?"""
     frame = sys._getframe(2)
     while frame.f_back is not None and "importlib" in frame.f_code.co_filename:
         if frame.f_code.co_name == "find_spec" and "util" in frame.f_code.co_filename:

@@ -4,8 +4,8 @@ Python's own counts (``os.cpu_count``, the machine's memory) ignore the limits t
 program that believes them is throttled or killed. This module asks each source of limits, and the tightest one counts:
 CPU affinity, cgroup v1 and v2 (at every level above this process), Slurm, the machine.
 
-Cores and memory are those of *all* ranks of this run on this host together; callers divide. Pure but for reading below
-``root``, which tests replace. Imports nothing heavy, as every rank runs this before it imports numpy.
+Cores and memory are those of *all* ranks of this run on this host together; callers divide. The module is pure, except that it
+reads below ``root``, which tests replace. It imports nothing heavy, as every rank runs this before it imports numpy.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LEAST_BYTES = 64 << 20
 
 
 class Share(NamedTuple):
-    """An amount of something, and who said so."""
+    """An amount, and the source that sets it."""
 
     amount: int
     source: str
@@ -57,12 +57,12 @@ def memory_bytes(environment: Mapping[str, str] = os.environ, *, root: str = "/"
 
 
 def budget(ranks: int, environment: Mapping[str, str] = os.environ, *, root: str = "/") -> Share:
-    """How many bytes a rank may use for data, where ``ranks`` share this host's memory.
+    """The bytes that a rank may use for data, if ``ranks`` share this host's memory.
 
-    This is less than its even share. The interpreter with numpy takes some 100 MB before there is any data. Of the rest
-    the budget is 0.6: sizes are measured on samples (15 % off), pickling holds a copy of a chunk for a moment, freed
-    memory goes back only when whole pages are free, and the user's own functions need room, too. (Spark takes 0.6 of
-    what is beyond 300 MB.)
+    This is less than an even share. The interpreter with numpy takes some 100 MB before there is any data. The budget is 0.6
+    of the rest: sizes are measured on samples (15 % off), pickling holds a copy of a chunk for a moment, freed memory goes
+    back only when whole pages are free, and the user's own functions need room, too. (Spark takes 0.6 of the memory beyond
+    300 MB.)
     """
     memory = memory_bytes(environment, root=root)
     share = memory.amount // max(ranks, 1)
@@ -72,7 +72,7 @@ def budget(ranks: int, environment: Mapping[str, str] = os.environ, *, root: str
 def overcommitted(
     budget_bytes: int, executors: int, environment: Mapping[str, str] = os.environ, *, root: str = "/"
 ) -> str:
-    """The warning for a user who gives each executor on this host more than there is; empty where there is enough."""
+    """The warning for a user who gives the executors on this host more memory than it has; empty if it has enough."""
     memory = memory_bytes(environment, root=root)
     total = budget_bytes * executors
     if total <= memory.amount:
@@ -89,8 +89,8 @@ def overcommitted(
 def cap_threads(environment: MutableMapping[str, str]) -> None:
     """Keep numeric libraries from starting as many threads as the host has cores, in every rank.
 
-    What the user has set stays. A user's OMP_NUM_THREADS holds for the other libraries, too, as long as their own variable
-    is not set. Must run before numpy is imported: libraries read these variables once, when they load.
+    The user's own settings stay. A user's OMP_NUM_THREADS also holds for the other libraries, unless their own variable is
+    set. Must run before numpy is imported: libraries read these variables once, when they load.
     """
     omp = number(environment.get("OMP_NUM_THREADS", "").split(",")[0])  # a list means nested levels
     threads = omp or number(environment.get("SLURM_CPUS_PER_TASK")) or 1
@@ -99,7 +99,7 @@ def cap_threads(environment: MutableMapping[str, str]) -> None:
 
 
 def _slurm_memory(environment: Mapping[str, str]) -> Iterator[Share]:
-    """Slurm counts in MiB; 0 means all of the node's memory."""
+    """Slurm's limits. Slurm counts in MiB; 0 means all of the node's memory."""
     node = number(environment.get("SLURM_MEM_PER_NODE"))
     if node:
         yield Share(node << 20, "SLURM_MEM_PER_NODE")
@@ -134,8 +134,8 @@ def _cgroup_memory(root: str) -> Iterator[Share]:
 def _cgroups(root: str, controller: str) -> Iterator[str]:
     """Folders of the cgroups around this process, innermost first. All of them limit it.
 
-    In a container the path that the kernel tells may be the host's, and absent here; its own limits are at
-    the top then.
+    In a container the kernel may tell a path of the host, which is absent here. The container's limits are
+    then at the top.
     """
     for line in _read(root, "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -152,7 +152,7 @@ def _cgroups(root: str, controller: str) -> Iterator[str]:
 
 
 def _read(*path: str) -> str:
-    """The text of a file, or nothing where there is none."""
+    """The text of a file; empty if it cannot be read."""
     try:
         with open(os.path.join(*path)) as file:
             return file.read()

@@ -1,11 +1,11 @@
-"""Starting a program again on the hosts that are left, when a host takes the run along.
+"""Starts a program again on the hosts that are left, when a lost host has ended the run.
 
 mpirun does not survive the loss of its daemon on another host, so neither does the run. With ``mpirdd run --restarts N`` the
 program then starts again without that host, up to N times, and goes on from its resumable state and its checkpoints.
 
-This module decides; ``mpirun`` carries out. It knows the hosts from the words for mpirun or from Slurm. In a Slurm job it
-asks each node for a sign of life, since there mpirun names any node: the loss of one daemon ends Slurm's step with all of
-them. Where nobody can tell which host was lost, the program starts again on all.
+This module decides; ``launch/mpirun.py`` carries out. It knows the hosts from the words for mpirun or from Slurm. In a Slurm
+job it asks each node for a sign of life, since mpirun may name any node there: the loss of one daemon ends Slurm's step, and
+with it all daemons. If nobody can tell which host was lost, the program starts again on all hosts.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 _PROBE_S = 20.0
 """A node that starts no process within this time is lost."""
 _PROBES = 32
-"""Nodes that are asked at one time."""
+"""The number of nodes to ask at the same time."""
 _HOST_OPTIONS = ("--host", "-host", "-H", "--hosts", "-hosts")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A host as its list names it."""
+    """A host, as the list of hosts names it."""
 
     name: str
     slots: int
@@ -40,17 +40,17 @@ class Start:
 
     ranks: int
     words: tuple[str, ...]
-    """For mpirun."""
+    """The words for mpirun."""
     places: tuple[Place, ...]
-    """Empty: this host alone, or hosts that are not known by name."""
+    """The hosts. Empty: this host alone, or hosts whose names are not known."""
 
 
 def first_start(ranks: int, words: Sequence[str], slurm: Sequence[Place]) -> Start:
     """Where the first ranks start.
 
     Args:
-        words: the user's, for mpirun; a list of hosts in them counts.
-        slurm: else the hosts of the Slurm job.
+        words: the user's words for mpirun. If they list hosts, these count.
+        slurm: the hosts of the Slurm job, which count otherwise.
     """
     listed = next((word for _, word in _lists(words)), "")
     return Start(ranks, tuple(words), _places(listed) if listed else tuple(slurm))
@@ -60,8 +60,8 @@ def after_loss(start: Start, lost: Collection[str], ranks: Mapping[int, str]) ->
     """Where the ranks start next.
 
     Args:
-        lost: the names of the lost hosts; none if the loss was another one.
-        ranks: the host names that ranks had told, as these may differ from those of the list.
+        lost: the names of the lost hosts; none if no host was lost.
+        ranks: the name of each rank's host, as the rank told it: that may differ from the name in the list.
 
     Returns:
         The same start if no host of the list was lost; None if no host is left.
@@ -73,7 +73,8 @@ def after_loss(start: Start, lost: Collection[str], ranks: Mapping[int, str]) ->
     if not left:
         return None
     room = sum(place.slots for place in left) if all(place.slots for place in left) else start.ranks
-    # A rank each on hosts without a number would leave cores idle, so the number of ranks stays: mpirun may put more there.
+    # For hosts without a number of slots, one rank each would leave cores idle. So the number of ranks stays, and mpirun may
+    # put more of them there.
     listed, words = ",".join(map(str, left)), list(start.words)
     found = list(_lists(words))
     for index, word in found:
@@ -136,11 +137,11 @@ def _places(listed: str) -> tuple[Place, ...]:
 
 
 def _place_of(start: Start, lost: str, ranks: Mapping[int, str]) -> Place | None:
-    """Which place of the list is the host that calls itself ``lost``."""
+    """The place in the list of the host that calls itself ``lost``; None if it is not found."""
     for place in start.places:
         if place.name == lost or (place.name.split(".")[0] == lost.split(".")[0] and not place.name[:1].isdigit()):
             return place
-    # The list has addresses, say. Ranks fill the places in order.
+    # The list may have addresses. Ranks fill the places in order.
     theirs = [rank for rank, host in ranks.items() if host == lost]
     if theirs and all(place.slots for place in start.places):
         before = 0

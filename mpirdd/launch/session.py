@@ -1,7 +1,7 @@
-"""The Context of a program, and what a program or a test asks of its process.
+"""The Context of a program, and the functions by which a program or a test reaches its process.
 
-The driver's process calls ``Context()``. Every other rank serves as an executor, either because it was started as
-``python -m mpirdd`` or because it runs the same script up to its own ``Context()``, which does not return there.
+The driver's process calls ``Context()``. Every other rank serves as an executor. It was started as ``python -m mpirdd``, or it
+runs the same script up to its own ``Context()``, which does not return there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Context(BaseContext):
 
     Args:
         app_name: shown in logs.
-        conf: settings under the names that PySpark has for them, where it has; and keys that mean nothing here.
+        conf: settings under PySpark's names, where PySpark has them. Keys that mean nothing here are allowed.
         profiler: the class that profiles tasks, when the setting ``profile`` is on.
         settings: any setting by name (``mpirdd.protocol.settings.Settings``), such as ``parallelism=64``.
 
@@ -42,7 +42,8 @@ class Context(BaseContext):
     ended, then ends the process.
 
     Raises:
-        InvalidValue: there is a Context already, or this is inside a task.
+        InvalidValue: there is a Context already.
+        UsageError: a setting makes no sense, or this is inside a task or a forked process.
         ClusterError: the ranks do not form one world.
 
     >>> from mpirdd import Context
@@ -94,7 +95,7 @@ class Context(BaseContext):
             raise
 
     def _add_files(self, conf: Conf) -> None:
-        """Send what ``mpirdd run --py-files --files --archives`` name."""
+        """Send the files that ``mpirdd run --py-files --files --archives`` name."""
         for key, add in (("spark.submit.pyFiles", self.addPyFile), ("spark.files", self.addFile),
                          ("spark.archives", self.addArchive)):
             for path in paths_of(conf.get(key, "")):
@@ -116,7 +117,7 @@ class Context(BaseContext):
 
     def stop(self) -> None:
         process = Process.of_this_program()
-        if process.forks.in_child:  # a process that the program has forked leaves its `with` block, say
+        if process.forks.in_child:  # a process that the program has forked may leave its `with` block
             return
         try:
             super().stop()
@@ -143,7 +144,7 @@ def serve() -> None:
 
 
 def _check_scratch(folder: str) -> None:
-    """Fail now if it is wrong, not hours later in a task that has to spill. Checks the driver's host only."""
+    """Fail now if the scratch folder is wrong, not hours later in a task that has to spill. Checks the driver's host only."""
     if folder and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
         from socket import gethostname
 

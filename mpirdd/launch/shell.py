@@ -1,8 +1,8 @@
 """``mpirdd shell``: Python with a Context ready as ``sc``, on the driver of several ranks.
 
-On a terminal that is IPython where it is installed, else Python's own prompt. Ctrl-C interrupts a job, and the shell goes
-on: ``mpirdd run`` gives the signal to the driver, and the driver withdraws the job. Where standard input is no terminal, the
-shell runs what comes there, as ``python`` does.
+On a terminal the shell is IPython if that is installed, else Python's own prompt. Ctrl-C interrupts a job, and the shell goes
+on: ``mpirdd run`` gives the signal to the driver, and the driver withdraws the job. If standard input is no terminal, the
+shell runs the program that comes there, as ``python`` does.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(words: list[str]) -> None:
 
 
 def greeting(context: Any) -> str:
-    """What the shell says first."""
+    """The first lines of the shell."""
     hosts = list(dict.fromkeys(context._driver.hosts.values()))
     shown = ", ".join(hosts[:3]) + (f" and {len(hosts) - 3} more" if len(hosts) > 3 else "")
     count = len(context._driver.executors)
@@ -78,7 +78,7 @@ def _ipython(module: ModuleType, context: Any) -> None:
     app: Any = TerminalIPythonApp.instance(display_banner=False)
     app.initialize([])
     app.shell.user_ns["sc"] = context
-    excepthook.install()  # now that there is IPython
+    excepthook.install()  # once more, now that there is IPython
     print(greeting(context))
     app.start()
 

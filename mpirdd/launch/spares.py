@@ -1,7 +1,7 @@
-"""How many ranks a run starts, when some of them wait as spares.
+"""How many ranks a run starts when some of them wait as spares.
 
 ``-n`` counts the ranks that work, and the spares come on top. In a Slurm job without ``-n`` the spares are among its tasks, as
-each rank has a slot of its own: ``mpirdd submit`` asks for more of them.
+each rank has a slot of its own; ``mpirdd submit`` asks for that many more tasks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Ranks(NamedTuple):
     spares: int
 
     def of(self, started: int) -> Ranks:
-        """The same run on so many ranks in all: executors first."""
+        """The same run on ``started`` ranks in all: these work first, and the rest are spares."""
         return Ranks(min(self.working, started), max(started - self.working, 0))
 
     def __str__(self) -> str:
@@ -29,8 +29,10 @@ class Ranks(NamedTuple):
 
 
 def planned(ranks: int, spares: int, environment: Mapping[str, str], *, given: bool) -> Ranks:
-    """Args:
-        ranks: of ``-n``, if it was ``given``; else the default, in a Slurm job its tasks.
+    """The numbers of ranks that work and that wait.
+
+    Args:
+        ranks: the number of ``-n``, if it was ``given``; else the default, in a Slurm job its tasks.
 
     Raises:
         UsageError: the spares leave no executor.
@@ -39,18 +41,18 @@ def planned(ranks: int, spares: int, environment: Mapping[str, str], *, given: b
         return Ranks(ranks, spares)
     if spares and ranks - spares < 2:
         raise UsageError(f"--spares {spares} leaves no executor: this Slurm job has {ranks} tasks, and the driver is one of "
-                         "them. Ask for more tasks (--ntasks), or give -n, on top of which spares come")
+                         "them. Ask for more tasks (--ntasks), or give -n: spares come on top of it")
     return Ranks(ranks - spares, spares)
 
 
 def why_none(spares: int, ranks: int, *, mpi: str, can_recover: bool, recover: bool, exchange: str = "auto") -> str:
-    """Why a run goes without the spares that it was to have, as a line; empty if it has them.
+    """A line that says why a run goes without the spares it was to have; empty if it has them.
 
     Args:
-        mpi: its name and version.
-        can_recover: this MPI survives a lost rank.
-        recover: and it is to do so in this run.
-        exchange: the setting.
+        mpi: name and version of the MPI.
+        can_recover: this MPI can survive a lost rank.
+        recover: this run is to survive one.
+        exchange: the setting ``exchange``.
     """
     if not spares:
         return ""
@@ -67,8 +69,8 @@ def why_none(spares: int, ranks: int, *, mpi: str, can_recover: bool, recover: b
 
 
 def ask_slurm(options: list[str], spares: int) -> str:
-    """Have sbatch's ``options`` ask for the spares' tasks, too. Returns a line for the user where these do not name the number
-    of tasks; else ""."""
+    """Make sbatch's ``options`` ask for the spares' tasks, too. Returns a line for the user if the options do not name the
+    number of tasks; else ""."""
     each_node = any(re.match(r"--ntasks-per-node\b", option) for option in options)
     for index, option in enumerate(options):
         found = re.fullmatch(r"(--ntasks=|-n ?)(\d+)", option)

@@ -1,10 +1,10 @@
-"""The options of ``spark-submit``, for the command lines and the habits that people bring along.
+"""The options of ``spark-submit``, for the command lines and habits that people bring along.
 
-An option that means a key of a Conf becomes that key (``--name`` is ``spark.app.name``), as in Spark. All keys together
-travel to the ranks in one variable, where each ``Conf`` begins with them (``api/conf.py``). In the order of their weight: what
-the program itself sets, an option, ``--conf``, ``--properties-file``.
+An option that means a key of a Conf becomes that key (``--name`` is ``spark.app.name``), as in Spark. All keys travel to the
+ranks in one variable, and each ``Conf`` there begins with them (``api/conf.py``). The first of these wins: the program's own
+settings, an option, ``--conf``, ``--properties-file``.
 
-Options about machines that do not exist here are accepted, and one line each says what happens instead.
+mpirdd accepts options about machines that do not exist here; a line for each says what happens instead.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEYS = {
     "--name": ("spark.app.name", "NAME", "the program's name, as logs show it"),
     "--executor-memory": ("spark.executor.memory", "SIZE", "as --memory"),
     "--num-executors": ("spark.executor.instances", "N", "as -n N+1: the driver is a rank, too"),
-    "--executor-cores": ("spark.executor.cores", "N", "so many executors in the place of each, as each has one core"),
+    "--executor-cores": ("spark.executor.cores", "N", "N executors of one core in the place of each"),
     "--total-executor-cores": ("spark.cores.max", "N", "as -n N+1: each executor has one core"),
     "--py-files": ("spark.submit.pyFiles", "PATHS", ".py, .zip and .egg files to import, with commas between them"),
     "--files": ("spark.files", "PATHS", "files for SparkFiles.get, with commas between them"),
@@ -60,7 +60,7 @@ def add_options(parser: ArgumentParser) -> None:
     group.add_argument("--verbose", action="store_true", help="accepted: --log-level INFO says more")
     group.add_argument("--supervise", action="store_true", help="accepted: lost executors are survived in any case")
     for option in _WITHOUT_EFFECT:
-        group.add_argument(option, metavar="...", help="accepted, and told to have no effect")
+        group.add_argument(option, metavar="...", help="accepted, with a line that says why it has no effect")
 
 
 def conf_of(options: Namespace) -> dict[str, str]:
@@ -89,7 +89,7 @@ def conf_of(options: Namespace) -> dict[str, str]:
 
 
 def variable(keys: Mapping[str, str]) -> dict[str, str]:
-    """The variable that brings ``keys`` to all ranks; none if there are no keys."""
+    """The environment variable that brings ``keys`` to all ranks; none if there are no keys."""
     if not keys:
         return {}
     import json
@@ -98,10 +98,10 @@ def variable(keys: Mapping[str, str]) -> dict[str, str]:
 
 
 def ranks_of(keys: Mapping[str, str], given: int | None) -> int | None:
-    """How many ranks the keys ask for, ``given`` if they ask for none.
+    """The number of ranks that the keys ask for; ``given`` if they ask for none.
 
     Raises:
-        UsageError: they are no whole numbers above 0, or disagree with ``given`` (of -n).
+        UsageError: a number is no whole number above 0, or disagrees with ``given`` (of -n).
     """
     total, instances = _number(keys, "spark.cores.max"), _number(keys, "spark.executor.instances")
     if total is None and instances is not None:
@@ -115,7 +115,7 @@ def ranks_of(keys: Mapping[str, str], given: int | None) -> int | None:
 
 
 def remarks(options: Namespace) -> list[str]:
-    """What happens in the place of options that have no effect."""
+    """A line for each option that has no effect, which says what happens instead."""
     given = [(option, getattr(options, option[2:].replace("-", "_"))) for option in _WITHOUT_EFFECT]
     said = [f"{option} {value} has no effect: {_WITHOUT_EFFECT[option]}" for option, value in given if value is not None]
     if options.driver_memory is not None:
@@ -125,7 +125,7 @@ def remarks(options: Namespace) -> list[str]:
 
 
 def importable() -> list[str]:
-    """Folders and archives for ``sys.path`` of the driver, from ``--py-files``: what is local. (``Context`` sends all.)"""
+    """The local folders and archives of ``--py-files``, for the driver's ``sys.path``. (``Context`` sends all files.)"""
     paths = [os.path.abspath(path) for path in paths_of(submitted().get("spark.submit.pyFiles", "")) if "://" not in path]
     return list(dict.fromkeys(os.path.dirname(path) if path.endswith(".py") else path for path in paths))
 
@@ -157,7 +157,7 @@ def _number(keys: Mapping[str, str], key: str) -> int | None:
 
 
 def _properties(path: str) -> dict[str, str]:
-    """A file as ``spark-defaults.conf``: a key, blanks, = or :, and its value on each line; # begins a comment line."""
+    """The keys of a file like ``spark-defaults.conf``. A line has a key, blanks, = or :, and a value; # begins a comment line."""
     try:
         with open(path, encoding="utf-8") as file:
             lines = [line.strip() for line in file]

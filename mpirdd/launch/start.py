@@ -1,6 +1,6 @@
-"""What a process does at its first import of mpirdd, before MPI can start in it.
+"""The first steps of a process that imports mpirdd, before MPI can start in it.
 
-Nothing, but where a launcher has started it, or one of its parents.
+There are none unless a launcher has started the process, or one of its parents.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from mpirdd.launch.launchers import by_a_launcher, forget_launcher, launched_siz
 
 
 def begin() -> None:
-    """A rank gets the hash seed of all ranks. A process that a rank has started becomes a program of its own."""
+    """Give a rank the hash seed of all ranks. Make a process that a rank has started a program of its own."""
     if started_by_a_rank(os.environ):
         forget_launcher(os.environ)
     elif by_a_launcher(os.environ) and launched_size(os.environ) > 1 and (

@@ -1,15 +1,13 @@
 """How ``mpirdd run`` and the driver talk past mpirun: standard streams, exit code, and the end of either.
 
-mpirun stands between the two, and is a bad messenger. Open MPI 5.0.11 never passes on the end of stdin, so
-that a program that reads all of it hangs (measured; openpmix/openpmix pull 4024), and is said to repeat parts
-of input over 64 KiB (openpmix/prrte issue 2579); it shows rank 0 a terminal where stdout is a file, MPICH a
-pipe where there is a terminal. An exit code other than 0 makes it print a page of explanations, and after the
-loss of a host it has returned 0.
+mpirun stands between the two, and is a bad messenger. Open MPI 5.0.11 never passes on the end of stdin, so a program that reads
+all of it hangs (measured; openpmix/openpmix pull 4024). It is said to repeat parts of input over 64 KiB (openpmix/prrte issue
+2579). It shows rank 0 a terminal where stdout is a file; MPICH shows a pipe where there is a terminal. After an exit code other
+than 0 mpirun prints a page of explanations, and after the loss of a host it has returned 0.
 
-So the launcher makes a private folder (mode 0700) with a Unix socket in it. The driver connects and receives the
-launcher's own stdin, stdout and stderr (as file descriptors: no copying, no port). In the end it writes its exit code to
-a file there. If rank 0 may be on another host, only the file is used, in a folder that the hosts share, and mpirun carries
-the streams.
+So the launcher makes a private folder (mode 0700) with a Unix socket in it. The driver connects and receives the launcher's own
+stdin, stdout and stderr (as file descriptors: no copying, no port). At its end the driver writes its exit code to a file there.
+If rank 0 may be on another host, there is only the file, in a folder that the hosts share, and mpirun carries the streams.
 
 A process that calls ``die_with_parent`` gets a signal when its parent dies, even by kill -9. On Linux only.
 """
@@ -42,12 +40,11 @@ _EXIT_FILE = "exit-"
 
 
 class StatusChannel:
-    """The launcher's end. A context manager: the folder is gone afterwards; after a kill -9, at the next start on this host.
+    """The launcher's end. A context manager: it removes the folder afterwards; after a kill -9 the next start on this host does.
 
     Args:
-        near: rank 0 will be a process of this host. Otherwise the folder is made in the current one, which
-            all hosts presumably share, as they must see the program; it is not swept after a kill -9, as locks may not be
-            seen from host to host.
+        near: rank 0 will be a process of this host. Otherwise the folder is made in the current one, which all hosts presumably
+            share, as they must see the program. Nothing removes that one after a kill -9, as other hosts may not see its lock.
 
     Raises:
         ClusterError: no folder can be made.
@@ -62,7 +59,7 @@ class StatusChannel:
         """None until the driver has taken the streams."""
         self._untold: int | None = None
         if near:
-            import socket  # late, as all below: executors do without
+            import socket  # late, as all below: executors do not need it
 
             self._server = socket.socket(socket.AF_UNIX)
             with _short_name(self._folder, "streams") as name:
@@ -90,7 +87,7 @@ class StatusChannel:
         return variables
 
     def note_mpirun(self, pid: int) -> None:
-        """For whoever clears up after a run that was killed."""
+        """Note mpirun's process id, for the cleaning up after a killed run."""
         leavings.note_mpirun(self._folder, pid)
 
     def lend_streams(self) -> None:
@@ -99,7 +96,7 @@ class StatusChannel:
             Thread(target=self._lend, args=(self._server,), daemon=True).start()
 
     def _lend(self, server: socket.socket) -> None:
-        with server, suppress(OSError):  # without an answer the driver keeps the streams that mpirun gave it
+        with server, suppress(OSError):  # without an answer the driver keeps the streams of mpirun
             import socket
 
             connection, _ = server.accept()
@@ -113,7 +110,7 @@ class StatusChannel:
             self.signal_driver(self._untold)
 
     def signal_driver(self, number: int) -> None:
-        """Send the driver a signal, as soon as its process is known; not for drivers on other hosts."""
+        """Send the driver a signal as soon as its process is known. Not for drivers on other hosts."""
         if self.driver_pid is None:
             self._untold = number
         else:
@@ -140,7 +137,7 @@ class StatusChannel:
         return exits
 
     def exit_code(self) -> int | None:
-        """The driver's exit code; None if it never got so far as to tell."""
+        """The driver's exit code; None if the driver has not told one."""
         try:
             with open(os.path.join(self._folder, "status")) as file:
                 return int(file.read())
@@ -149,7 +146,7 @@ class StatusChannel:
 
 
 def register(status_file: str | None, rank: int) -> None:
-    """On every rank, before MPI starts: tell the launcher this process, if this host sees the launcher's folder."""
+    """On every rank, before MPI starts: tell the launcher about this process, if this host sees the launcher's folder."""
     with suppress(OSError):
         if status_file is not None and os.path.isdir(os.path.dirname(status_file)):
             path = os.path.join(os.path.dirname(status_file), f"{_RANK_FILE}{rank}")
@@ -159,7 +156,7 @@ def register(status_file: str | None, rank: int) -> None:
 
 
 def launcher_is_here(status_file: str | None, environment: Mapping[str, str]) -> bool:
-    """On every rank, before ``take_streams``: is the launcher on this host? Then its folder is, too, outside of shared ones."""
+    """On every rank, before ``take_streams``: is the launcher on this host? Then so is its folder, which is not a shared one."""
     return status_file is not None and STREAMS_VARIABLE in environment and os.path.isdir(os.path.dirname(status_file))
 
 
@@ -173,7 +170,7 @@ def report_rank_exit(status_file: str | None, rank: int, code: int) -> None:
 
 def take_streams(environment: MutableMapping[str, str]) -> None:
     """On the driver: use the launcher's standard streams from now on, where it lends them."""
-    path = environment.pop(STREAMS_VARIABLE, None)  # popped: what the program starts is not the driver
+    path = environment.pop(STREAMS_VARIABLE, None)  # popped: a process that the program starts is not the driver
     if path is None:
         return
     import socket
@@ -195,7 +192,7 @@ def take_streams(environment: MutableMapping[str, str]) -> None:
 def report_exit(path: str | None, code: int) -> int:
     """On the driver: write the exit code to the launcher's status file. Returns the code to leave with.
 
-    That is 0 once the launcher knows: mpirun, seeing a success, prints no page about a failure.
+    That is 0 once the launcher knows: mpirun then sees a success, and prints no page about a failure.
     """
     if path is None:
         return code
@@ -226,7 +223,7 @@ def death_with_parent() -> Callable[[Signals], object]:
 
 
 def _stdin_to_lend() -> int:
-    """Standard input; nothing if this is a background job of a terminal: it would take the shell's input."""
+    """Standard input; the null device if this is a background job of a terminal: it would take the shell's input."""
     with suppress(OSError):
         if os.isatty(0) and os.tcgetpgrp(0) != os.getpgrp():
             return os.open(os.devnull, os.O_RDONLY)

@@ -1,6 +1,6 @@
 """The program behind ``mpirdd mapreduce``: mapper and reducer are commands over standard input and output.
 
-``cli`` has checked the command line and started the ranks; this runs on rank 0.
+``cli`` has checked the command line and started the ranks. This runs on rank 0.
 """
 
 from __future__ import annotations

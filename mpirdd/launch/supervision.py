@@ -1,9 +1,9 @@
-"""Watching over mpirun: runs it to its end, or to ours, and reports a lost rank in one plain line.
+"""Watches over mpirun: runs it to its end, or to ours, and reports a lost rank in one plain line.
 
-mpirun alone cannot be trusted with a run. After the death of a rank, the driver or a host, it may go on for ever, end with
-exit code 0, or print a page that buries the one line that matters. So a guard looks every 0.2 s. It ends the run when the
-driver has died, when a rank has died before there is a world that could notice it, and when the driver has finished but
-mpirun does not end.
+We cannot trust mpirun alone with a run. After the death of a rank, the driver or a host, it may go on for ever, end with exit
+code 0, or print a page that buries the one line that matters. So a guard looks every 0.2 s. It ends the run when the driver
+has died, when a rank has died before there is a world that could notice it, and when the driver has finished but mpirun does
+not end.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from mpirdd.protocol.errors import ClusterError
 
 _LOOK_S = 0.2
 _PATIENCE_S = (1.5, 1.0)
-"""How long mpirun, then the kernel may take to end the run, after the driver's ``grace_s``. Less than 5 s in all."""
+"""How long mpirun, and then the kernel, may take to end the run, after the driver's ``grace_s``. Less than 5 s in all."""
 _SILENCE_S = 0.2
-"""Text that may begin a page of mpirun's is kept back for so long."""
+"""How long to keep back a text that may begin a page of mpirun's."""
 _LINGER_S = 8.0
-"""mpirun may take this long to end once the driver is through."""
+"""mpirun may take this long to end once the driver has finished."""
 
 _RULE = re.compile(r"^(-{50,}|={50,})$")
 """Stands above and below a page of explanations."""
@@ -52,11 +52,11 @@ _GISTS = (
     # scancel sends SIGTERM (143 << 8) to all that belongs to a job, mpirun's daemons too; Slurm's own line says so.
     re.compile(r"srun returned non-zero exit status \((36608|15)\)"),
 )
-"""Pages about these are replaced by one line of ours; all other pages are passed on."""
+"""One line of ours replaces pages about these. All other pages are passed on."""
 _MPICH_PROXY = "hydra_pmi_proxy"
 _FOR_A_SHELL = (signal.SIGINT, signal.SIGWINCH)
-"""The driver of an interactive run is in another session than its terminal, which tells the launcher of Ctrl-C and of a new
-size."""
+"""The driver of an interactive run is not in the session of its terminal. The launcher is: it gets Ctrl-C and changes of size,
+and passes them on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,11 @@ class End:
     """How a run has ended."""
 
     code: int
-    """The exit code of the program, or another one than 0 when the program never ended by itself."""
+    """The exit code of the program; if the program did not end by itself, another code than 0."""
     lost: bool = False
     """The program did not end by itself, and nobody asked the run to end."""
     why: str = ""
-    """If it was lost: what has happened, and what to do."""
+    """If the run was lost: what has happened, and what to do."""
     stack: str = ""
     """The Python stack of the rank that ``why`` names, as lines; "" if it is not known."""
     host: str = ""
@@ -78,7 +78,7 @@ class End:
 
 
 class _StopRequested(BaseException):
-    """A signal has told us to end. Raised from whatever the main thread was waiting in."""
+    """A signal has told us to end. Raised wherever the main thread was waiting."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -96,8 +96,15 @@ def supervise(
 ) -> End:
     """Run mpirun to its end.
 
-    SIGUSR2 is passed on to the driver. Told to end by another signal, it gives the program ``grace_s`` to save and clean up.
-    ``interactive``: the driver is a shell or a notebook's kernel, so that it gets Ctrl-C, and the run goes on.
+    Passes SIGUSR2 on to the driver. When another signal says to end, gives the program ``grace_s`` seconds to save and clean up.
+
+    Args:
+        ranks: the number of ranks that mpirun starts.
+        recovers: the run goes on when ranks are lost.
+        interactive: the driver is a shell or a notebook's kernel: it gets Ctrl-C, and the run goes on.
+
+    Raises:
+        ClusterError: mpirun does not start.
     """
     child: subprocess.Popen[bytes] | None = None
     with terminal_restored(), _stop_signals_raised():
@@ -146,10 +153,10 @@ def supervise(
 
 
 class _Words:
-    """Passes on what mpirun and the ranks print, without what mpirun adds when a rank is lost.
+    """Passes on the output of mpirun and the ranks, without the pages that mpirun adds when a rank is lost.
 
     Args:
-        all_ours: the program does not speak through mpirun, so that empty lines are mpirun's.
+        all_ours: the program does not print through mpirun, so empty lines are mpirun's.
     """
 
     def __init__(self, child: subprocess.Popen[bytes], *, all_ours: bool) -> None:
@@ -164,7 +171,7 @@ class _Words:
             thread.start()
 
     def finish(self) -> None:
-        """Wait until all has been passed on, unless a process that a rank has left behind still holds the pipe."""
+        """Wait until all is passed on, but not for long: a process that a rank has left behind may still hold the pipe."""
         for thread in self._threads:
             thread.join(1.0)
 
@@ -218,11 +225,11 @@ class _Guard(Thread):
         self.trouble = ""
         self.at_start = False
         self.lingered = False
-        """The driver is through, and mpirun did not end."""
+        """The driver has finished, and mpirun did not end."""
         self.over = Event()
         self._child, self._channel, self._ranks = child, channel, ranks
         self._since: dict[str, float] = {}
-        from mpirdd.launch.postmortem import PostMortem  # late, as mpirun starts meanwhile
+        from mpirdd.launch.postmortem import PostMortem  # late: mpirun starts meanwhile
 
         self.witness = PostMortem(channel, ranks)
         self.start()
@@ -248,7 +255,7 @@ class _Guard(Thread):
         _end_mpirun(self._child, self.over.wait)
 
     def _lasts(self, what: str, holds: bool, seconds: float) -> bool:
-        """Has it held for so long? At first sight the run may just be on its way to a good end."""
+        """Has ``what`` held for so long? At first sight the run may just be on its way to a good end."""
         if not holds:
             self._since.pop(what, None)
             return False
@@ -259,8 +266,8 @@ class _Guard(Thread):
         for rank, (host, pid) in started.items():
             if host == here and not lives(pid):
                 return f"rank {rank} (host {host})"
-        # Or it died before it told of itself. While mpirun has children that have not, or that start ranks elsewhere, it may
-        # just be slow.
+        # Or a rank died before it registered. While mpirun has children that have not registered, or that start ranks
+        # elsewhere, the start may just be slow.
         children = _children(self._child.pid)
         if children and children <= {pid for _, pid in started.values()} and len(started) < self._ranks:
             return f"rank {min(set(range(self._ranks)) - started.keys())} (host {here})"
@@ -268,7 +275,7 @@ class _Guard(Thread):
 
 
 def _children(pid: int) -> set[int]:
-    """The children of mpirun. MPICH's proxy, the parent of its ranks, counts as its children."""
+    """The children of mpirun. Instead of MPICH's proxy, the parent of the ranks, its children count."""
     children: set[int] = set()
     with suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -306,9 +313,9 @@ def _stop_signals_raised() -> Iterator[None]:
 
 @contextmanager
 def _passing_on(number: signal.Signals, child: subprocess.Popen[bytes], channel: StatusChannel) -> Iterator[None]:
-    """Give this signal to the driver: by itself, or where it is on another host through mpirun, to all ranks."""
+    """Pass this signal on: to the driver alone; if it is on another host, through mpirun to all ranks."""
     def pass_on(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and channel.driver_pid is None:  # nobody is there yet whom it could interrupt
+        if number == signal.SIGINT and channel.driver_pid is None:  # there is nobody yet whom it could interrupt
             raise _StopRequested(number)
         if channel.driver_is_far:
             child.send_signal(number)
@@ -339,7 +346,8 @@ def _end(child: subprocess.Popen[bytes], number: int, driver_pid: int | None, gr
 
 
 def _end_mpirun(child: subprocess.Popen[bytes], ended: Callable[[float], bool]) -> None:
-    """After SIGKILL, the ranks go with their parent (``die_with_parent``). ``ended`` waits for so many seconds."""
+    """End mpirun by SIGTERM, then by SIGKILL; the ranks end with their parent (``die_with_parent``). ``ended`` waits for up to
+    so many seconds."""
     for harder, patience_s in zip((signal.SIGTERM, signal.SIGKILL), _PATIENCE_S, strict=True):
         child.send_signal(harder)
         if ended(patience_s):

@@ -1,4 +1,4 @@
-"""The terminal of a run: what ranks are told of it; and as it was, whatever the run has done to it."""
+"""The terminal of a run: tells ranks about it, and restores it afterwards, whatever the run has done to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 
 def terminal_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Show a progress bar on a terminal. The driver may not see the terminal, so its width goes along."""
+    """The settings for a terminal: a progress bar, and the terminal's width, as the driver may not see the terminal."""
     settings = {} if "MPIRDD_PROGRESS" in environment else {"MPIRDD_PROGRESS": str(int(os.isatty(2)))}
     if os.isatty(2):
         settings["COLUMNS"] = str(shutil.get_terminal_size().columns)

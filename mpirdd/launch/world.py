@@ -22,8 +22,8 @@ from mpirdd.store.memory import reuse_freed_memory
 def open_transport() -> tuple[Transport, int]:
     """This process's end of the network, and the number of ranks of this run on this host, without spares.
 
-    The network is MPI's where there is any sign of a launcher; else it is a world of one without MPI. Starting MPI takes
-    up to a second, which plain ``python job.py`` should not pay.
+    If there is any sign of a launcher, the network is MPI's; else it is a world of one without MPI. Starting MPI takes up to a
+    second, which plain ``python job.py`` should not pay.
 
     Raises:
         ClusterError: the ranks do not form one world.
@@ -55,7 +55,7 @@ def _world_of_one(host: str) -> Transport:
 
 
 def check_world(environment: Mapping[str, str], size: int) -> None:
-    """Refuse worlds of one that were meant to be one world: each would run the whole program.
+    """Refuse worlds of one that were meant to be one world together: each would run the whole program.
 
     Raises:
         ClusterError: the launcher started several ranks, but MPI says that this one is alone.

@@ -1,7 +1,7 @@
 """The bus of a run: the driver emits events, and readers take those that they have asked for.
 
-The driver knows no reader. A reader is a function of one event. Readers run in the driver's turn,
-so they are short; a reader must not raise.
+The driver knows no reader. A reader is a function of one event. It runs inside the driver's loop, so it
+must be short and must not raise.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ class Bus:
 
     @property
     def recorded(self) -> bool:
-        """Somebody reads every event; without, what only a record needs is not worked out."""
+        """Somebody reads every event. If not, the driver skips the work that only a record needs."""
         return bool(self._of_all)
 
     def subscribe(self, readers: Mapping[type[Event], Reader]) -> None:
-        """Each reader gets the events of its class, in the order in which they are emitted."""
+        """Let each reader get the events of its class, in the order in which they are emitted."""
         for kind, reader in readers.items():
             self._readers.setdefault(kind, []).append(reader)
 
     def subscribe_all(self, reader: Reader) -> None:
-        """The reader gets every event that is written to logs, before the other readers do."""
+        """Let the reader get every event that logs hold, before the other readers do."""
         self._of_all.append(reader)
 
     def when_idle(self, call: Callable[[], None]) -> None:
-        """The call is made again and again, whenever the driver has nothing else to do; it is short."""
+        """Have ``call`` called whenever the driver has nothing else to do, again and again. It must be short."""
         self._when_idle.append(call)
 
     def idle(self) -> None:
-        """The driver has nothing else to do."""
+        """Called by the driver when it has nothing else to do."""
         for call in self._when_idle:
             call()
 

@@ -1,4 +1,4 @@
-"""What a run says on stderr while it runs: lost executors, slow tasks, lines that tasks printed, and
+"""The lines on stderr while a run goes on: lost executors, slow tasks, lines that tasks printed, and
 the progress bar. A reader of the bus.
 """
 

@@ -1,8 +1,8 @@
 """Several Contexts of one program as one run.
 
 A program may make one Context after the other. Each writes a ``run`` line of its own to the event log and counts jobs, stages,
-RDDs and seconds from the start. ``Joiner`` gives the later ones numbers and times that go on where those before ended, so that
-readers see one run. Its later ``run`` lines become ``context`` lines.
+RDDs and seconds from the start. ``Joiner`` shifts numbers and times of later Contexts to follow those of the earlier ones, so
+readers see one run. The later ``run`` lines become ``context`` lines.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SPACES = {
 }
 """The fields that hold numbers of jobs, stages, exchanges or RDDs, or lists of them."""
 _BLOCKS = {"kept": 0, "not_kept": 0, "recomputed": 0, "evicted": 1}
-"""Where the RDD's number stands in each of ``blocks``, by the kind of event."""
+"""The position of the RDD's number in each of ``blocks``, by the kind of event."""
 
 
 def goes_on(before: Mapping[str, Any], later: Mapping[str, Any]) -> bool:
@@ -40,8 +40,8 @@ class Joiner:
         self._later_s = 0.0
 
     def take(self, event: Event) -> Event:
-        """The event as one of the joined run: a ``run`` event is the beginning of another program's run. An odd one stays as
-        it is: the reader will say what is wrong with it."""
+        """The event as part of the joined run; a ``run`` event begins the run of another program. A malformed event stays as
+        it is: the reader will report it."""
         if event["event"] == "run":
             if not self._last or not goes_on(self._last, event):
                 self._begin(event)

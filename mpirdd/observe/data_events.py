@@ -1,4 +1,4 @@
-"""What becomes of kept partitions, as events of a run (``run_events``)."""
+"""The events of a run about kept partitions (the others are in ``run_events``)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Kept(Event):
 
 @dataclass(frozen=True, slots=True)
 class NotKept(Event):
-    """A task has computed partitions that were to be kept, and found no room for them."""
+    """A task has computed partitions to keep, and found no room for them."""
 
     KIND = "not_kept"
     executor: Rank
@@ -41,7 +41,7 @@ class NotKept(Event):
 
 @dataclass(frozen=True, slots=True)
 class Recomputed(Event):
-    """Partitions to be kept that a task has computed before: they had found no room, were evicted, or lost."""
+    """A task has computed partitions to keep once more: they had found no room, were evicted, or were lost."""
 
     KIND = "recomputed"
     executor: Rank
@@ -50,7 +50,7 @@ class Recomputed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Evicted(Event):
-    """Blocks were dropped for want of memory."""
+    """An executor has dropped blocks for lack of memory."""
 
     KIND = "evicted"
     executor: Rank

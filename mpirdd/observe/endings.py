@@ -1,7 +1,7 @@
-"""How a process of this host has ended: by which signal, with which exit code, or for want of memory.
+"""How a process of this host has ended: by which signal, with which exit code, or killed for memory.
 
-Only a parent is told of that, and the parent of a rank is mpirun. But Linux 6.15 and newer tell whoever holds a ``pidfd`` of
-the process. The kernel ends processes for want of memory by SIGKILL; it counts these in the cgroup, and names them in its log.
+The kernel tells only the parent, which for a rank is mpirun. But Linux 6.15 and newer also tell whoever holds a ``pidfd`` of
+the process. When memory runs out, the kernel kills processes by SIGKILL; it counts them in the cgroup, and names them in its log.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from contextlib import suppress
 _GET_INFO, _EXIT_INFO, _INFO_BYTES, _CODE_AT = 0xC040FF0B, 1 << 3, 64, 60
 """``PIDFD_GET_INFO``, ``PIDFD_INFO_EXIT`` and the layout of ``struct pidfd_info``, from linux/pidfd.h."""
 _PATIENCE_S = 0.5
-"""MPI may notice a death before mpirun has asked for the exit status, which the kernel has from then on."""
+"""MPI may notice a death before mpirun has asked for the exit status; the kernel tells it only from then on."""
 _LOG_BYTES = 1 << 18
 _COUNTS = ("memory.events", "memory.oom_control")
-"""Of cgroup v2, and of v1."""
+"""The files of cgroup v2 and of v1."""
 
 _STATES = {"T": "it is stopped (SIGSTOP)", "t": "a debugger holds it", "D": "it waits for a disk or a file system"}
 
 
 class Ending:
-    """Watches a process that lives; afterwards ``told`` says how it has ended."""
+    """Watches a living process; afterwards ``told`` says how it has ended."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self._fd = pid, -1
@@ -40,8 +40,8 @@ class Ending:
             os.close(self._fd)
 
     def told(self, *, wait: bool = False) -> str | None:
-        """``it was killed by signal 9``, say; empty where nobody knows. None: its parent has not asked yet, so the kernel will
-        know in a moment. ``wait`` waits for that moment."""
+        """How it ended: ``it was killed by signal 9``, say; empty if nobody knows. None: its parent has not asked yet, so the
+        kernel will tell in a moment. ``wait`` waits for that, at most 0.5 s."""
         deadline = time.monotonic() + (_PATIENCE_S if wait else 0.0)
         while (status := self._status()) is None and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -61,7 +61,7 @@ class Ending:
         return "it was killed by signal 9 (kill -9, or for memory)"
 
     def _status(self) -> int | None:
-        """As ``os.wait`` gives it; -1 where the kernel does not tell, None where it does not yet."""
+        """The status as ``os.wait`` gives it; -1 if the kernel does not tell, None if it does not tell yet."""
         info = bytearray(_INFO_BYTES)
         struct.pack_into("<Q", info, 0, _EXIT_INFO)
         try:
@@ -82,7 +82,7 @@ def state_of(pid: int) -> str:
 
 
 def memory_counts(pid: int, *, root: str = "/") -> str:
-    """The file in which the cgroup of the process counts what the kernel kills for memory; empty if there is none."""
+    """The file in which the process's cgroup counts the processes killed for memory; empty if there is none."""
     with suppress(OSError), open(os.path.join(root, f"proc/{pid}/cgroup")) as file:
         for line in file:
             _, controllers, path = line.rstrip("\n").split(":", 2)
@@ -94,7 +94,7 @@ def memory_counts(pid: int, *, root: str = "/") -> str:
 
 
 def killed_for_memory(counts: str) -> int:
-    """How many processes the kernel has killed, as this file of a cgroup counts; -1 if it does not say."""
+    """How many processes the kernel has killed for memory, by this file of a cgroup; -1 if the file does not say."""
     with suppress(OSError), open(counts) as file:
         for line in file:
             name, _, number = line.strip().partition(" ")
@@ -104,7 +104,7 @@ def killed_for_memory(counts: str) -> int:
 
 
 def in_kernel_log(pid: int, path: str = "/dev/kmsg") -> bool:
-    """Does the kernel's log, where this user may read it, say that it has killed the process for memory?"""
+    """Does the kernel's log say that it has killed the process for memory? False if this user may not read the log."""
     text = b""
     with suppress(OSError):
         log = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -129,6 +129,7 @@ def _name(number: int) -> str:
 
 
 def lives(pid: int) -> bool:
+    """Does the process still run? A zombie does not."""
     return cpu_ticks(pid) is not None
 
 

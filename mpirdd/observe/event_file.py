@@ -1,11 +1,11 @@
 """The event log's file: JSON lines, appended and handed to the system a few at a time.
 
-Lines of events that come by the thousand wait until the driver has nothing else to do, or for 0.1 s at most while lines keep
-coming; all others go to the system at once, with those that waited. Each ``write`` has whole lines and goes to a file opened
-for appending, so whoever reads the file while it grows sees whole lines, and a driver that is killed loses those that waited.
-(A machine that dies loses what its kernel had not written yet: nothing is forced to the disk.)
+Lines of events that come by the thousand wait until the driver has nothing else to do, at most 0.1 s while lines keep coming.
+Any other line goes to the system at once, behind those that waited. Each ``write`` appends whole lines, so a reader of the
+growing file sees whole lines. A driver that is killed loses the lines that waited. (A machine that dies loses what its kernel
+had not written yet: we force nothing to the disk.)
 
-Nothing is overwritten: a file that has events of an earlier run gets the new run's behind them.
+Nothing is overwritten: if a file has events of an earlier run, those of the new run follow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from mpirdd.protocol.errors import UsageError
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=str).encode
-"""Made once: ``json.dumps`` with separators makes an encoder for each line, which takes as long again."""
+"""Made once: ``json.dumps`` with separators would make an encoder for each line, and take twice as long."""
 
 
 FIRST = b'{"event":'
@@ -28,7 +28,7 @@ FIRST = b'{"event":'
 _MAY_WAIT = frozenset({"node", "stage", "stage_end", "started", "task", "tasks", "exchange", "exchanged", "kept", "memory"})
 """Emitted while a job runs, so that the driver's loop soon calls ``flush``."""
 _MOST_WAIT_S, _MOST_WAIT = 0.1, 200
-"""Lines wait no longer, and no more of them."""
+"""Lines wait at most this long, and at most so many of them."""
 
 
 def is_url(text: str) -> bool:
@@ -53,7 +53,7 @@ class EventFile:
     """Open for appending until ``close``.
 
     Raises:
-        UsageError: the file cannot be written, or holds something else than events.
+        UsageError: the file cannot be written, or holds no events.
     """
 
     def __init__(self, setting: str, app: str) -> None:
@@ -77,7 +77,7 @@ class EventFile:
             raise
 
     def _begin(self, setting: str) -> None:
-        """Look at what is there, and end a line that an earlier run has left unfinished."""
+        """Check an older file, and end a line that an earlier run has left unfinished."""
         size = os.fstat(self._file).st_size
         if not size:
             self._lock()
@@ -89,8 +89,8 @@ class EventFile:
             os.write(self._file, b"\n")
 
     def _lock(self) -> bool:
-        """Whether no other run writes this file now, as far as one can tell. If one does, the user is told. (A lock of the
-        process: those of a file would pass to processes that the program forks, and outlive the Context.)"""
+        """Lock the file. False, and a line for the user, if another run writes it now, as far as one can tell. (The lock is the
+        process's: a lock of the open file would pass to processes that the program forks, and outlive the Context.)"""
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
@@ -113,7 +113,7 @@ class EventFile:
             self.flush()
 
     def flush(self) -> None:
-        """Hand to the system what has waited. A disk that fails ends the log, and not the run."""
+        """Hand the waiting lines to the system. A disk that fails ends the log, but not the run."""
         if not self._waiting:
             return
         lines, self._waiting = self._waiting, []
@@ -122,7 +122,7 @@ class EventFile:
         data = ("\n".join(lines) + "\n").encode(errors="backslashreplace")
         try:
             written = os.write(self._file, data)
-            if written < len(data):  # a full disk takes a part first, and then says why
+            if written < len(data):  # a full disk first takes a part, and then gives the error
                 os.write(self._file, data[written:])
         except OSError as error:
             sys.stderr.write(f"mpirdd: the event log {self.path} ends here, as it cannot be written any more: "

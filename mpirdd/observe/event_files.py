@@ -1,7 +1,7 @@
-"""Reading event logs: files and folders to the events of their runs, with a clear word about what is wrong with them.
+"""Reads event logs: files and folders to the events of their runs, with clear notes about faults.
 
 A log may be cut off anywhere (kill -9, a full disk), rotated into several files, hold several runs one after the other, or
-be written by another version. A reader gets what is there, and notes about what is not.
+be written by another version. A reader gets what is there, and notes about what is missing.
 
 Left out: what the events mean (``run_view``); files that are not local, of which this layer knows nothing: whoever reads
 them hands over their ``LogFiles``.
@@ -116,7 +116,7 @@ def read_log(paths: Sequence[str], *, run: int | None = None, files: LogFiles | 
         files: where they lie; by default local ones.
 
     Raises:
-        UsageError: no such file, an empty one, none that is an event log, no such run.
+        UsageError: a file does not exist, is empty or is no event log; or there is no such run.
     """
     notes: list[str] = []
     files = files or LogFiles()
@@ -178,12 +178,12 @@ class Tail:
         self._inode: int | None = None
 
     def new(self) -> Events:
-        """The events since the last call; a last line without its end waits for the rest. Costs O(what is new).
+        """The events since the last call; a last line without its end waits for the rest. Costs O(new bytes).
 
-        A ``run`` event among them begins another run. A file that was replaced or cut is read anew.
+        A ``run`` event begins another run. A file that was replaced or cut is read anew.
 
         Raises:
-            UsageError: what is there is no event log, or cannot be read.
+            UsageError: the file is no event log, or cannot be read.
         """
         try:
             with open(self.path, "rb") as file:
@@ -211,7 +211,7 @@ _NO_LOG = "{}: no event log of mpirdd. `mpirdd run --events FILE job.py` writes 
 
 
 def newest(path: str) -> str | None:
-    """The path itself; of a folder, its newest log. None if there is none yet."""
+    """The path itself; for a folder, its newest log. None if there is no log yet."""
     if not os.path.isdir(path):
         return path if os.path.exists(path) else None
     logs = [entry for entry in os.scandir(path) if entry.name.endswith(".jsonl") and entry.is_file()]
@@ -328,7 +328,7 @@ def _first_time(lines: list[Line]) -> float:
 
 
 def _place(events: Events) -> tuple[bool, float]:
-    """Sorts pieces: those that begin a run by its time, then those that go on with one."""
+    """Sorts pieces: first those that begin a run, by its time, then those that continue one."""
     first = events[0]
     return (False, float(first.get("unix", 0.0))) if first["event"] == "run" else (True, float(first.get("t", 0.0)))
 

@@ -1,4 +1,4 @@
-"""How events are written: each as one object of the event log."""
+"""The form of events in the event log: one object each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def as_line(event: Event, t: float) -> dict[str, Any]:
     kind = type(event)
     names = _NAMES.get(kind)
     if names is None:
-        fields: tuple[str, ...] = kind.__slots__  # of the fields' names: see protocol/values.py
+        fields: tuple[str, ...] = kind.__slots__  # the fields' names: see protocol/values.py
         names = _NAMES[kind] = tuple(name for name in fields if name not in kind.UNWRITTEN and name != "figures")
     line: dict[str, Any] = {"event": kind.KIND, "t": round(t, 6)}
     optional = kind.OPTIONAL

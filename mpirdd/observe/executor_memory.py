@@ -1,4 +1,4 @@
-"""The executors' memory, from their reports to the driver: for ``storageInfo`` and the log."""
+"""The executors' memory, by their reports to the driver: for ``storageInfo`` and the log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ExecutorMemory:
         self.limit_bytes: dict[Rank, int] = {}
         """Each executor's budget."""
         self.used_bytes: dict[Rank, int] = {}
-        """The part of it in use at the executor's last report."""
+        """The part of the budget that was in use at the executor's last report."""
         self._kept: dict[NodeId, dict[tuple[Rank, int], tuple[int, int]]] = {}
 
     def least_bytes(self) -> int:

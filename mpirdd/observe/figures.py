@@ -1,4 +1,4 @@
-"""The figures of tasks: how the sums of ``store/costs.py`` read in the event log."""
+"""The figures of tasks: the names that the sums of ``store/costs.py`` have in the event log."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _COUNTS = {
     "gc_s": "gc_s", "cpu_s": "cpu_s",
 }
 COUNTS = frozenset(_COUNTS) - {"input_bytes", "output_bytes", "written_bytes"}
-"""What is counted of tasks and costs no time of its own."""
+"""Figures of tasks that are no costs of their own: ``Context.costs`` leaves them out."""
 _NOT_OF_TASKS = frozenset({"task_s", "exchange_s"})
 
 
 def figures_of(sums: Mapping[str, float]) -> dict[str, Any]:
-    """Counts by the names of the log, and ``costs``: seconds by part. What is 0 is left out."""
+    """Counts by the names of the log, and ``costs``: seconds by part. Zeros are left out."""
     figures: dict[str, Any] = {}
     costs: dict[str, float] = {}
     for name, value in sums.items():
@@ -37,5 +37,5 @@ def figures_of(sums: Mapping[str, float]) -> dict[str, Any]:
 
 
 def less(sums: Mapping[str, float], others: Mapping[str, float]) -> dict[str, float]:
-    """What the sums have grown by since they were ``others``."""
+    """The growth of each sum since the sums were ``others``."""
     return {name: value - others.get(name, 0) for name, value in sums.items()}

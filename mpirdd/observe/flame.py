@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _MOST = 1500
-"""A page draws so many frames; those with the least time are left out."""
+"""A page draws at most so many frames; those with the least time are left out."""
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ def tree(profiles: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]] | None:
     """Columns ``ids``, ``labels``, ``parents``, ``values`` (microseconds, callees included); None without any profile.
 
     Args:
-        profiles: ``profile`` events. Below the root stands the operation, below it its frames.
+        profiles: ``profile`` events. Below the root are the operations, below each its frames.
     """
     root = _Frame()
     for profile in profiles:

@@ -1,6 +1,6 @@
-"""What to do about a slow run: hints that its figures justify. Pure.
+"""Hints about a slow run, as far as its figures justify them. Pure.
 
-Each hint is a function of the run's state that gives texts. It stays silent about what costs little.
+Each kind of hint is a function from the run's state to texts. It says nothing about small costs.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from mpirdd.observe.run_state import AMOUNTS, Line, NodeState, RunState, StageSt
 from mpirdd.protocol.shown import shown_size
 
 _LEAST_S = 0.5
-"""What takes less, in all, gets no hint."""
+"""A cost that takes less in all gets no hint."""
 _MANY_JOBS = 10
 _LEAST_SHARE = 0.1
-"""So does what takes a smaller part of all tasks' time."""
+"""Nor does a cost that takes a smaller part of all tasks' time."""
 _SKEW_TIMES = 4.0
-"""A task is far longer than its siblings when it takes so many times their median."""
+"""A task is far longer than its siblings when it takes this many times their median."""
 _SKEW_AMOUNT = 3.0
-"""It has more to do than they have when it takes in so many times as much."""
+"""A task has more to do than its siblings when it takes in this many times as much."""
 _CLOSURE_BYTES = 2 << 20
 _TINY_S = 0.002
 """Tasks that take less on average cost more to schedule than they do."""
@@ -35,13 +35,13 @@ def hints(state: RunState) -> list[str]:
 
 
 def share(seconds: float, state: RunState) -> float:
-    """The part of all task time."""
+    """These seconds as a part of all task time, from 0 to 1."""
     total = sum(stage.seconds for stage in state.stages.values())
     return seconds / total if total else 0.0
 
 
 def skew(state: RunState) -> Iterator[str]:
-    """One partition holds a stage up."""
+    """One partition delays a stage."""
     for stage in state.stages.values():
         usual = stage.median
         if stage.done < 2 or stage.longest < _SKEW_TIMES * usual or stage.longest - usual < _LEAST_S:
@@ -55,7 +55,7 @@ def skew(state: RunState) -> Iterator[str]:
 
 
 def _why_longest(stage: StageState, state: RunState) -> str:
-    """What the longest task did more than the others; empty where the log does not have it alone."""
+    """Why the longest task took longer than the others; empty if it has no line of its own in the log."""
     task = stage.longest_task
     if not task or task["partition"] != stage.longest_partition:
         return ""
@@ -68,8 +68,8 @@ def _why_longest(stage: StageState, state: RunState) -> str:
                 return took + _skewed_keys(stage, state)
             return f"{took}its input is cut unevenly. More or other partitions (repartition, minPartitions=) spread it."
     if _first_tasks_are_slow(task, stage, state):
-        return (f", with no more data than the others: it was the first one on executor {task['executor']}, as slow as on the "
-                "others: modules are imported there, and broadcast values arrive. Later tasks do without.")
+        return (f", with no more data than the others: it was the first one on executor {task['executor']}, and the first ones "
+                "on the others were as slow. They import modules and wait for broadcast values; later tasks need not.")
     costs = task.get("costs", {})
     files_s = sum(costs.get(name, 0.0) for name in ("read_s", "write_s", "commit_s", "input_s"))
     if files_s > task["seconds"] / 2:
@@ -84,14 +84,14 @@ def _why_longest(stage: StageState, state: RunState) -> str:
 
 
 def _first_tasks_are_slow(task: Line, stage: StageState, state: RunState) -> bool:
-    """Was it the first one of its executor, and are those of the other executors slow as well?"""
+    """Was it the first task of its executor, and were the first tasks of the other executors slow, too?"""
     others = [line for line in state.first_tasks.values() if line["stage"] == stage.id and line is not task]
     return (state.first_tasks.get(task["executor"]) is task and bool(others)
             and all(line["seconds"] >= _SKEW_TIMES * stage.median for line in others))
 
 
 def _skewed_keys(stage: StageState, state: RunState) -> str:
-    """What helps depends on the operation whose keys are skewed."""
+    """Skewed keys, and a remedy, which depends on the operation."""
     labels = [state.nodes[node].label for node in stage.shuffles if node in state.nodes]
     operation, whose = (labels[0].partition(" at ")[0], f"the keys of {labels[0]}") if labels else ("", "its keys")
     if "oin" in operation or operation == "cogroup":
@@ -104,7 +104,7 @@ def _skewed_keys(stage: StageState, state: RunState) -> str:
 
 
 def _usual_amount(stage: StageState, name: str, mine: int) -> float:
-    """What the others took in: their median; their mean where tasks share lines."""
+    """What the other tasks took in: the median; the mean where tasks share lines."""
     amounts = stage.amounts[name]
     if len(amounts) == stage.done:
         others = amounts[:]
@@ -127,7 +127,7 @@ def computed_again(state: RunState) -> Iterator[str]:
             continue
         jobs = {job for stage in stages for job in stage.jobs}
         if len(jobs) < 2 or len({(stage.kind, stage.of) for stage in stages}) < 2:
-            continue  # again after a loss, or a shuffle that was brought again
+            continue  # computed again after a loss, or for a shuffle that was exchanged again
         again = sum(map(_making_s, stages[1:]))
         if again < _LEAST_S or share(again, state) < _LEAST_SHARE:
             continue
@@ -141,17 +141,17 @@ def computed_again(state: RunState) -> Iterator[str]:
 
 
 def _making_s(stage: StageState) -> float:
-    """The time of a stage less what it spent on handing its records on."""
+    """The stage's time, less the time it spent on passing its records on."""
     return stage.seconds - sum(stage.costs[name] for name in ("encode_s", "write_s", "read_s", "commit_s"))
 
 
 def _behind_kept(node: NodeState, state: RunState) -> bool:
-    """Another node is persisted that is made from it without a shuffle: reading that one needs it no more."""
+    """Is a node made from this one persisted? Reading that node does not need this one."""
     return any(other.persisted and node.id in other.parents for other in state.nodes.values())
 
 
 def _only_reads(node: NodeState) -> bool:
-    """Reading data that the program has given, or a shuffle, costs less than what a cache would hold."""
+    """Does the node only read a shuffle, or data that the program has given? That costs less than a cache."""
     return node.kind == "shuffled" or (node.kind == "source" and not node.input)
 
 
@@ -175,7 +175,7 @@ def compressed(state: RunState) -> Iterator[str]:
 
 
 def large_closures(state: RunState) -> Iterator[str]:
-    """A function brings much data along."""
+    """A function carries much data."""
     for line in state.closures:
         if line["bytes"] >= _CLOSURE_BYTES:
             yield (f"{line['label']}: its function takes {shown_size(line['bytes'])}, sent to each of {line['copies']} "
@@ -222,7 +222,7 @@ def parsing(state: RunState) -> Iterator[str]:
 
 
 def cache_too_small(state: RunState) -> Iterator[str]:
-    """Partitions that were to be kept found no room, or lost it, and were computed again and again."""
+    """Partitions to keep found no room, or were evicted, and were computed again and again."""
     for node in state.nodes.values():
         missing = (node.refused | node.evicted) & node.recomputed.keys()
         if not missing or "disk" in node.level:
@@ -230,7 +230,7 @@ def cache_too_small(state: RunState) -> Iterator[str]:
         computing = [stage for stage in state.stages.values() if node.id in stage.nodes and stage.done]
         if not computing:
             continue
-        first = computing[0]  # the later ones also read what was kept
+        first = computing[0]  # later ones also read kept partitions
         again = sum(node.recomputed[partition] for partition in missing)
         seconds = again * first.seconds / first.done
         if seconds < _LEAST_S or share(seconds, state) < _LEAST_SHARE:

@@ -11,9 +11,9 @@ from mpirdd.protocol.ids import JobId, Rank, StageId
 from mpirdd.protocol.values import dataclass, field
 
 _MOST = 1000
-"""So many jobs, and so many stages, are remembered."""
+"""At most so many jobs, and so many stages, are remembered."""
 _SHOWN = 20
-"""So many of the latest stages may be shown as under way."""
+"""At most so many of the latest stages are shown as under way."""
 
 
 @dataclass(slots=True)

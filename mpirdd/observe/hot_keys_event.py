@@ -9,12 +9,12 @@ from mpirdd.protocol.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class HotKeys(Event):
-    """The keys of a shuffle that came most often, where the setting ``hot_keys`` asks for them."""
+    """The commonest keys of a shuffle, if the setting ``hot_keys`` asks for them."""
 
     KIND = "keys"
     node: NodeId
     label: str
     records: int
-    """All that were counted."""
+    """All records that were counted."""
     keys: tuple[tuple[str, int], ...]
-    """Each key, as text, with its records."""
+    """Each key, as text, with the number of its records."""

@@ -1,4 +1,4 @@
-"""Where the nodes of a lineage graph stand on a page: in layers, sources above, each node near the ones that it comes from."""
+"""Places the nodes of a lineage graph on a page: in layers, sources above, each node near its parents."""
 
 from __future__ import annotations
 

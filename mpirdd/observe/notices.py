@@ -1,4 +1,4 @@
-"""The lines on stderr about losses and slow tasks: one each."""
+"""The lines on stderr about losses and slow tasks, one for each."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class LostSpare(Protocol):
 
 
 class SlowTask(Protocol):
-    """The scheduler's account of a task that takes far longer than its siblings did."""
+    """The account of a task that takes far longer than its siblings did."""
 
     @property
     def executor(self) -> Rank: ...
@@ -86,7 +86,7 @@ def of_slow_task(slow: SlowTask, hosts: Mapping[Rank, str]) -> str:
 
 
 def of_stack(lines: Sequence[str]) -> str:
-    """A Python stack, below the line about its rank; nothing for an empty one."""
+    """A Python stack, to stand below the line about its rank; nothing for an empty one."""
     return "".join(f"    {line}\n" for line in ["its Python stack (most recent call last):", *lines]) if lines else ""
 
 

@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
 
 
 class Observers:
-    """Of one Context.
+    """The observers of one Context.
 
     Raises:
         UsageError: the event log cannot be written.
@@ -39,7 +39,7 @@ class Observers:
         self.events_path: str | None = None
         """The file of the event log, if there is one."""
         self.before_end: list[Callable[[], None]] = []
-        """Called just before the readers learn of the end, the last first."""
+        """Calls to make just before the readers learn of the end, the last one first."""
         self._end: RunEnded | None = RunEnded("ok")
         self._progress = Progress(settings.progress)
         self._settings = settings
@@ -53,7 +53,7 @@ class Observers:
             ProgressLine(self.history, settings.progress_every_s, self._progress.write).subscribe_to(self.bus)
 
     def _record(self) -> None:
-        from mpirdd.observe.recorder import Recorder  # imports json, which most runs do without
+        from mpirdd.observe.recorder import Recorder  # imports json, which most runs do not need
 
         recorder = Recorder(self.zero)
         if self._settings.events:
@@ -70,7 +70,7 @@ class Observers:
         self.bus.subscribe_all(recorder.take)
 
     def begin(self, *, host: str, ranks: int, mpi: str, folder: str, context: int) -> None:
-        """The first event of the log. ``context``: which Context of this process it is, from 1."""
+        """Emit the first event of the log. ``context``: the number of the Context in this process, from 1."""
         self.bus.emit(RunStarted(
             context=context, version=SCHEMA_VERSION, unix=round(time.time() - (perf_counter() - self.zero), 3),
             app=self._settings.app_name, program=tuple(sys.argv), folder=folder, mpirdd=__version__,
@@ -79,12 +79,12 @@ class Observers:
             mode=self._settings.mode, settings=asdict(self._settings)))
 
     def ends_with(self, error: BaseException) -> None:
-        """The program ends by this; readers learn of it once the Context stops."""
+        """Note the error that ends the program; readers learn of it once the Context stops."""
         if self._end is not None:
             self._end = end_of(error)
 
     def end(self) -> None:
-        """Tell the readers that the run has ended, once: the Context has stopped, or the program ends without that."""
+        """Tell the readers, once, that the run has ended: the Context has stopped, or the program ends without stopping it."""
         end, self._end = self._end, None
         if end is not None:
             for call in reversed(self.before_end):

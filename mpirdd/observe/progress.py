@@ -1,5 +1,5 @@
-"""The progress of the running stages on a terminal: one bar, drawn by tqdm; only then imports
-it."""
+"""The progress of the running stages on a terminal: one bar, drawn by tqdm. Imports tqdm only to draw
+one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mpirdd.protocol.ids import StageId
 from mpirdd.protocol.tracebacks import in_notebook
 
 _FIRST_S, _EVERY_S = 0.5, 0.1
-"""A shorter job shows nothing; for longer ones this is the time between drawings."""
+"""A job shorter than the first time shows nothing. The second is the time between drawings."""
 
 
 class Progress:

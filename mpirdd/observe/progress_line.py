@@ -1,4 +1,4 @@
-"""The progress of a run where no terminal is: a line on stderr once in a while, for the log of a batch job. A bus reader."""
+"""The progress of a run without a terminal: a line on stderr once in a while, for the log of a batch job. A bus reader."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mpirdd.observe.shown import duration
 from mpirdd.protocol.ids import StageId
 
 _MOST = 3
-"""Stages in a line."""
+"""At most so many stages in a line."""
 
 
 class ProgressLine:
-    """Writes no line before so many seconds have passed, so that short programs say nothing.
+    """Writes a line of progress at most every ``every_s`` seconds. Shorter programs write none.
 
     Args:
-        every_s: time between lines.
+        every_s: time before the first line, and between lines.
         write: gets the text, with its line end.
     """
 
@@ -31,7 +31,7 @@ class ProgressLine:
         self._due = self._began + every_s
         self._executors = 0
         self._before: dict[StageId, int] = {}
-        """Tasks that were done at the last line."""
+        """The tasks of each stage that were done at the last line."""
 
     def subscribe_to(self, bus: Bus) -> None:
         bus.subscribe({ExecutorJoined: self._joined, ExecutorLost: self._lost, TasksStarted: self._moved,

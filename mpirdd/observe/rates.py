@@ -11,7 +11,7 @@ _WINDOW_S = 10.0
 
 
 class Rates(NamedTuple):
-    """Each a second."""
+    """Amounts a second."""
 
     tasks: float = 0.0
     read_bytes: float = 0.0
@@ -24,7 +24,7 @@ class RateMeter:
         self._seen: deque[tuple[float, tuple[float, ...]]] = deque()
 
     def rates(self, run: RunView, now: float) -> Rates:
-        """What has been added since the oldest look within the last 10 seconds; since the run began at the first look.
+        """The growth since the oldest look within the last 10 seconds; at the first look, since the run began.
 
         Args:
             now: seconds since the run began.

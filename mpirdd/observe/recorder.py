@@ -1,7 +1,7 @@
-"""Turns a run's events into the lines of the event log, and passes them on: to the file, the summary.
+"""Turns a run's events into the lines of the event log, and passes them on to the file and the summary.
 
-Lines are bounded, whatever the run does: a heartbeat of the same task is written at 1, 2, 4, 8 s and
-so on, portions of tasks until there were ``_MOST_STARTED``.
+The number of lines is bounded, whatever the run does: a task's heartbeats are written at 1, 2, 4, 8 s
+and so on, portions of tasks until there were ``_MOST_STARTED``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from mpirdd.protocol.ids import Rank, StageId
 
 _MOST_STARTED = 50_000
 _SMALL_STAGE = 200
-"""Each portion of tasks of a stage of up to so many tasks is written, of larger ones those of up to ``_FEW``."""
+"""A stage of up to so many tasks gets a line for each portion of tasks, a larger one only for portions of up to ``_FEW``."""
 _FEW = 4
 _MOST_KEPT = 300_000
-"""So many lines say which partitions are kept; larger runs have more, of which the lines about memory tell the sums."""
+"""At most so many lines tell of kept partitions. For larger runs the lines about memory have the sums."""
 
 Sink = Callable[[dict[str, Any]], None]
 
@@ -85,7 +85,7 @@ class Recorder:
         return True
 
     def _complete(self, line: dict[str, Any], event: Event, t: float) -> None:
-        """Add what the event itself does not know, and take note of it."""
+        """Add figures that the event itself does not have, and note the event."""
         if isinstance(event, run_events.TaskMeasured):
             self._finished(event.stage, 1)
         elif isinstance(event, run_events.TasksMeasured):

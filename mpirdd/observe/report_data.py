@@ -1,7 +1,7 @@
-"""The report's data: what its page shows, as one JSON value. Chooses and cuts; the page's scripts only draw.
+"""The data of the report's page, as one JSON value. This module chooses and cuts; the page's scripts only draw.
 
-A page with 100,000 tasks must open within seconds. So tasks travel as columns, and beyond ``MOST_TASKS`` rows only those
-that did not finish, the longest ones, and a sample of the others. Sums and quantiles are always those of all tasks.
+A page with 100,000 tasks must open within seconds. So tasks travel as columns. Beyond ``MOST_TASKS`` rows the page has only
+tasks that did not finish, the longest ones, and a sample of the others. Sums and quantiles are always those of all tasks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MOST_STAGES = 3000
 _MOST_LINES = 40
 """Executors whose memory is drawn."""
 _SAMPLES = 400
-"""Points of such a line."""
+"""Points of an executor's line of memory."""
 _MOST_SHUFFLES = 30
 _MOST_RANKS = 100
 """Rows of a shuffle's matrix."""
@@ -37,13 +37,13 @@ Data = dict[str, Any]
 
 def report_data(run: RunView, *, notes: Sequence[str] = (), over: bool = True, hints: Sequence[str] = (),
                 most_tasks: int = MOST_TASKS) -> Data:
-    """What the page shows of this run.
+    """The data that the page shows of this run.
 
     Args:
-        notes: shown on top; what reading the log has told.
-        over: the run is known to be over, so that a log without an end is one that was cut off.
-        hints: what stands out.
-        most_tasks: rows of single tasks.
+        notes: lines for the top of the page, from reading the log.
+        over: the run is known to be over, so a log without an end was cut off.
+        hints: lines for "What stands out".
+        most_tasks: at most so many rows of single tasks.
     """
     stages = sorted(run.stages.values(), key=lambda stage: stage.id)
     notes = list(notes)
@@ -156,7 +156,7 @@ def _stage(stage: StageView, key: int) -> Data:
 
 
 def _chosen(rows: list[TaskRow], most: int) -> tuple[list[TaskRow], list[str]]:
-    """At most so many of the rows, and a note if these are not all."""
+    """At most ``most`` of the rows, and a note if these are not all."""
     if len(rows) <= most:
         return rows, []
     chosen = set([number for number, row in enumerate(rows) if row.status != OK][: most // 4])
@@ -216,8 +216,8 @@ def _memory(run: RunView) -> list[Data]:
 
 
 def _thinned(samples: list[tuple[float, int, int]]) -> Data:
-    """Points of a line of steps: at the end of each piece of time the most that was used in it, so that no peak is lost, and
-    then what is used from there on."""
+    """The points of a step line: at the end of each piece of time the peak within it, so that no peak is lost, and then the
+    use from there on."""
     step = max(1, len(samples) // _SAMPLES + (len(samples) % _SAMPLES > 0))
     times: list[float] = []
     used: list[int] = []
@@ -276,7 +276,7 @@ def _largest(rows: Iterable[TaskRow], run: RunView) -> list[Data]:
 
 def _keys(run: RunView) -> list[Data]:
     found = []
-    for event in {event.get("node"): event for event in run.keys}.values():  # of a shuffle made again, the last count
+    for event in {event.get("node"): event for event in run.keys}.values():  # for a shuffle made again, the last count
         records = event.get("records", 0)
         for shown, amount in event.get("keys", ()):
             found.append({"name": f"{event.get('label', '')} (RDD {event.get('node')})", "shown": str(shown)[:500],

@@ -1,8 +1,8 @@
-"""The report as one HTML file: data, plotly and the page's own scripts in it, so that it needs no network.
+"""The report as one HTML file, which holds data, plotly and the page's own scripts, and needs no network.
 
-Text of the user's stays text. The data stand in a JSON element in which ``<`` is written as ``\\u003c``, so that nothing in
-it can end the element; the scripts put it into the page as text. A content security policy keeps the page from loading
-anything. plotly's JavaScript is 4.8 MB, so a report without tasks is as large.
+The user's text stays text. The data is in a JSON element that writes ``<`` as ``\\u003c``, so nothing in it can end the
+element; the scripts put it into the page as text. A content security policy keeps the page from loading anything. plotly's
+JavaScript is 4.8 MB, so every report has at least that size.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from mpirdd.protocol.package import install_command
 
 
 def no_plotly() -> str:
-    """What to say where plotly is missing."""
+    """The message for a missing plotly."""
     return f"the report needs plotly, which is not installed here.\n  fix: {install_command('observe')}"
 
 
 def page(data: dict[str, Any]) -> str:
-    """The page for what ``report_data`` gives.
+    """The page for the data of ``report_data``.
 
     Raises:
         UsageError: plotly is missing.

@@ -1,7 +1,7 @@
-"""What happens in a run, as frozen values: the driver emits them, the readers of ``observe/`` take them.
+"""The events of a run, as frozen values: the driver emits them, the readers of ``observe/`` take them.
 
 Each class is one kind of line in the event log; ``event_lines.as_line`` gives the line. docs/OBSERVE.md lists kinds and fields.
-``data_events`` has the events of kept partitions. Two kinds are for readers in this process alone, as they would fill a file:
+``data_events`` has the events of kept partitions. Two kinds would fill a file, and are only for readers in this process:
 ``TasksFinished`` and ``Printed``.
 """
 
@@ -14,15 +14,15 @@ from mpirdd.protocol.ids import JobId, NodeId, Rank, StageId
 from mpirdd.protocol.values import dataclass
 
 PACKED = (".gz", ".bz2", ".zst", ".xz", ".lz4", ".deflate", ".snappy", ".Z")
-"""What names of files end with that are compressed as a whole."""
+"""The endings of names of files that are compressed as a whole."""
 Figures = Mapping[str, Any]
-"""Counts and seconds by the names of ``figures.py``, those that are not 0."""
+"""Counts and seconds by the names of ``figures.py``, without zeros."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     KIND: ClassVar[str] = ""
-    """The ``event`` of its line; empty for what is not written."""
+    """The ``event`` of its line; empty for an event that is not written."""
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()  # fields that the line leaves out where they say nothing
     UNWRITTEN: ClassVar[frozenset[str]] = frozenset()  # fields that no line has
 
@@ -31,7 +31,7 @@ class Event:
 class RunStarted(Event):
     KIND = "run"
     context: int
-    """1 for the first Context of the process, 2 for the next one: that goes on with the run."""
+    """1 for the first Context of the process, 2 for the next one, which continues the run."""
     version: int
     """Of the schema."""
     unix: float
@@ -69,7 +69,7 @@ class ExecutorJoined(Event):
     memory: int
     """Its budget, in bytes."""
     instead: Rank = 0
-    """It was a spare, and takes the place of this lost executor."""
+    """The lost executor whose place it takes; 0: it was no spare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +80,15 @@ class ExecutorLost(Event):
     host: str
     why: str
     blocks: Mapping[str, int]
-    """How many blocks were lost of which no other executor has a copy, by kind."""
+    """The number of lost blocks without a copy on another executor, by kind."""
     tasks: int
-    """How many were under way there."""
+    """The number of tasks under way there."""
     left: int
-    """How many executors live, with the spare that takes the place of the lost one."""
+    """The number of living executors, with the spare that takes the place of the lost one."""
     joins: Rank = 0
-    """That spare; 0: there was none."""
+    """That spare; 0: there is none."""
     spares: int = 0
-    """How many spares wait from now on."""
+    """The number of spares that wait from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class NodeKnown(Event):
     partitions: int
     input: str = ""
     gzip: bool = False
-    """An input file is one partition that cannot be cut: it is compressed, or large and of a format that is not cut."""
+    """An input file is one partition that cannot be cut: it is compressed, or it is large and its format is not cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class ClosurePickled(Event):
     of: int
     bytes: int
     copies: int
-    """The executors that get it."""
+    """The number of executors that get it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +213,13 @@ class TasksStarted(Event):
     attempt: int
     """The id of the first; the others follow."""
     retry: bool = False
-    """Some were tried before."""
+    """Some of the tasks were tried before."""
     jobs: tuple[JobId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TasksFinished(Event):
-    """A report of an executor: so many of its tasks have ended well."""
+    """An executor reports tasks that have ended well."""
 
     stage: StageId
     executor: Rank
@@ -236,7 +236,7 @@ class TaskMeasured(Event):
     partition: int
     executor: Rank
     start: float
-    """On the clock of ``t``."""
+    """On the clock of the field ``t``."""
     seconds: float
     figures: Figures
     attempt: int = 0
@@ -245,7 +245,7 @@ class TaskMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class TasksMeasured(Event):
-    """Finished tasks of one report together."""
+    """The finished tasks of one report, summed."""
 
     KIND = "tasks"
     stage: StageId
@@ -256,7 +256,7 @@ class TasksMeasured(Event):
     seconds: float
     longest: float
     partition: int
-    """Of the longest."""
+    """The partition of the longest task."""
     partitions: tuple[int, ...]
     figures: Figures
 
@@ -315,7 +315,7 @@ class Printed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Profiled(Event):
-    """Where the Python code of a node's tasks spent its time so far."""
+    """Where the Python code of a node's tasks has spent its time so far."""
 
     KIND = "profile"
     node: NodeId
@@ -327,7 +327,7 @@ class Profiled(Event):
 
 @dataclass(frozen=True, slots=True)
 class SamplingChanged(Event):
-    """Shorter tasks share lines from now on."""
+    """From now on, tasks shorter than ``detail_s`` share lines."""
 
     KIND = "sampling"
     detail_s: float
@@ -357,6 +357,6 @@ class Exchanged(Event):
     start: float
     seconds: float
     sent: Mapping[str, int]
-    """Bytes to each rank, the largest."""
+    """Bytes to the ranks that got the most; ``sent_rest`` went to the others."""
     sent_rest: int
     received: int

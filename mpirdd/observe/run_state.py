@@ -1,6 +1,6 @@
-"""A run's state, put together from the lines of its event log: what the summary is made of. Pure.
+"""A run's state, built from the lines of its event log, for the summary. Pure.
 
-Bounded where a run is not: single tasks are kept as run times and shuffle bytes, a few bytes each.
+It stays small for a long run: of a single task it keeps the run time and some amounts, a few bytes each.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class StageState:
     longest: float = 0.0
     longest_partition: int = 0
     times: array[float] = field(default_factory=lambda: array("f"))
-    """Run times; of tasks that share a line, their mean, once for each line."""
+    """Run times. Tasks that share a line have one entry, their mean."""
     weights: array[int] = field(default_factory=lambda: array("l"))
     """How many tasks each of ``times`` stands for."""
     amounts: dict[str, array[int]] = field(default_factory=lambda: {name: array("q") for name in AMOUNTS})
-    """What single tasks took in, each in three ways."""
+    """The input of each task with a line of its own, measured in three ways."""
     longest_task: Line = field(default_factory=dict)
-    """The line of the longest task, where it has one of its own."""
+    """The line of the longest task, if it has one of its own."""
     sums: Counter[str] = field(default_factory=Counter)
     costs: Counter[str] = field(default_factory=Counter)
     peak_memory: int = 0
@@ -83,15 +83,15 @@ class NodeState:
     input: str = ""
     gzip: bool = False
     level: str = ""
-    """Where its partitions are to be kept: ``memory``, ``memory+disk`` ...; empty: nowhere."""
+    """The storage level of its partitions: ``memory``, ``memory+disk`` ...; empty: they are not kept."""
     kept: dict[int, int] = field(default_factory=dict)
-    """The partitions that were kept, with their bytes, memory and disk together."""
+    """The kept partitions with their bytes, memory and disk together."""
     refused: set[int] = field(default_factory=set)
     """Partitions for which there was no room."""
     evicted: set[int] = field(default_factory=set)
-    """Kept partitions that were dropped for want of memory."""
+    """Kept partitions that were dropped for lack of memory."""
     recomputed: dict[int, int] = field(default_factory=dict)
-    """How often each partition that was to be kept has been computed again."""
+    """How often each partition to keep has been computed again."""
 
     @property
     def persisted(self) -> bool:
@@ -119,11 +119,11 @@ class RunState:
         self.run: Line = {}
         self.end: Line | None = None
         self.contexts = 1
-        """That the program has made one after the other."""
+        """The number of Contexts that the program has made, one after the other."""
         self.t = 0.0
         """The time of the last line, in seconds since the run's start."""
         self.executors: dict[int, Line] = {}
-        """Those that were executors at some time, spares that have joined among them."""
+        """All ranks that have been executors, with the spares that have joined."""
         self.spares: dict[int, Line] = {}
         """All spares."""
         self.spares_lost: list[Line] = []
@@ -136,7 +136,7 @@ class RunState:
         self.slow: list[Line] = []
         self.closures: list[Line] = []
         self.first_tasks: dict[int, Line] = {}
-        """The line about the first task, or tasks, of each executor."""
+        """The line about the first task (or tasks) of each executor."""
         self.exchanged_bytes = 0
 
     def take(self, line: Line) -> None:
@@ -152,7 +152,7 @@ class RunState:
         self.run = line
 
     def _end(self, line: Line) -> None:
-        self.end = line if line["event"] == "end" else None  # else the next Context of the program goes on
+        self.end = line if line["event"] == "end" else None  # a further Context goes on with the run
         self.contexts += line["event"] == "context"
 
     def _executor(self, line: Line) -> None:
@@ -174,7 +174,7 @@ class RunState:
         self._of(line["node"]).level = line.get("level") or "memory"
 
     def _of(self, node: int) -> NodeState:
-        """The node; one without a name if the log does not have its beginning, or has it later."""
+        """The node; one without a name if its ``node`` line is missing, or comes later."""
         return self.nodes.setdefault(node, NodeState(node, f"RDD {node}", "narrow", (), 0))
 
     def _job(self, line: Line) -> None:
@@ -259,11 +259,11 @@ class RunState:
 
 
 def amount_of(task: Line, name: str) -> int:
-    """What a task took in, by a name of ``AMOUNTS``."""
+    """The input of a task, measured as a name of ``AMOUNTS`` says."""
     amount: int = task.get("bytes_in", 0) + task.get("cached_bytes", 0) if name == "input" else task.get(name, 0)
     return amount
 
 
 def executors_at_once(state: RunState) -> int:
-    """How many executors work at a time: those that joined in the place of a lost one do not count."""
+    """How many executors work at a time: a spare that took the place of a lost executor does not count."""
     return sum(not line.get("instead") for line in state.executors.values())

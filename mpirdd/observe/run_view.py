@@ -1,8 +1,8 @@
-"""What the events of a run add up to: the one account that the report, the live page and the live view read.
+"""The account of a run, summed from its events: the report, the live page and ``mpirdd top`` read it.
 
-``RunView.take`` folds one event of the log after the other, so a reader of a log that still grows keeps its view and takes
-what is new. It ignores kinds and fields that it does not know, and bears events whose beginning is missing (a stage without
-its ``stage`` line): logs are cut off. No clock, no files.
+``RunView.take`` folds one event of the log after the other, so a reader of a growing log keeps its view and takes the new
+events. It ignores kinds and fields that it does not know, and tolerates events whose beginning is missing (a stage without
+its ``stage`` line): logs may be cut off. No clock, no files.
 
 Left out: reading files (``event_files``), and all decisions about what to show.
 """
@@ -29,15 +29,17 @@ from mpirdd.observe.views import (
 
 
 class RunView:
-    """Args:
-        details: also remember each task, exchange and memory sample. Without, the view stays small for a run of any length.
+    """The account of one run. ``take`` each event, in order.
+
+    Args:
+        details: also remember each task, exchange and memory sample. Without them the view of the longest run stays small.
     """
 
     def __init__(self, *, details: bool = True) -> None:
         self.details = details
         self.run: Event = {}
         self.contexts = 1
-        """That the program has made one after the other."""
+        """The number of Contexts that the program has made, one after the other."""
         self.now = 0.0
         """The time of the last event, in seconds since the run began."""
         self.end: Event | None = None
@@ -45,7 +47,7 @@ class RunView:
         self.stages: dict[int, StageView] = {}
         self.executors: dict[int, ExecutorView] = {}
         self.spares: dict[int, Event] = {}
-        """All that have started, whether they still wait, have joined or are lost."""
+        """All spares that have started, whether they still wait, have joined or are lost."""
         self.spares_lost: list[Event] = []
         self.nodes: dict[int, Event] = {}
         self.kept: dict[int, KeptView] = {}
@@ -60,9 +62,9 @@ class RunView:
         self.profiles: list[Event] = []
         self.keys: list[Event] = []
         self.strange = 0
-        """Events of kinds that are known, with fields that make no sense."""
+        """The number of events of known kinds whose fields make no sense."""
         self.sampled_s: float = 0.0
-        """Tasks below this have no line of their own."""
+        """Shorter tasks have no line of their own."""
 
     def take(self, event: Event) -> bool:
         """False: it makes no sense, and changes nothing."""
@@ -97,7 +99,7 @@ class RunView:
         return "succeeded" if said == "ok" else said
 
     def stage(self, number: int) -> StageView:
-        """The stage; one without a name if the log does not have its beginning."""
+        """The stage; one without a name if the log lacks its beginning."""
         found = self.stages.get(_whole(number))
         if found is None:
             found = self.stages[number] = StageView(number, f"stage {number}", start=self.now, last=self.now)
@@ -137,7 +139,7 @@ def _on_executor(run: RunView, event: Event) -> None:
     executor = run.executor(event["executor"])
     executor.host, executor.pid = event.get("host", ""), event.get("pid")
     executor.limit_bytes = event.get("memory", 0)
-    executor.joined = executor.joined or event.get("t", 0.0)  # the first of several Contexts
+    executor.joined = executor.joined or event.get("t", 0.0)  # in the first of several Contexts
     executor.instead = executor.instead or event.get("instead")
 
 
@@ -192,7 +194,7 @@ def _on_started(run: RunView, event: Event) -> None:
 def _on_running(run: RunView, event: Event) -> None:
     executor = run.executor(event["executor"])
     task = event["stage"], event.get("partition", 0)
-    if task not in executor.now:  # handed over without a line
+    if task not in executor.now:  # the executor got the task without a line
         executor.now = {task: event.get("t", run.now) - event.get("seconds", 0.0), **executor.now}
 
 
@@ -264,7 +266,7 @@ def _unfinished(run: RunView, event: Event, status: str) -> None:
     handed = executor.now.pop((stage, partition), None)
     if not run.details:
         return
-    time = event.get("t", run.now)  # queued tasks run one after the other, so it began after the last one ended
+    time = event.get("t", run.now)  # queued tasks run one after the other: it began after the last one ended
     start = min(time, max(handed or 0.0, executor.last[2] if executor.last else run.stage(stage).start))
     executor.last = (stage, partition, time)
     run.tasks.append(TaskRow(
@@ -329,7 +331,7 @@ def _on_executor_lost(run: RunView, event: Event) -> None:
             if [stage, partition] in (event.get("running") or [[stage, partition]]) and start < executor.lost:
                 run.tasks.append(TaskRow(
                     stage, partition, 0, executor.rank, start, executor.lost - start, LOST, 1, event))
-                break  # one at a time; the others only waited there
+                break  # one task runs at a time; the others only waited
     executor.now.clear()
     executor.used_bytes = 0
     run.losses.append(event)

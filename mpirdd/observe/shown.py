@@ -1,4 +1,4 @@
-"""Times as people read them. (Sizes: ``protocol.shown.shown_size``.)"""
+"""Times for people. (For sizes: ``protocol.shown.shown_size``.)"""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from datetime import datetime
 
 
 def duration(seconds: float) -> str:
-    """
+    """Seconds for people.
+
     >>> duration(0.0123), duration(3.14159), duration(75), duration(7300)
     ('12 ms', '3.1 s', '1 min 15 s', '2 h 1 min')
     """

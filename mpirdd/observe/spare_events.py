@@ -9,7 +9,7 @@ from mpirdd.protocol.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SpareWaits(Event):
-    """A rank has started that is no executor yet. It takes the place of one that is lost."""
+    """A rank has started as a spare: it will take the place of a lost executor."""
 
     KIND = "spare"
     spare: Rank
@@ -19,11 +19,11 @@ class SpareWaits(Event):
 
 @dataclass(frozen=True, slots=True)
 class SpareLost(Event):
-    """It was lost while it waited."""
+    """A spare was lost while it waited."""
 
     KIND = "spare_lost"
     spare: Rank
     host: str
     why: str
     left: int
-    """How many spares wait."""
+    """The number of spares that still wait."""

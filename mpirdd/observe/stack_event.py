@@ -1,4 +1,4 @@
-"""The events of Python stacks that ranks have told."""
+"""Events with the Python stacks of ranks."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from mpirdd.protocol.ids import Rank
 from mpirdd.protocol.values import dataclass
 
 REQUEST = ".stack-request"
-"""The end of the name of the file, beside the event log, through which ``mpirdd stack`` asks."""
+"""``mpirdd stack`` asks through a file beside the event log, whose name ends so."""
 ASKED = "mpirdd stack "
-"""``why`` of what it gets; its token follows."""
+"""The ``why`` of an answer begins so; the token of the request follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack(Event):
-    """Of an executor that is lost, or whose task is slow. Follows the event about that."""
+    """The stack of an executor that is lost, or whose task is slow. Follows the event about the loss or the task."""
 
     KIND = "stack"
     OPTIONAL = frozenset({"doing"})
     executor: Rank
     why: str
     text: str
-    """Lines as those of a traceback, the last call last."""
+    """Lines like those of a traceback, the last call last."""
     doing: str = ""
     """The task that it runs, and for how long."""
 
 
 @dataclass(frozen=True, slots=True)
 class StackAskedFor(Event):
-    """Of any rank, the driver included, as ``mpirdd stack`` has asked. Not for the run's own stderr."""
+    """The stack of any rank, the driver included, for which ``mpirdd stack`` has asked. Not for the run's own stderr."""
 
     KIND = "stack"
     OPTIONAL = frozenset({"doing"})

@@ -1,4 +1,4 @@
-"""The hints of a log of which parts may be missing, or that another version has written."""
+"""Hints from a log that may lack parts, or come from another version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mpirdd.observe.views import ODD, Event
 
 
 class StandsOut:
-    """Takes events one after the other. Tells hints of whole logs only: with figures missing they might be wrong."""
+    """Takes events one after the other. Gives hints for whole logs only: with figures missing, hints might be wrong."""
 
     def __init__(self) -> None:
         self._state: RunState | None = RunState()

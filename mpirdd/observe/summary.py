@@ -1,4 +1,4 @@
-"""The summary of a run: a line for each stage, what dominated, hints. Pure text, from a ``RunState``."""
+"""The summary of a run: a line for each operation, the largest costs, hints. Pure text, from a ``RunState``."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _PARTS = {
     "encode_s": "encoding", "decode_s": "decoding", "output_s": "writing output",
 }
 _LEAST_PART = 0.05
-"""Parts below this share are not named."""
+"""The summary does not name parts below this share."""
 _WIDEST, _NARROWEST = 48, 26
-"""Columns of the operation and its line."""
+"""Most and least columns for the operation and its line."""
 _GAP = 2
 _MOST_TEXT = 300
 """Characters of an error; the event log and the report have all of it."""
 
 
 def summary(state: RunState, *, most: int | None = 40, width: int | None = None, gone: bool = False) -> str:
-    """Lines for people, each with its end.
+    """Lines for people, each with its line end.
 
     Args:
-        most: so many stages: those that took longest.
-        width: of the terminal, where there is one.
-        gone: the driver of a run whose log has no end is known to be gone.
+        most: at most so many rows, those that took longest; None: all.
+        width: columns of the terminal; None without one.
+        gone: the log has no end, and its driver is known to be gone.
     """
     rows = _rows(state.stages.values())
     left_out = 0
@@ -58,7 +58,7 @@ def summary(state: RunState, *, most: int | None = 40, width: int | None = None,
 
 
 class AtEnd:
-    """Writes the summary when the run has ended, to a terminal or not; nothing where no stage ran."""
+    """Writes the summary when the run has ended, fitted to the terminal if there is one. Writes nothing if no stage ran."""
 
     def __init__(self, write: Callable[[str], None], *, terminal: bool) -> None:
         self._write, self._terminal, self._state = write, terminal, RunState()
@@ -70,7 +70,7 @@ class AtEnd:
 
 
 def terminal_width(terminal: bool) -> int | None:
-    """In columns; None where there is no terminal, whatever the variable COLUMNS says."""
+    """The width in columns; None without a terminal, whatever the variable COLUMNS says."""
     return (get_terminal_size((0, 0)).columns or None) if terminal else None
 
 
@@ -79,7 +79,7 @@ def terminal_width(terminal: bool) -> int | None:
 
 @dataclass(slots=True)
 class _Row:
-    """Stages of one operation and line."""
+    """The stages of one operation at one line of the program."""
 
     label: str
     kind: str
@@ -169,7 +169,7 @@ def _cells(row: _Row) -> list[str]:
 
 
 def _dominated(state: RunState) -> list[str]:
-    """What the tasks' time went to, and the rest of the run's."""
+    """What took the tasks' time, and the time of all jobs."""
     costs: Counter[str] = Counter()
     for stage in state.stages.values():
         costs.update(stage.costs)
@@ -190,13 +190,13 @@ def _unsuccessful(state: RunState) -> Iterator[str]:
         jobs = [job for job in state.jobs.values() if job.status == status]
         if jobs:
             last = jobs[-1]
-            said = f": {_first_line(last.error)}" if last.error and not state.failures else ""  # else the line above has it
+            said = f": {_first_line(last.error)}" if last.error and not state.failures else ""  # else it is in the line above
             which = ":" if len(jobs) == 1 else ", the last was"
             yield f"  {_count(len(jobs), 'job')} {ended}{which} {last.label}, after {_time(last.seconds)}{said}"
 
 
 def _short(label: str, widest: int = _WIDEST) -> str:
-    """The label without its middle: the beginning of the file's name."""
+    """The label without its middle, the beginning of the file's name."""
     if len(label) <= widest:
         return label
     operation = label.rpartition(" at ")[0]

@@ -1,4 +1,4 @@
-"""One frame of ``mpirdd top``: what a run does at a moment, as rich draws it in a terminal. Pure: a view in, a picture out."""
+"""One frame of ``mpirdd top``: a run at one moment, as rich draws it in a terminal. Pure: a view in, a picture out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mpirdd.observe.views import ExecutorView, StageView, replaced
 from mpirdd.protocol.shown import shown_size
 
 _QUIET_S = 30.0
-"""A running log without news for so long is worth a word. (A long task writes a line at 1, 2, 4, 8 ... seconds.)"""
+"""The frame tells when a running log has had no news for this long. (A long task writes a line at 1, 2, 4, 8 ... seconds.)"""
 _STYLES = {"running": "bold cyan", "succeeded": "bold green", "failed": "bold red", "terminated": "bold yellow"}
 
 
@@ -29,7 +29,7 @@ def frame(
     Args:
         now: seconds since the run began.
         note: a line about the log.
-        status: shown instead of what the log says.
+        status: shown instead of the log's own status.
     """
     trouble = _trouble(run)
     room = max(6, height - 9 - len(trouble) - bool(note))
@@ -83,7 +83,7 @@ def _totals(run: RunView, rates: Rates, now: float) -> Text:
 
 
 def _shown_stages(run: RunView, most: int) -> list[StageView]:
-    """Those that run, and before them the latest of the others, by age."""
+    """The stages that run, and the latest of the others, by their numbers."""
     ordered = sorted(run.stages.values(), key=lambda stage: (not stage.over, stage.id))
     return sorted(ordered[-most:], key=lambda stage: stage.id)
 
@@ -108,7 +108,7 @@ def _stages(run: RunView, stages: list[StageView], now: float, *, wide: bool) ->
 
 
 def _shown_executors(run: RunView, most: int) -> list[ExecutorView]:
-    """All, where there is room; else those that have been at a task the longest, lost ones first."""
+    """All executors, if there is room; else first the lost ones, then those that have been at a task the longest."""
     executors = sorted(run.executors.values(), key=lambda each: each.rank)
     if len(executors) <= most:
         return executors
@@ -134,11 +134,11 @@ def _executors(run: RunView, executors: list[ExecutorView], now: float, *, wide:
 class _Column(NamedTuple):
     name: str
     text: bool = False
-    """To the left."""
+    """Aligned to the left."""
     ratio: int | None = None
-    """Its part of the width that is left over; None: as wide as it needs."""
+    """The column's part of the width that is left over; None: as wide as it needs."""
     wide: bool = False
-    """Left out of narrow terminals."""
+    """Left out on narrow terminals."""
 
 
 def _table(wide: bool, rows: list[list[RenderableType]], columns: list[_Column]) -> Table:

@@ -1,10 +1,10 @@
 """A run as a trace for Perfetto (ui.perfetto.dev) and chrome://tracing, in the Trace Event Format.
 
 Each rank is a process of the trace: the driver with its jobs and stages, an executor with its tasks, exchanges and memory.
-Rows are threads. Slices of one row never cross each other, as the format wants: what overlaps gets another row. Inside a
-task stand its parts (read, parse, compute, encode, spill, ...). The log has the sum of each part, not when it ran, so the
-parts are laid end to end in the order in which data passes them. Arrows (flows) lead from the last map task of an executor
-to its exchange, from exchange to exchange of other executors, and on to the first task that reads the shuffle.
+Rows are threads. The format wants slices of one row not to cross each other, so a slice that overlaps gets another row. Inside
+a task are its parts (read, parse, compute, encode, spill, ...). The log has the sum of each part, not when it ran, so the parts
+are laid end to end in the order in which data passes them. Arrows (flows) lead from the last map task of an executor to its
+exchange, from there to the exchanges of other executors, and on to the first task that reads the shuffle.
 
 Times are whole microseconds since the start of the run, in ascending order.
 """
@@ -25,9 +25,9 @@ _PARTS = (
 )
 _PART_NAMES = dict(_PARTS)
 _JITTER_US = 2000
-"""Tasks of an executor follow one another. Clocks of two ranks may make them overlap by so much: cut, not another row."""
+"""Tasks of an executor follow one another. Clocks of two ranks may make them overlap by up to this: cut the overlap."""
 _MOST_FLOWS = 256
-"""Arrows between executors for one exchange: those with the most bytes."""
+"""At most so many arrows between executors for one exchange: those with the most bytes."""
 _TASKS, _EXCHANGES, _JOBS, _STAGES = 1, 1001, 1, 1001
 
 Entry = dict[str, Any]
@@ -168,7 +168,7 @@ def _flows(run: RunView, placed: Iterable[tuple[TaskRow, int, int, int]], exchan
 
 
 def _inside(entry: Entry, time: int) -> int:
-    """The time, so that it is in the slice. Its end is not: the next slice of the row may begin there, and the arrow be its."""
+    """The time, moved into the slice. The slice's end is outside: the next slice may begin there, and get the arrow."""
     start: int = entry["ts"]
     last: int = start + entry["dur"] - 1
     return max(start, min(time, last))

@@ -1,4 +1,4 @@
-"""What is known of a run's jobs, stages, executors, tasks and kept partitions: values that ``run_view`` fills."""
+"""The account of a run's jobs, stages, executors, tasks and kept partitions: values that ``run_view`` fills."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TaskRow(NamedTuple):
     executor: int
     start: float
     seconds: float
-    """From the start to the end of the row; for several tasks more than their sum."""
+    """From the start to the end of the row; for several tasks, more than the sum of their run times."""
     status: str
     tasks: int
     counts: Event
@@ -67,7 +67,7 @@ class StageView:
     longest_s: float = 0.0
     longest_partition: int | None = None
     seconds: list[tuple[float, int]] = field(default_factory=list)
-    """Run times, each with the number of tasks that took so long (a mean, for tasks without a line of their own)."""
+    """Run times, each with the number of its tasks; for tasks that share a line, their mean."""
     sums: Counter[str] = field(default_factory=Counter)
     costs: Counter[str] = field(default_factory=Counter)
     peak_bytes: int = 0
@@ -81,7 +81,7 @@ class StageView:
         return self.done + self.failed + self.stopped
 
     def quantiles(self, *shares: float) -> list[float]:
-        """The run times that these shares of the tasks do not exceed. Sorts: O(n log n)."""
+        """For each share (0 to 1), the run time that this share of the tasks does not exceed. Sorts: O(n log n)."""
         ordered = sorted(self.seconds)
         total = sum(count for _, count in ordered)
         found: list[float] = []
@@ -115,15 +115,15 @@ class ExecutorView:
     peak_bytes: int = 0
     rss_bytes: int = 0
     memory: list[tuple[float, int, int]] = field(default_factory=list)
-    """What it used of its budget: a time, the most since the one before, and how much it was then."""
+    """Its memory in use: (time in s, peak bytes since the entry before, bytes at that time)."""
     now: dict[tuple[int, int], float] = field(default_factory=dict)
-    """Tasks handed to it and not ended: (stage, partition), with the time."""
+    """Tasks that it has got and not ended, (stage, partition), each with the time when it got the task."""
     last: tuple[int, int, float] | None = None
     """Its last finished task: stage, partition, time."""
 
     @property
     def since(self) -> float:
-        """When the first of its tasks under way began: once it was there, and the task before it was through."""
+        """When the first of its tasks under way began: the executor had got it, and had ended the task before it."""
         handed = next(iter(self.now.values()), self.joined)
         return max(handed, self.last[2] if self.last else 0.0)
 
@@ -135,16 +135,16 @@ class KeptView:
     level: str = ""
     parts: dict[int, tuple[int, int]] = field(default_factory=dict)
     most: tuple[int, int, int] = (0, 0, 0)
-    """Partitions, bytes in memory and on disk, when it was largest."""
+    """Partitions, bytes in memory, and bytes on disk, when it was largest."""
     evicted: int = 0
     refused: int = 0
     """How often there was no room for a partition."""
     again: int = 0
-    """How often one was computed again."""
+    """How often a partition was computed again."""
 
 
 def replaced(loss: Event) -> str:
-    """The end of a sentence about a lost executor: who took its place."""
+    """The end of a sentence about a lost executor: the spare that took its place."""
     return f"; spare {loss['joins']} took its place" if loss.get("joins") else ""
 
 

@@ -1,2 +1,2 @@
-"""Shared by all layers: ids, messages, the description of a stage, errors, settings, and the form
-of sizes and values in messages."""
+"""Shared by all layers: ids, messages, the description of a stage, errors, settings, and how messages
+show sizes and values."""

@@ -61,10 +61,12 @@ class ResultTooLarge(UsageError):
 
     @classmethod
     def of_a_task(cls, size: int, limit: int, label: str) -> ResultTooLarge:
+        """One task's result of ``size`` bytes breaks the limit of the job ``label``."""
         return cls(_too_large("one partition's result", size, limit, label))
 
     @classmethod
     def of_a_job(cls, size: int, limit: int, label: str) -> ResultTooLarge:
+        """All results of the job ``label`` so far, ``size`` bytes, break its limit."""
         return cls(_too_large("the results that have come so far", size, limit, label))
 
 
@@ -102,7 +104,7 @@ class InternalError(MpirddError):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The reason of a task's failure, as it travels from the executor to the driver."""
+    """Why a task failed, as the executor tells the driver."""
 
     summary: str
     """The exception's type and text, one line or more: ``ZeroDivisionError: division by zero``."""
@@ -116,8 +118,8 @@ class Failure:
     exception: bytes | None
     """The exception itself, pickled, if possible."""
     tried: tuple[str, ...] = ()
-    """The places of all attempts, if there were several: ``rank 2 (node17)``, in order; this
-    failure is the last."""
+    """The places of all attempts, if there were several, in order: ``rank 2 (node17)``. This failure
+    is that of the last attempt."""
 
 
 _WHOLE = "error.failure.traceback has them all, and so has the event log"
@@ -127,7 +129,7 @@ class TaskError(MpirddError):
     """A user's function raised inside a task. The job has failed; the Context is still usable.
 
     Attributes:
-        failure: place and reason, with the whole remote traceback; the message has as much of it as fits a screen.
+        failure: place and reason, with the whole remote traceback; the message shows as much of it as fits on a screen.
         __cause__: the user's own exception, if it could travel to the driver.
     """
 
@@ -145,4 +147,4 @@ class TaskError(MpirddError):
 
 for _kind in list(globals().values()):
     if isinstance(_kind, type) and issubclass(_kind, MpirddError):
-        _kind.__module__ = "mpirdd"  # users import them from here, and tracebacks show this name
+        _kind.__module__ = "mpirdd"  # users import the errors from here, and tracebacks show this name

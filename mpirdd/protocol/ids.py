@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 NodeId = int
-"""A lineage node, unique within a Context; a shuffle goes by the id of its node."""
+"""A lineage node, unique within a Context; a shuffle has the id of its node."""
 JobId = int
 StageId = int
 Rank = int
-"""A world rank. It names an executor, and never changes, whatever is lost."""
+"""A world rank. It names an executor and never changes, even when others are lost."""
 DRIVER: Rank = 0
 """The rank that runs the program and schedules."""
 
@@ -19,8 +19,7 @@ class BlockId(NamedTuple):
 
     * ``rdd``: partition ``part``, persisted, of node ``of``;
     * ``map``: the buckets that map task ``part`` of shuffle ``of`` wrote;
-    * ``in``: the records of all map tasks for reduce partition ``part`` of shuffle ``of``, in one
-      place.
+    * ``in``: the records of all map tasks for reduce partition ``part`` of shuffle ``of``, in one place.
     """
 
     kind: Literal["rdd", "map", "in"]

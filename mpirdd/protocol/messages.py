@@ -36,7 +36,7 @@ class Start(Value):
     argv: tuple[str, ...]
     """The program's ``sys.argv``, for functions that look at it."""
     host: str = ""
-    """The driver's."""
+    """The driver's host."""
     waits: bool = False
     """The rank is a spare."""
     epoch: int = 0
@@ -49,7 +49,7 @@ class Join(Value):
     """The spare is an executor from now on. A ``Regroup`` follows."""
 
     memory_bytes: int
-    """Its budget."""
+    """The spare's memory budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,12 @@ class OpenStage(Value):
     properties: dict[str, str]
     """Local properties of the thread that called for the job."""
     broadcasts: dict[VariableId, int] = field(default_factory=dict)
-    """The broadcast variables that its functions use, and the version of each: its tasks wait for
-    these."""
+    """The broadcast variables that the stage's functions use, with the version of each. Tasks wait for
+    these versions."""
     levels: dict[NodeId, Level] = field(default_factory=dict)
     """The storage levels of the stage's persisted nodes."""
     detail_s: float = 0.01
-    """Tasks that take this long report what they did alone; others together."""
+    """Tasks that take at least this long report their figures one by one; shorter ones report sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class BroadcastValue(Value):
     """A value to keep until a ``Drop``."""
 
     version: int
-    """The number that this value is sent under. Never used twice; after ``unpersist`` a variable gets another."""
+    """Names this value. Never used twice: after ``unpersist`` a variable gets a new version."""
     frames: Frames
     acknowledge: bool = False
     """Answer with BroadcastArrived."""
@@ -106,14 +106,14 @@ class Address(NamedTuple):
 
     path: str
     name: str
-    """Part of the name behind the path."""
+    """Part of the name to which the path leads; proves that it is the right memory."""
     sizes: tuple[int, ...]
     """Bytes of each frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedBroadcast(Value):
-    """A value to map from the memory of another process on this host, until a ``Drop``."""
+    """A value to map from the memory of another process on this host, and to keep until a ``Drop``."""
 
     version: int
     source: Rank
@@ -126,7 +126,7 @@ class Route(NamedTuple):
 
     to: Rank
     neighbours: tuple[Rank, ...]
-    """Executors on its host, who map its memory."""
+    """Executors on its host, which map its memory."""
     branches: tuple[Route, ...]
     """Executors on further hosts, to which it sends the value."""
 
@@ -138,7 +138,7 @@ class BroadcastStream(Value):
     version: int
     source: Rank
     attempt: int
-    """Higher each time the driver sends again after a loss; pieces of earlier attempts may still come later."""
+    """Grows each time the driver sends again after a loss. Pieces of earlier attempts may still come later."""
     sizes: tuple[int, ...]
     """Bytes of each frame."""
     route: Route
@@ -151,7 +151,7 @@ class BroadcastPiece(Value):
     offset: int
     """Bytes of the value before this piece."""
     data: Any
-    """Bytes; a PickleBuffer where the message is made."""
+    """Bytes; the sender passes a PickleBuffer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +178,9 @@ class RunTasks(Value):
     splits: dict[tuple[NodeId, int], Any]
     """The splits for the tasks' sources, by (source, index)."""
     tried: dict[int, int] = field(default_factory=dict)
-    """How often tasks were tried before, by partition; only those that were."""
+    """The number of earlier attempts of each task, by partition; without tasks that had none."""
     suspects: tuple[int, ...] = ()
-    """Tasks that may have ended an executor: say so before one of them begins."""
+    """Partitions whose tasks may have killed an executor: announce such a task before it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ class CancelTask(Value):
 
 @dataclass(frozen=True, slots=True)
 class CancelStage(Value):
-    """Drop these tasks of the stage; interrupt a running one if possible."""
+    """Drop all tasks of the stage; interrupt a running one if possible."""
 
     stage: StageId
 
@@ -207,23 +207,23 @@ class Exchange(Value):
     maps: tuple[int, ...]
     """Map outputs that this executor contributes."""
     owners: Owners
-    """The executors of the reduce partitions, as places among all living ones in the order of their ranks."""
+    """The executor of each reduce partition, by its place among the living ones in the order of ranks."""
     copies: tuple[tuple[BlockId, Rank], ...]
     """Blocks that this executor sends as they are, and their recipients."""
     buffer_bytes: int
     """Bytes that a rank sends in one round, the same for all."""
     levels: dict[NodeId, Level]
-    """Of the nodes of the copied blocks, anybody's."""
+    """The storage levels of the nodes of all copied blocks, whoever sends them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Regroup(Value):
-    """A rank is lost: leave all exchanges under way or waiting; later ones are among ``members``."""
+    """A rank is lost: leave all exchanges, under way or waiting. Later ones run among ``members``."""
 
     epoch: int
     members: tuple[Rank, ...]
     lost: tuple[Rank, ...]
-    """All that are lost so far. Some may be alive: they did not answer."""
+    """All ranks lost so far. Some may be alive, but did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,12 +233,12 @@ class Ping(Value):
 
 @dataclass(frozen=True, slots=True)
 class TellStack(Value):
-    """Answer with ``StackTold`` soon. For ranks on other hosts than the driver's, which sees the stacks on its own."""
+    """Answer with ``StackTold`` soon. Only for ranks on other hosts: the driver itself reads the stacks on its own."""
 
     why: str
     rank: Rank
     pid: int
-    """The rank's process, which may be this one or another one on this host."""
+    """The rank's process: this one or another one on this host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +250,7 @@ class EndProcess(Value):
 
 @dataclass(frozen=True, slots=True)
 class Drop(Value):
-    """Forget blocks, functions and stages; missing ones are no error."""
+    """Forget blocks, functions, stages and broadcast values; missing ones are no error."""
 
     blocks: tuple[BlockId, ...] = ()
     nodes: tuple[NodeId, ...] = ()
@@ -303,11 +303,11 @@ class Report(Value):
     used_bytes: int = 0
     """Bytes that count against this rank's budget."""
     peak_bytes: int = 0
-    """The most of them since the last report."""
+    """The highest ``used_bytes`` since the last report."""
     gone: tuple[BlockId, ...] = ()
-    """Blocks that this rank dropped for want of memory; possibly by a task of this very report."""
+    """Blocks that this rank dropped for lack of memory, perhaps some that a task of this very report made."""
     not_kept: tuple[BlockId, ...] = ()
-    """Partitions that its tasks were to keep, and for which there was no room."""
+    """Partitions that tasks should have kept, but had no room for."""
     costs: dict[str, float] = field(default_factory=dict)
     """The costs since the last report: seconds (``..._s``) and bytes, named by ``store/costs.py``."""
     began: float = 0.0
@@ -341,7 +341,7 @@ class Exchanged(Value):
     seconds: float = 0.0
     """From its first piece to its end, on this executor."""
     sent: dict[Rank, int] = field(default_factory=dict)
-    """Bytes to each executor, itself included, or to those that got most; ``sent_rest`` to the others."""
+    """Bytes to each executor, itself included, or only to those that got the most; ``sent_rest`` went to the others."""
     sent_rest: int = 0
     received: int = 0
     clock: float = 0.0
@@ -358,7 +358,7 @@ class Exiting(Value):
 @dataclass(frozen=True, slots=True)
 class Alive(Value):
     stage: StageId | None
-    """The attempt of the running task; None without one."""
+    """The stage of the running task; None if no task runs."""
     partition: int
     seconds: float
     """Its run time so far."""
@@ -371,7 +371,7 @@ class StackTold(Value):
     why: str
     rank: Rank
     text: str
-    """As faulthandler writes it; empty: the rank does not answer."""
+    """As faulthandler writes it; empty if the rank does not answer."""
     doing: str
 
 

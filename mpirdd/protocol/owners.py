@@ -1,9 +1,9 @@
-"""Who gets which reduce partitions of an exchange, said in a few numbers.
+"""The owners of the reduce partitions of an exchange, in a few numbers.
 
-The driver tells this to every executor, so a number for each partition would make n x p numbers go
-through one rank: 800 MB for 10,000 executors and partitions. But owners follow a rule: *partition
-modulo executors*, or the same executor for some partitions in a row. So they travel as stretches, of
-which a common exchange has one. Owners that follow no rule travel as they are, in 4 bytes a partition.
+The driver sends the owners to every executor. A number for each partition would be n x p numbers from
+one rank: 800 MB for 10,000 executors and partitions. But owners follow a rule: *partition modulo
+executors*, or the same executor for some partitions in a row. So they travel as stretches, one for a
+common exchange. Owners that follow no rule travel as a table, in 4 bytes a partition.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mpirdd.protocol.ids import Rank
 
 NOBODY = -1
 _STRETCH_BYTES, _OWNER_BYTES = 16, 4
-"""In a message, about."""
+"""The approximate size of each in a message."""
 
 
 class Stretch(NamedTuple):
@@ -30,16 +30,16 @@ class Stretch(NamedTuple):
     length: int
     """The number of partitions."""
     owner: int
-    """Of the first partition: its place among the executors."""
+    """The owner of the first partition, by its place among the executors."""
     in_turn: bool
-    """The next partition belongs to the next executor; else all belong to this one."""
+    """Each next partition belongs to the next executor; else all belong to the same one."""
 
 
 Layer: TypeAlias = "tuple[Stretch, ...] | array[int]"
-"""Of different partitions: stretches, or the table itself where that is shorter."""
+"""Owners of distinct partitions: stretches, or a table where that is shorter."""
 Owners: TypeAlias = "tuple[Layer, ...]"
-"""Several where partitions go to several executors, as those of a cartesian product do: the second layer has the second owner
-of each such partition."""
+"""One layer; several where a partition goes to several executors, as in a cartesian product: the second layer has the second
+owner of each such partition."""
 
 
 def owners_of(partitions: Mapping[Rank, Iterable[int]], executors: Sequence[Rank]) -> Owners:
@@ -57,8 +57,8 @@ def owners_of(partitions: Mapping[Rank, Iterable[int]], executors: Sequence[Rank
 
 
 def tables_of(owners: Owners, executors: int) -> Iterator[array[int]]:
-    """For each layer the owner of each partition, as its place among so many executors, and ``NOBODY`` for partitions that it
-    lacks. A table is as long as the last partition asks. Cost: 0.1 us a partition."""
+    """For each layer the owner of each partition, by its place among so many executors, and ``NOBODY`` for partitions that the
+    layer lacks. A table ends with the layer's last partition. Cost: 0.1 us a partition."""
     for layer in owners:
         if isinstance(layer, array):
             yield layer

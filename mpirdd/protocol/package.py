@@ -1,4 +1,4 @@
-"""Where the package's files are: the engine's own modules, and what it brings along for users."""
+"""Where the package's files are: the engine's modules, and the files that it brings along for users."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _EXAMPLES = os.path.join(PACKAGE, "examples", "")
 
 
 def is_engine(filename: str) -> bool:
-    """Is this the file of one of the engine's modules? Messages point at the user's lines instead of those.
+    """Is this the file of one of the engine's modules? Messages point at the user's lines, not at the engine's.
 
-    The examples that an installed package has are programs, not the engine.
+    The examples in an installed package are programs, not the engine.
     """
     return filename.startswith(_ENGINE) and not filename.startswith(_EXAMPLES)
 
 
 def companion(installed: str, in_clone: str) -> str:
-    """A folder that an installed package has under its own, and a clone of the repository beside the package."""
+    """The path of a folder: ``installed`` inside an installed package, ``in_clone`` beside the package in a clone."""
     path = os.path.join(PACKAGE, installed)
     return path if os.path.isdir(path) else os.path.join(os.path.dirname(PACKAGE), in_clone)
 
@@ -30,10 +30,10 @@ def page(name: str) -> str:
 
 
 def install_command(extra: str) -> str:
-    """The command that installs what an extra of the package needs, into this Python.
+    """The command that installs the requirements of an extra of the package into this Python.
 
-    The package is on no index as yet, so its name alone would not do: the command names the clone that it runs from, or the
-    place that it was installed from.
+    No index has the package yet, so its name alone is not enough: the command names the clone that runs, or the place from
+    which it was installed.
     """
     import shlex
 
@@ -46,7 +46,7 @@ def install_command(extra: str) -> str:
 
 
 def _installed_from() -> str:
-    """The address that pip has noted; empty for a package of an index."""
+    """The address that pip noted at installation; empty for a package from an index."""
     import json
     from importlib.metadata import PackageNotFoundError, distribution
 

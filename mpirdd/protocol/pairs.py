@@ -1,5 +1,5 @@
-"""The errors for a record that is not a (key, value) pair. Good records cost no check: the loops
-that take pairs apart look at a record only after something has raised.
+"""Errors for a record that is not a (key, value) pair. Good records cost no check: the loops that
+unpack pairs look at a record only after something has raised.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ Pair = tuple[Any, Any]
 """A record of key and value."""
 
 NOTHING: Any = object()
-"""Stands for the record before the first: the source of the records may itself raise, and then no
-record is to blame."""
+"""Stands for the record before the first. The source of the records may itself raise; then no record
+is to blame."""
 
 
 def check_pair(record: Any, operation: str = "this operation", error: Exception | None = None) -> None:
     """Raise RecordError, from ``error``, unless the record is a pair.
 
-    Text of two characters and a set of two items unpack into two, but are none.
+    A text of two characters and a set of two items unpack into two values, but are no pairs.
     """
     if record is NOTHING:
         return
@@ -53,7 +53,11 @@ def blame(record: Any, operation: str, error: Exception) -> None:
 
 
 def pair(record: Any, operation: str) -> Any:
-    """The record, if it can be taken apart into two; else a RecordError says what it is."""
+    """The record, if it unpacks into two values.
+
+    Raises:
+        RecordError: it is no pair; the message shows it.
+    """
     try:
         _, _ = record
     except (TypeError, ValueError) as error:

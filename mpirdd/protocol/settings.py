@@ -1,7 +1,7 @@
 """All settings, in one place, each with its unit and default.
 
-A setting comes from, in order: an argument of ``Context``, an environment variable ``MPIRDD_<NAME>`` (which
-``mpirdd run`` sets from its options), the default here.
+The first of these gives a setting: an argument of ``Context``, an environment variable ``MPIRDD_<NAME>`` (which ``mpirdd run``
+sets from its options), the default here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OTHERS = ("CONF", "DEBUG", "LAUNCHED_SPARES", "MPI_ARGS", "PYSPARK", "RANK", "R
 """Variables that are no settings: keys of the command line, whole tracebacks, words for mpirun, the stand-in for PySpark, and
 what launcher and driver tell each other."""
 _DEVELOPERS = re.compile("TEST_|BENCHMARK_|MATRIX|SCHEDULES|CHAOS_|FUZZ_|.*_PYTHON$")
-"""Those of our own tests and benchmarks."""
+"""Variables of our own tests and benchmarks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,61 +35,61 @@ class Settings:
 
     app_name: str = "mpirdd"
     mode: str = "memory"
-    """``memory``; or ``mapreduce``: as Hadoop MapReduce would run the same job, through files, with nothing cached."""
+    """``memory``, or ``mapreduce``: run jobs as Hadoop MapReduce would, through files, with nothing cached."""
     parallelism: int = 0
     """Default number of partitions; 0 means one for each executor."""
     exchange_bytes: int = 64 * MIB
-    """Send buffer of a rank in one round of an exchange, shared by all destinations; as much again to receive."""
+    """Send buffer of a rank in one round of an exchange, for all destinations together; the receive buffer is as large."""
     exchange: str = "auto"
     """How executors exchange bytes: ``collective``: by MPI's own all-to-all, which nobody can leave; ``pairwise``: by
     messages; ``auto``: pairwise where the MPI survives the loss of a rank, else collective."""
     broadcast_bytes: int = 64 << 10
     """Broadcast values of this size (encoded) and more lie in shared memory, once on each host."""
     memory: Size = 0
-    """The memory budget of a rank, in bytes (``512m``, ``2g`` and the like are understood); 0: a
-    share of what the machine, the cgroup or Slurm gives the host's ranks."""
+    """The memory budget of a rank, in bytes or as text (``512m``, ``2g``); 0: a share of the memory that
+    the machine, the cgroup or Slurm gives the host's ranks."""
     scratch: str = ""
     """Parent of the scratch folders; empty: ``SLURM_TMPDIR``, ``TMPDIR``, or the system's."""
     max_result_bytes: Size = -1
     """Limit of a job's result at the driver; 0: none; -1: 1 GiB, or a quarter of the driver's
     budget where that is less (but never below 64 MiB)."""
     report_interval_s: float = 0.005
-    """An executor with more tasks queued reports the finished ones this often."""
+    """An executor with more tasks in its queue reports finished tasks this often."""
     poll_sleep_s: float = 0.01
     """Longest sleep of a waiting rank between two looks at the network; five times as long after half a minute."""
     spin_s: float = 0.0001
     """A waiting rank yields its core without sleeping for this long first."""
     task_retries: int = 0
-    """Number of further attempts for a task that raised, on another executor if there is one."""
+    """Further attempts for a task that raised, on another executor if there is one."""
     most_losses: int = 2
-    """A task that ran on so many executors when they died fails its job, before it kills the others;
-    0: no limit."""
+    """A task fails its job once so many executors have died while they ran it, before it kills the
+    others; 0: no limit."""
     spares: int = 0
-    """So many ranks, the last ones, wait, and take the place of executors that are lost. Without recovery there are none."""
+    """The last so many ranks wait, and take the place of lost executors. Without recovery there are no spares."""
     speculation: bool = False
-    """Run a task that takes far longer than its siblings a second time elsewhere; the first result wins."""
+    """Start a second attempt, elsewhere, of a task that takes far longer than its siblings; the first result wins."""
     ping_s: float = 1.0
-    """The driver pings an executor that has said nothing for so long."""
+    """The driver pings an executor that has been silent for this long."""
     executor_timeout_s: float = 25.0
-    """The driver gives up an executor that has not answered for so long. It does not give up one on
-    its own host that uses its core: a single long call of C code may keep it from answering."""
+    """The driver gives up an executor that has not answered for this long, but not one on its own host
+    that uses its core: one long call of C code may keep that one from answering."""
     grace_s: float = 2.0
     """After SIGTERM a program may save and clean up for this long."""
     trust_folders: bool = False
-    """Load checkpoints and resumable state from folders that others may write to, too. They are pickles, which can run any
+    """Also load checkpoints and resumable state from folders that others may write to. They are pickles, which can run any
     code."""
     events: str = ""
     """Write the event log to this file, or to a new file in this folder; empty: write none. A URL gets it, whole, when the
     Context stops."""
     hot_keys: int = 0
-    """Count the keys of each shuffle, and name so many of the commonest in the event log; costs 0.1 to 0.4 us a
+    """Count the keys of each shuffle, and write this many of the commonest to the event log; costs 0.1 to 0.4 us a
     record."""
     summary: bool = False
     """Print a summary of stages and hints on stderr when the Context stops."""
     progress: bool = False
     """Draw a progress bar on stderr."""
     progress_every_s: float = 60.0
-    """Where no bar is drawn, write a line about the progress on stderr so often; 0: never."""
+    """Without a progress bar, write a line of progress on stderr this often; 0: never."""
     log_level: str = "WARNING"
     profile: bool = False
     """Profile the Python code of all tasks; ``Context.show_profiles`` prints them."""
@@ -127,7 +127,11 @@ class Settings:
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
-        """The settings of this process: ``given`` over the environment over the defaults; None means not given."""
+        """The settings of this process: ``given`` over the environment over the defaults; None means not given.
+
+        Raises:
+            UsageError: a setting is unknown, or its value makes no sense.
+        """
         known = {field.name: field.type for field in fields(cls)}
         unknown = sorted(set(given) - set(known))
         if unknown:
@@ -141,19 +145,19 @@ class Settings:
 
 
 def parse_setting(name: str, text: str, shown: str) -> Any:
-    """The value of setting ``name`` written as ``text``. An error calls it ``shown``, as the user
-    knows it.
+    """The value that ``text`` gives the setting ``name``. Errors call the setting ``shown``, the user's
+    name for it.
 
     Raises:
-        UsageError: it means none.
+        UsageError: ``text`` is no such value.
     """
     kind = next(str(field.type) for field in fields(Settings) if field.name == name)
     return _parse(shown, kind, text)
 
 
 def unknown_variables(names: Iterable[str]) -> list[tuple[str, str | None]]:
-    """The environment variables that look like ours and mean nothing, each with the name that was
-    perhaps meant."""
+    """The environment variables that look like ours but mean nothing, each with the variable that the
+    user may have meant."""
     known = [*(_variable(field.name) for field in fields(Settings)), *map(_variable, _OTHERS)]
     unknown = [name for name in sorted(names) if name.startswith(_PREFIX) and name not in known
                and not _DEVELOPERS.match(name.removeprefix(_PREFIX))]
@@ -168,7 +172,7 @@ def parse_size(text: str, name: str) -> int:
     """Bytes from a number with a unit (``512m``, ``1.5gib``, ``2 GB``); units are powers of 1,024.
 
     Raises:
-        UsageError: it is none.
+        UsageError: ``text`` is no size; the message calls it ``name``.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
     if match is None:
@@ -177,7 +181,7 @@ def parse_size(text: str, name: str) -> int:
 
 
 def hash_seed_is_fixed(environment: Mapping[str, str] = os.environ) -> bool:
-    """Does ``hash`` of text give the same in every process that has this environment?"""
+    """Does ``hash`` of text give the same number in every process with this environment?"""
     return environment.get("PYTHONHASHSEED", "random").isdigit()
 
 

@@ -1,4 +1,4 @@
-"""The form of sizes and values in messages."""
+"""How messages show sizes and values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def shown_size(size: float) -> str:
-    """Bytes for people, in the largest unit that fits: the one way in which messages, summary and report show them.
+    """Bytes for people, in the largest unit that fits. All messages, the summary and the report show bytes this way.
 
     >>> shown_size(1023), shown_size(40_000), shown_size(3 << 29), shown_size(123 << 20)
     ('1023 B', '39.1 KiB', '1.5 GiB', '123 MiB')
@@ -30,8 +30,7 @@ def shown(value: Any) -> str:
 def short_repr(value: Any) -> str:
     """``repr`` of the value on at most 80 characters.
 
-    It looks at the first items of containers only, so that a huge value costs little. It stands a user's ``__repr__``
-    that raises.
+    It looks only at the first items of containers, so a huge value costs little. A user's ``__repr__`` may raise.
     """
     text = _Short().repr(value)
     return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 3] + "..."

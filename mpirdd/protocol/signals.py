@@ -1,7 +1,7 @@
 """Exceptions that a signal handler of the program has raised.
 
-Python runs a handler in the main thread, wherever that is: inside the engine, too. What the handler raises there (a timeout
-by SIGALRM, say) is meant for the program. Code that translates every exception lets these pass.
+Python runs a handler in the main thread, wherever that is, even inside the engine. An exception that the handler raises there
+(a timeout by SIGALRM, say) is for the program. Code that translates all other exceptions lets these pass.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 
 class ToldToEnd(SystemExit):
-    """A handler of our own raises this where a signal ends the program. Once it has, it is no handler any more."""
+    """Our own handler raises this when a signal ends the program. By then it is no longer installed."""
 
 
 def raised_by_a_handler(error: BaseException) -> bool:
-    """Has a signal handler raised this, one that Python called? Ctrl-C is such an exception, too."""
+    """Has a Python signal handler raised this? Ctrl-C counts, too."""
     if isinstance(error, KeyboardInterrupt | ToldToEnd):
         return True
     codes = set(_handlers())
@@ -32,7 +32,7 @@ def raised_by_a_handler(error: BaseException) -> bool:
 
 
 def die_of_it(number: int) -> None:
-    """Let the signal do to this process what it does without a handler: for a child that has inherited its parent's."""
+    """Let the signal act on this process as if it had no handler: for a child that has inherited its parent's handler."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 

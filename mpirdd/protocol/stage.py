@@ -18,7 +18,7 @@ class ClosureId(NamedTuple):
 
 
 VariableId = int | ClosureId
-"""A broadcast variable of the program; or a function that goes the way of one, as it is large."""
+"""A broadcast variable of the program; or a large function, which travels like one."""
 
 
 class Level(NamedTuple):
@@ -26,11 +26,11 @@ class Level(NamedTuple):
 
     memory: bool = True
     disk: bool = False
-    """With ``memory``: for partitions that do not fit there, or leave it. Alone: for all."""
+    """With ``memory``: for partitions that do not fit in memory, or are evicted. Alone: for all."""
     encoded: bool = False
     """In memory as bytes, not as objects."""
     committed: bool = False
-    """On disk, each partition in a file of its own, forced to the disk (fsync) and renamed when
+    """Each partition has a file of its own on disk, forced to the disk (fsync) and renamed when it is
     whole."""
 
 
@@ -72,7 +72,7 @@ class Pipe(Value):
 
 @dataclass(frozen=True, slots=True)
 class Stage(Value):
-    """Everything that executors need for tasks of a stage; the driver sends it once to each."""
+    """All that executors need for the tasks of a stage; the driver sends it once to each."""
 
     id: StageId
     label: str

@@ -1,7 +1,7 @@
 """The user's part of a traceback, and the names of notebook cells in it.
 
 A traceback of an RDD program begins in the user's program, goes through the engine, and often ends in a function of the
-user's. The engine's frames tell the user nothing, so messages leave them out; ``MPIRDD_DEBUG=1`` shows them.
+user. The engine's frames tell the user nothing, so messages leave them out; ``MPIRDD_DEBUG=1`` shows them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from mpirdd.protocol.package import is_engine
 
 DEBUG = "MPIRDD_DEBUG"
-"""The variable that asks for whole tracebacks."""
+"""The environment variable that asks for whole tracebacks."""
 _HALF_A_LINE = 300
 _LAST_FRAMES = 3
 _FRAME = re.compile(r'^(\s*)File "([^"]+)", line (\d+)(.*)$', re.M)
@@ -29,8 +29,8 @@ def debugging() -> bool:
 
 
 def users_part(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback without the frames of the engine and of the shell around the program, nor those of libraries between the
-    engine and the user's first line. None where nothing of the user's is left."""
+    """The traceback without the frames of the engine, of the shell around the program, and of libraries between the engine
+    and the user's first line. None if no frame of the user is left."""
     if debugging():
         return trace
     frames = list(_frames(trace))
@@ -46,13 +46,13 @@ def users_part(trace: TracebackType | None) -> TracebackType | None:
 
 
 def ends_in_engine(trace: TracebackType | None) -> bool:
-    """Has the engine itself raised this, so that its frames are what a report of the bug needs?"""
+    """Has the engine itself raised this? Then a report of the bug needs the engine's frames."""
     frames = list(_frames(trace))
     return bool(frames) and is_engine(_file(frames[-1]))
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and those before it, each once."""
+    """The error, its causes and its contexts, each once."""
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
     while waiting:
@@ -64,7 +64,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def users_report(error: BaseException) -> str:
-    """The traceback of the error and those before it, with the user's frames. Where none has any, they keep their last frames."""
+    """The tracebacks of the error and its causes, with the user's frames alone. If there are none, each keeps its last frames."""
     traces = [(each, each.__traceback__) for each in causes(error)]
     parts = [users_part(trace) for _, trace in traces]
     try:
@@ -92,7 +92,7 @@ def _file(frame: TracebackType) -> str:
 
 
 def cut_to_a_screen(text: str, whole: str, *, lines: int = 45) -> str:
-    """A long text without its middle, and without the middle of its long lines; a line there says where the ``whole`` is."""
+    """A long text without its middle, and without the middle of its long lines; a line in the gap says where the ``whole`` is."""
     if debugging():
         return text
     shown = text.splitlines()
@@ -112,7 +112,7 @@ def _cut_line(line: str) -> str:
 
 
 def cell_of(filename: str) -> str | None:
-    """``In [9]`` for the code of a cell of IPython's; None for files. Known where the cells are: on the driver."""
+    """``In [9]`` for the code of an IPython cell; None for a file. Only the driver knows the cells."""
     shell = ipython()
     numbers = getattr(getattr(shell, "compile", None), "_filename_map", None)
     number = numbers.get(filename) if isinstance(numbers, dict) else None
@@ -120,7 +120,7 @@ def cell_of(filename: str) -> str | None:
 
 
 def with_cells(text: str) -> str:
-    """A traceback's text with the names of cells in place of those of the files that IPython makes up for them."""
+    """A traceback's text with the names of cells in place of the file names that IPython makes up for them."""
     def named(found: re.Match[str]) -> str:
         indent, file, line, rest = found.groups()
         cell = cell_of(file)
@@ -130,7 +130,7 @@ def with_cells(text: str) -> str:
 
 
 def ipython() -> Any:
-    """IPython's shell in this process, if the program runs in one. Imports nothing."""
+    """The IPython shell of this process, if the program runs in one; else None. Imports nothing."""
     module = sys.modules.get("IPython")
     return module.get_ipython() if module is not None and hasattr(module, "get_ipython") else None
 
@@ -141,12 +141,12 @@ def in_notebook() -> bool:
 
 
 def _is_around(filename: str) -> bool:
-    """The engine, or what runs the user's cells or program."""
+    """Is this the engine, or code that runs the user's cells or program?"""
     return is_engine(filename) or filename.startswith("<frozen ") or any(part in filename for part in _SHELLS)
 
 
 def _is_library(filename: str) -> bool:
-    """Python's own library, or an installed one."""
+    """Is this Python's own library, or an installed one?"""
     return filename.startswith(_LIBRARY) or f"{os.sep}site-packages{os.sep}" in filename
 
 

@@ -1,11 +1,11 @@
 """``dataclass`` and ``field`` for the many small classes that ranks define at their start, at a thirtieth of the cost.
 
 Python's ``dataclass`` writes the methods of a class as text and compiles them: 0.55 ms a class, 16 ms for the messages alone,
-and every rank pays. Here all classes share their methods, and ``__init__`` is compiled at the first use of the class: 0.02
-ms, and 0.1 ms more for the few that a rank uses. Calls cost what they cost there. Type checkers see Python's own.
+on every rank. Here all classes share their methods, and ``__init__`` is compiled at the first use of the class: 0.02 ms, and
+0.1 ms more for the few that a rank uses. Calls cost as much as with Python's own, which type checkers see.
 
-``dataclasses.fields`` and ``replace`` work, too. Left out is what those classes do not use: inherited fields,
-``__post_init__``, options but ``frozen`` (``slots`` is always on).
+``dataclasses.fields`` and ``replace`` work, too. Left out, as no class here needs it: inherited fields, ``__post_init__``, and
+all options but ``frozen`` (``slots`` is always on).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["dataclass", "field"]
 
 
 class _Made:
-    """A default that is made anew for each value."""
+    """A default, made anew for each value."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self.make = make
@@ -29,8 +29,8 @@ def _field(*, default_factory: Callable[[], Any]) -> Any:
 
 
 def _dataclass(*, slots: bool, frozen: bool = False) -> Callable[[type], type]:
-    """A class with the annotated names as its fields. As ``dataclasses.dataclass``: values with equal fields are equal, frozen
-    ones have a hash, and all can be pickled."""
+    """A decorator: the annotated names become the class's fields. As with ``dataclasses.dataclass``, values with equal fields
+    are equal, frozen ones have a hash, and all can be pickled."""
     def make(kind: type) -> type:
         names = tuple([name for name, text in kind.__dict__.get("__annotations__", {}).items()  # noqa: RUF063  (its own alone)
                        if not text.startswith("ClassVar")])
@@ -39,7 +39,7 @@ def _dataclass(*, slots: bool, frozen: bool = False) -> Callable[[type], type]:
                 if name not in defaults and name not in ("__dict__", "__weakref__")}
         methods = {"__slots__": names, "__match_args__": names, "__init__": _first_init(names, defaults),
                    "__reduce__": _reduce, "__eq__": _equal, "__hash__": _hash if frozen else None, "__repr__": _repr}
-        if names:  # a class without any may be the base of one that Python's own dataclass makes
+        if names:  # a class without fields may be the base of one that Python's own dataclass makes
             methods["__dataclass_fields__"] = _Described(names, defaults)
         if frozen:
             methods |= {"__setattr__": _refuse, "__delattr__": _refuse}
@@ -49,7 +49,7 @@ def _dataclass(*, slots: bool, frozen: bool = False) -> Callable[[type], type]:
 
 
 class _Described:
-    """The fields as Python's own module describes them, for who asks."""
+    """The fields in the form of Python's own module, made when somebody asks."""
 
     def __init__(self, names: tuple[str, ...], defaults: dict[str, Any]) -> None:
         self._names, self._defaults = names, defaults
@@ -69,7 +69,7 @@ class _Described:
 
 
 def _first_init(names: tuple[str, ...], defaults: dict[str, Any]) -> Callable[..., None]:
-    """An ``__init__`` that puts the one in its place which it compiles."""
+    """An ``__init__`` that compiles the real one at its first call, and puts it in its own place."""
     def __init__(self: Any, /, *given: Any, **named: Any) -> None:
         kind = type(self)
         parts, lines, known = [], [], {}

@@ -14,9 +14,9 @@
 
 # Independent jobs, each a run of its own.    sbatch slurm/array.sh job.py args
 #
-# Job number i gets what it is to do from line i of a file, or from the number itself: sbatch slurm/array.sh job.py
-# calls `job.py 1`, `job.py 2`, ... For many small things, one job with many tasks is better than an array: tasks start
-# in a millisecond, jobs in seconds.
+# Job number i takes its input from line i of a file, or from the number itself: sbatch slurm/array.sh job.py calls
+# `job.py 1`, `job.py 2`, ... For many small things, one job with many tasks is better than an array: a task starts in a
+# millisecond, a job in seconds.
 
 @environment@
 

@@ -28,9 +28,9 @@
 #         export PYTHONDONTWRITEBYTECODE=1
 #
 # A container is one file: it also cures slow imports from a shared file system.
-# One node: all ranks and their mpirun live inside the container, and nothing of the host's MPI is needed.
-# Many nodes: ranks are started from outside, each in a container of its own, and the MPI inside must speak the host's
-# PMI; so build mpi4py in %post against an MPI like the site's, and replace the last line by
+# One node: all ranks and their mpirun live inside the container, and need nothing of the host's MPI.
+# Many nodes: srun starts the ranks from outside, each in a container of its own, and the MPI inside must speak the host's
+# PMI. So build mpi4py in %post against an MPI like the site's, and replace the last line by
 #     srun --mpi=pmix --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" apptainer exec "$image" python -m mpirdd "$@"
 
 # EDIT: the image, and further folders that the program reads (--bind).

@@ -1,4 +1,4 @@
-"""Makes the batch scripts in slurm/ from the templates here. The pieces that scripts share are in mpirdd.launch.slurm.pieces.
+"""Makes the batch scripts in slurm/ from the templates here. mpirdd.launch.slurm.pieces has the pieces that scripts share.
 
     python slurm/templates/make.py
 """
@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 def scripts() -> dict[str, str]:
-    """The text of each script by its name, as ``one-node.sh``."""
+    """The text of each script, by its name (``one-node.sh``)."""
     return {path.name: filled(path.read_text()) for path in sorted(HERE.glob("*.sh"))}
 
 

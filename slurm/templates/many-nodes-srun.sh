@@ -15,17 +15,17 @@
 #
 # No recovery: the first lost rank ends the job. mpi4py must be built with the site's MPI:
 #     pip install --no-binary mpi4py mpi4py
-# In essence what `mpirdd submit --srun=TYPE --nodes 4 --ntasks-per-node 32 job.py args` submits.
+# `mpirdd submit --srun=TYPE --nodes 4 --ntasks-per-node 32 job.py args` submits much the same.
 
-# EDIT: how ranks find each other: pmix (Open MPI), pmi2 (MPICH, Intel MPI), cray_shasta (Cray). `srun --mpi=list` says
-# what there is. With the wrong one each rank is a world of its own; mpirdd sees that and ends.
+# EDIT: how ranks find each other: pmix (Open MPI), pmi2 (MPICH, Intel MPI), cray_shasta (Cray). `srun --mpi=list` lists
+# the types. With the wrong one each rank is a world of its own; mpirdd notices that and ends.
 mpi=${MPI_TYPE:-pmix}
 
 @watch@
 
 @environment@
 
-# Since Slurm 22.05 srun does not inherit --cpus-per-task. --export: or `sbatch --export=NONE` would hold for it, too.
+# Since Slurm 22.05 srun does not inherit --cpus-per-task. It does inherit `sbatch --export=NONE`, hence --export=ALL.
 srun --mpi="$mpi" --export=ALL --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" python -m mpirdd "$@" &
 @wait@
 exit "$code"

@@ -13,9 +13,9 @@
 
 # Many nodes, ranks started by mpirun.    sbatch slurm/many-nodes.sh job.py args
 #
-# mpirun takes hosts and ranks from the allocation. With Open MPI 5 lost executors are recovered from: leave it to
-# mpirun for that, as srun ends the job with its first lost rank. The program and its data must be on a file system
-# that all nodes see. In essence what `mpirdd submit --nodes 4 --ntasks-per-node 32 job.py args` submits.
+# mpirun takes hosts and ranks from the allocation. With Open MPI 5 the run goes on when executors are lost; with srun
+# the first lost rank would end the job. The program and its data must be on a file system that all nodes see.
+# `mpirdd submit --nodes 4 --ntasks-per-node 32 job.py args` submits much the same.
 
 @watch@
 

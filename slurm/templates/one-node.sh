@@ -12,7 +12,7 @@
 
 # One node.    sbatch slurm/one-node.sh job.py args
 #
-# In essence what `mpirdd submit --nodes 1 --ntasks 8 job.py args` submits.
+# `mpirdd submit --nodes 1 --ntasks 8 job.py args` submits much the same.
 
 @watch@
 

@@ -13,9 +13,9 @@
 # A program that takes longer than its walltime: it saves, is queued again, and goes on.
 #     sbatch slurm/resume.sh jobs/logistic_regression.py --resume state ...
 #
-# The program must use sc.resumable (docs/CLUSTER.md), with a folder that all nodes see. It then leaves with exit code 140
-# once it has saved. Also right after a node's failure or preemption, when Slurm queues the job again by itself.
-# In essence what `mpirdd submit --requeue --nodes 4 --ntasks-per-node 32 job.py args` submits.
+# The program must use sc.resumable (docs/CLUSTER.md), with a folder that all nodes see. Once it has saved, it leaves with
+# exit code 140. The script also serves after a node's failure or preemption, when Slurm queues the job again by itself.
+# `mpirdd submit --requeue --nodes 4 --ntasks-per-node 32 job.py args` submits much the same.
 
 @watch@
 most_restarts=20               # EDIT: a program that never gets anywhere must end some day

@@ -177,7 +177,8 @@ def test_the_command_stack(sleeping: subprocess.Popen[bytes], tmp_path: Path) ->
     told = stack(log, tmp_path)
     assert re.findall(r"^ranks? (\d)", told.stdout, re.M) == ["0", "1", "2"]
     assert told.stdout.splitlines()[-1] == (
-        f"rank 2 is on far, and the driver takes no questions: it does so while it runs a job. Run `mpirdd stack {log}` there")
+        "rank 2 is on far, and the driver takes no questions: it does so only while it runs a job. "
+        f"Run `mpirdd stack {log}` there")
     assert not list(tmp_path.glob("events.*"))
     os.kill(pids[1], signal.SIGSTOP)
     assert f"process {pids[1]}: " in (text := stack(sleeping.pid, tmp_path).stdout) and "it is stopped (SIGSTOP)" in text

@@ -1,7 +1,8 @@
 """The text of the batch script that ``mpirdd submit`` sends to sbatch.
 
 The script starts the program in the background and waits, as bash handles signals only between commands. Slurm sends
-SIGUSR2 to the script alone (``B:``). A job to be requeued is requeued at its end, and goes on from what it has saved.
+SIGUSR2 to the script alone (``B:``). With ``requeue`` the script queues the job again at its end, and the job goes on from its
+saved state.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from mpirdd.protocol.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch script's work."""
+    """The contents of a batch script."""
 
     program: Sequence[str]
     """``job.py args`` or ``-m module args``."""
@@ -27,7 +28,7 @@ class Batch:
     run_words: Sequence[str] = ()
     """Options of ``mpirdd run``."""
     setup: Sequence[str] = ()
-    """Lines of shell to run first: ``module load openmpi``."""
+    """Shell lines to run first: ``module load openmpi``."""
     exports: Sequence[tuple[str, str]] = ()
     """Environment variables of the run."""
     srun: str | None = None
@@ -39,7 +40,7 @@ class Batch:
     most_restarts: int = 20
 
     def __post_init__(self) -> None:
-        """Raises UsageError for what would break out of its line: a script is made of lines."""
+        """Raises UsageError for a control character: a line break would start another line of the script."""
         parts = {
             "the program's words": self.program, "the Python": [self.python], "an option for sbatch": self.options,
             "an option of mpirdd run": self.run_words, "--setup": self.setup, "--srun": [self.srun or ""],
@@ -70,6 +71,6 @@ class Batch:
         if self.srun is None:
             return " ".join(filter(None, [python, "-m mpirdd run", shlex.join(self.run_words), program]))
         mpi = f"--mpi={shlex.quote(self.srun)}" if self.srun else ""
-        everything = "--export=ALL"  # after `sbatch --export=NONE` it would bring nothing along
+        everything = "--export=ALL"  # else, after `sbatch --export=NONE`, srun would bring nothing along
         cores = '--cpus-per-task="${SLURM_CPUS_PER_TASK:-1}"'  # since Slurm 22.05 srun does not inherit it
         return " ".join(filter(None, ["srun", mpi, everything, cores, python, "-m mpirdd", program]))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from mpirdd.protocol.errors import ClusterError
 
 COMMAND_TIMEOUT_S = 60.0
-"""Most that a command of Slurm may take."""
+"""A command of Slurm may take at most this long."""
 NO_INDEX = "4294967294"
 """Slurm shows this as the index of an array's jobs that have not started yet."""
 _LOOK_S = 2.0
@@ -19,7 +19,11 @@ _OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEM
 
 
 def follow(job: str) -> int:
-    """Print what the job logs until it has ended. Returns its exit code, of an array the largest."""
+    """Print the job's log until the job has ended. Returns its exit code; for an array, the largest one.
+
+    Raises:
+        ClusterError: Slurm does not know any more how the job ended.
+    """
     said, logs = "", dict[str, _Log]()
     try:
         while True:
@@ -48,12 +52,12 @@ def follow(job: str) -> int:
 
 
 def ending_gently(job: str) -> str:
-    """The command that tells the script alone, so that mpirun lives until the program has saved."""
+    """The command that signals the script alone, so mpirun lives until the program has saved."""
     return f"scancel --batch --signal=TERM {job}"
 
 
 def log_of(record: Mapping[str, str]) -> str:
-    """Where a job's log is; with %a of an array that has not started, and %N before there is a node."""
+    """The path of a job's log; with %a for an array that has not started, and with %N before there is a node."""
     node, path = record.get("BatchHost", ""), record.get("StdOut", "")
     if "%N" not in path or not node:
         return path
@@ -62,7 +66,7 @@ def log_of(record: Mapping[str, str]) -> str:
 
 
 class _Log:
-    """Prints a growing file, each line behind what says whose it is."""
+    """Prints a growing file, each line after a mark that names its job."""
 
     def __init__(self, whose: str) -> None:
         self._whose, self._seen, self._in_line = whose.encode(), 0, False
@@ -85,13 +89,13 @@ class _Log:
 
 
 def records_of(job: str) -> list[dict[str, str]]:
-    """What slurmctld knows of the job, one for each of its array; nothing some minutes after its end."""
+    """slurmctld's records of the job, one for each job of an array; empty some minutes after its end."""
     text = _ask("scontrol", "show", "job", "-o", job)
     return [fields(line) for line in text.splitlines() if "JobState=" in line]
 
 
 def fields(line: str) -> dict[str, str]:
-    """A line of scontrol as keys and values, which may hold blanks.
+    """The keys and values of a line of scontrol. Values may hold blanks.
 
     >>> fields("JobId=7 JobName=my job Reason=None StdOut=/a/my job-7.log")["StdOut"]
     '/a/my job-7.log'
@@ -100,7 +104,7 @@ def fields(line: str) -> dict[str, str]:
 
 
 def _accounted(job: str) -> list[dict[str, str]]:
-    """The same from the accounting, where a site has it."""
+    """The same from the accounting, if the site has one."""
     lines = [line.split("|") for line in _ask("sacct", "-n", "-P", "-X", "-j", job, "-o", "State,ExitCode").splitlines()]
     return [{"JobState": line[0].split()[0], "ExitCode": line[1]} for line in lines if len(line) == 2 and line[0]]
 
@@ -110,7 +114,7 @@ def _in_queue(job: str) -> bool:
 
 
 def _ask(*words: str) -> str:
-    """What a command of Slurm answers; nothing if it fails, as slurmctld may be busy or the job forgotten."""
+    """The answer of a command of Slurm; empty if it fails, as slurmctld may be busy, or have forgotten the job."""
     try:
         return subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S).stdout
     except (OSError, subprocess.TimeoutExpired):
@@ -136,7 +140,7 @@ def _described(records: Sequence[Mapping[str, str]]) -> str:
 
 
 def _exit_code(record: Mapping[str, str]) -> int:
-    """As a shell would have it. Slurm says ``code:signal``; a job it has ended itself may have 0:0."""
+    """The exit code as a shell gives it. Slurm says ``code:signal``; a job that Slurm has ended may have 0:0."""
     code, _, number = record.get("ExitCode", "").partition(":")
     if code.isdigit() and int(code):
         return int(code)

@@ -1,15 +1,15 @@
-"""Pieces of shell that batch scripts share: those that ``mpirdd submit`` writes, and the ready-made ones."""
+"""Pieces of shell that batch scripts share: the scripts that ``mpirdd submit`` writes, and the ready-made ones."""
 
 from __future__ import annotations
 
 LEAD_S = 120
-"""Slurm signals a program at most this long before its walltime ends; if the walltime is short, a quarter of it before."""
+"""Slurm signals a program this long before its walltime ends; in a short walltime, after three quarters of it."""
 _SAVING_S = 20
 """A program may save for at most this long after the signal. Slurm kills it after its KillWait, usually 30 s."""
 
 _WATCH = """\
 # Before the walltime ends Slurm sends USR2, but up to a minute too early. The script passes it on to the run, which saves
-# its state, and ends in time a run that goes on all the same. By hand, at any time:
+# its state. If the run goes on all the same, the script ends it in time. By hand, at any time:
 #     scancel --batch --signal=USR2 JOBID    save now (sc.resumable: and leave)
 #     scancel --batch --signal=TERM JOBID    save and end. A plain scancel ends mpirun and the ranks at once.
 lead={lead} run='' ending='' told_at_start=''
@@ -31,10 +31,10 @@ trap 'ending=cancelled; kill -TERM "$run" 2>/dev/null' TERM
 export MPIRDD_GRACE_S={saving}  # seconds that the program may take to save after TERM
 """
 
-# Behind each line of --setup, which may fail.
+# Follows each line of --setup, which may fail.
 CHECK = 'code=$?; if [ "$code" != 0 ]; then echo {told} >&2; exit "$code"; fi'
 
-# Behind the line that starts the run in the background, as bash handles signals only between commands.
+# Follows the line that starts the run in the background: bash handles signals only between commands.
 WAIT = """\
 run=$!
 if [ "$told_at_start" ]; then walltime; fi
@@ -43,9 +43,9 @@ while kill -0 "$run" 2>/dev/null; do wait "$run"; done  # a signal ends `wait` e
 wait "$run"; code=$?
 """
 
-# At the end of a job that is to be requeued: it goes on from what it has saved.
+# At the end of a job to be requeued: it goes on from its saved state.
 REQUEUE = """\
-if [ "$ending" = walltime ] && [ "$code" -gt 128 ]; then  # it has saved and left, or was ended
+if [ "$ending" = walltime ] && [ "$code" -gt 128 ]; then  # the run has saved and left, or was ended
   if [ "${SLURM_RESTART_COUNT:-0}" -lt "$most_restarts" ]; then
     echo "the walltime ends: job $SLURM_JOB_ID is queued again, and goes on from what it has saved" >&2
     scontrol requeue "$SLURM_JOB_ID" && sleep 60  # Slurm ends this script
@@ -70,7 +70,7 @@ _LOG = """\
 
 
 def watch(lead_s: int = LEAD_S, notice: str = "USR2") -> str:
-    """Pass Slurm's signals on to the run. ``notice`` is the signal that announces the end of the walltime."""
+    """The piece that passes Slurm's signals on to the run. ``notice`` is the signal that announces the end of the walltime."""
     return _WATCH.format(lead=lead_s, saving=max(2, min(_SAVING_S, lead_s // 4)), notice=notice)
 
 

@@ -1,12 +1,12 @@
-"""``mpirdd submit``: a batch job for Slurm from one line, and following it to its end.
+"""``mpirdd submit``: submits a batch job to Slurm from one line, and follows it to its end.
 
     mpirdd submit --nodes 4 --ntasks-per-node 32 --time 1:00:00 job.py args
 
 ``submit`` and ``mpirdd run`` take the options they know; all others go to sbatch unchanged. Everything behind the
 program's name goes to the program.
 
-Promises: the job runs with the Python that submits it, in the current folder; the log and the script are written there
-under the job's name and number. With ``--wait``, the job's log is printed, and the exit code is the job's.
+Promises: the job runs with the Python that submits it, in the current folder. Log and script are there, under the job's name
+and number. With ``--wait``, it prints the job's log, and the exit code is the job's.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _SBATCH_FLAGS = frozenset((
     "--no-kill", "--no-requeue", "--overcommit", "--oversubscribe", "--parsable", "--quiet", "--reboot",
     "--spread-job", "--test-only", "--use-min-nodes", "--verbose", "-H", "-k", "-O", "-Q", "-s", "-v",
 ))
-"""Options of sbatch that take no value, or only one behind a =. All others take the next word."""
+"""Options of sbatch without a value, or with one only behind a =. All others take the next word."""
 
 
 _NOT_IN_A_NAME = r"[^\w.+-]"
-"""What may not be in the name of a job, and so of its log."""
+"""Characters that may not be in the name of a job, and so of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ def submit(
         nearest: "; did you mean ...?" for an option that sbatch does not know, or "".
 
     Raises:
-        UsageError: no program, or none that is there.
-        ClusterError: there is no Slurm here, or it refuses the job.
+        UsageError: there is no such program, or the options make no sense.
+        ClusterError: there is no Slurm here, or Slurm refuses the job.
     """
     parser = own_parser()
     found = sort_words(words, parser, run_parser)
@@ -113,13 +113,13 @@ def submit(
         print(f"mpirdd: {remark}", file=sys.stderr)
     found.sbatch[:0] = _asked_of_slurm(keys, found.sbatch)
     if run.restarts and "--no-kill" not in found.sbatch:
-        found.sbatch.insert(0, "--no-kill")  # or Slurm would end the job with the host
+        found.sbatch.insert(0, "--no-kill")  # else Slurm would end the job with the host
     spares = int(settings.get("MPIRDD_SPARES", 0))
     lead = lead_s(found.sbatch)
     notice = _notice(found.sbatch)
     srun = _srun_type(own.srun, own.setup)
     if srun is not None and (run.report or run.ui):
-        raise UsageError("--report and --ui are made by `mpirdd run`, which --srun does without: use --events FILE, and then "
+        raise UsageError("--report and --ui need `mpirdd run`, which --srun does not use: give --events FILE, and then run "
                          "`mpirdd report FILE -o report.html`")
     if spares and srun is not None:
         print(f"mpirdd: the job goes without --spares {spares}: srun ends it with its first lost rank, so that a spare could "
@@ -128,7 +128,7 @@ def submit(
     elif spares > 0 and (said := ask_slurm(found.sbatch, spares)):
         print(said, file=sys.stderr)
     if srun is not None and run.stage_environment:
-        raise UsageError("--stage-environment is carried out by `mpirdd run`, which --srun does without")
+        raise UsageError("--stage-environment needs `mpirdd run`, which --srun does not use")
     batch = Batch(
         program=program,
         python=sys.executable,
@@ -157,7 +157,7 @@ def submit(
 
 
 def _asked_of_slurm(keys: Mapping[str, str], given: Sequence[str]) -> list[str]:
-    """Options for sbatch that the options of spark-submit mean, where the user gives none of the kind."""
+    """The options for sbatch that the options of spark-submit imply, unless the user gives such options."""
     ranks = spark_options.ranks_of(keys, None)
     asked = [] if ranks is None or any(re.match(r"--ntasks\b|-n|--ntasks-per-node\b", option) for option in given) else [
         f"--ntasks={ranks}"]
@@ -213,7 +213,7 @@ def _job_name(program: Sequence[str], is_module: bool) -> str:
 
 
 def _sbatch_options(given: Sequence[str], *, name: str, requeue: bool, lead_s: int) -> list[str]:
-    """Our options, but those that the user gives, and then the user's."""
+    """Our options, without those that the user gives, and then the user's."""
     array = any(re.match(r"--array\b|-a", option) for option in given)
     ours = [
         f"--job-name={name}",
@@ -248,14 +248,14 @@ def _notice(given: Sequence[str]) -> str:
             if found is None:
                 return "USR2"  # sbatch says what is wrong with it
             if "B" not in (found[1] or ""):
-                print("mpirdd: --signal without B: goes to the steps and not to the script, so that the program is not told "
-                      f"before its walltime ends; as --signal=B:{found[2]}{found[3] or ''} it is", file=sys.stderr)
+                print("mpirdd: --signal without B: goes to the steps and not to the script, so the program gets no signal "
+                      f"before its walltime ends; it does with --signal=B:{found[2]}{found[3] or ''}", file=sys.stderr)
             return found[2] if found[2] != "TERM" else "USR2"  # TERM is passed on in any case
     return "USR2"
 
 
 def _make_log_folder(options: Sequence[str]) -> None:
-    """Make the folder of the log. Slurm does not, and would end the job without a word."""
+    """Make the folder of the log. Without it Slurm would end the job without a word."""
     elsewhere = any(re.match(r"--chdir\b|-D", option) for option in options)
     for option in options:
         found = re.match(r"(?:--output|--error|-o|-e)[= ]*(.+)", option)
@@ -269,7 +269,7 @@ def _make_log_folder(options: Sequence[str]) -> None:
 
 
 def walltime_s(text: str) -> int:
-    """Slurm's ``minutes``, ``m:s``, ``h:m:s``, ``d-h``, ``d-h:m`` or ``d-h:m:s`` in seconds; 0 if it is none of them.
+    """Slurm's ``minutes``, ``m:s``, ``h:m:s``, ``d-h``, ``d-h:m`` or ``d-h:m:s`` in seconds; 0 for any other text.
 
     >>> walltime_s("90"), walltime_s("1:30"), walltime_s("1:00:00"), walltime_s("1-12")
     (5400, 90, 3600, 129600)
@@ -286,7 +286,7 @@ def walltime_s(text: str) -> int:
 
 
 def _srun_type(given: str | None, setup: Sequence[str]) -> str | None:
-    """The ``--mpi`` of srun, empty to leave it to the site; None to start the ranks with mpirun."""
+    """The ``--mpi`` of srun; empty leaves it to the site; None starts the ranks with mpirun."""
     if given:
         return given
     try:
@@ -311,7 +311,7 @@ def _sbatch(text: str, nearest: Callable[[str], str]) -> str:
             "   or: mpirdd submit --dry-run ...   (prints the script, to be submitted elsewhere)\n"
             "   or: mpirdd run ...                (runs the program on this machine)"
         )
-    # The batch script inherits our environment; what says that *we* are inside a job must not reach it.
+    # The batch script inherits our environment. Variables that say that *we* are inside a job must not reach it.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_") or name == "SLURM_CONF"}
     try:
         done = subprocess.run(
@@ -340,5 +340,5 @@ def _say_where(job: str, text: str) -> None:
                 file.write(text)
             print(f"script  {script}")
         except OSError:
-            pass  # it is a courtesy: scontrol write batch_script has it, too
+            pass  # a courtesy: scontrol write batch_script gives it, too
     print(f"state   squeue -j {job}\nend it  scancel {job}   (at once; to let it save: {ending_gently(job)})", flush=True)

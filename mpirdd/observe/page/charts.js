@@ -6,7 +6,7 @@ const EXCHANGE = "#8a93a3", MOST_SEGMENTS = 12000;
 
 function colour(key) { return PALETTE[key % PALETTE.length]; }
 
-// plotly takes some HTML in its texts; the user's must stay text.
+// plotly interprets some HTML in its texts; the user's text must stay text.
 function esc(text) { return String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); }
 
 function cut(text, most) { return text.length > most ? text.slice(0, most - 1) + "…" : text; }
@@ -23,7 +23,7 @@ function layout(more) {
   return made;
 }
 
-// plotly's own legends cover the charts where these are narrow.
+// plotly's own legends would cover narrow charts.
 function legend(id, items) {
   document.getElementById(`${id}-legend`).replaceChildren(...items.map(([name, color, round]) =>
     el("span", {}, el("i", { class: "swatch", style: `background:${color}${round ? ";border-radius:50%" : ""}` }), name)));
@@ -38,7 +38,7 @@ function timelineHeight() { return Math.min(900, 76 + Math.max(lanes().length, 2
 
 function laneHeight() { return Math.max(5, Math.min(30, 640 / Math.max(1, lanes().length))); }
 
-// What lies between two times: single tasks while they are few, else for each piece of time the stage that took most of it.
+// The segments between two times: single tasks while they are few, else for each piece of time the stage that took most of it.
 function segments(from, to) {
   const t = D.tasks, visible = [];
   for (let i = 0; i < t.stage.length; i += 1) if (t.start[i] < to && t.start[i] + t.duration[i] > from) visible.push(i);
@@ -178,7 +178,7 @@ function lineagePlot() {
 
 function memoryPlot() {
   if (!document.getElementById("memory-plot")) return;
-  // A limit far above all that is used would press the lines flat.
+  // A limit far above all use would press the lines flat.
   const used = Math.max(1, ...D.memory.map(m => Math.max(...m.used)));
   const limits = [...new Set(D.memory.map(m => m.limit).filter(limit => limit && limit < 4 * used))].slice(0, 3);
   const most = Math.max(used, ...limits), unit = Math.max(0, Math.min(5, Math.floor(Math.log2(most) / 10)));

@@ -1,5 +1,5 @@
-// The page: header, tiles, tables, and the parts that hold the charts (charts.js). Text of the user's gets into the page
-// as textContent alone, and into charts through esc().
+// The page: header, tiles, tables, and the parts that hold the charts (charts.js). The user's text enters the page only as
+// textContent, and the charts only through esc().
 "use strict";
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
