@@ -78,9 +78,9 @@ def hadoop_client(folder: Path, log: Path) -> Jvm:
     return client
 
 
-def compile_into(folder: Path, *, download: bool = True) -> None:
+def compile_into(folder: Path) -> None:
     """Hadoop's jars, the classes of MiniHadoop, and ``jobs.jar``, which the tasks get. Raises NoJars."""
-    jars = fetched(JAVA / "pom.xml", folder / "jars", download=download)
+    jars = fetched(JAVA / "pom.xml", folder / "jars")
     classes, jobs = folder / "classes", folder / "jobs"
     for source, into in (("MiniHadoop", classes), ("Jobs", jobs)):
         command = ["javac", "-nowarn", "-Xlint:none", "-cp", f"{jars}/*", "-d", into, JAVA / f"{source}.java"]

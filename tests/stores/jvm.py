@@ -38,10 +38,9 @@ def missing_programs(names: Iterable[str] = ("java", "javac", "mvn")) -> str | N
     return f"no {', '.join(missing)}: apt-get install default-jdk-headless maven" if missing else None
 
 
-def fetched(pom: Path, into: Path, *, download: bool = True) -> Path:
-    """The folder with the jars that ``pom`` names. Maven downloads them once, if it may. Raises NoJars."""
+def fetched(pom: Path, into: Path) -> Path:
+    """The folder with the jars that ``pom`` names. Maven downloads them once. Raises NoJars."""
     words = ["mvn", "-q", "-B", "-f", str(pom), COPY, f"-DoutputDirectory={into}", "-DincludeScope=runtime"]
-    words += [] if download else ["--offline"]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=FETCHED_WITHIN_S, check=False)
     except subprocess.TimeoutExpired as late:

@@ -13,7 +13,7 @@ from operator import add
 from pathlib import Path
 
 import pytest
-from jvm import NoJars, missing_programs
+from jvm import missing_programs
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[2] / "jobs"))
@@ -22,8 +22,9 @@ import generate
 import logistic_regression
 from benchmarks import jobs, minihadoop, onhadoop
 from benchmarks.plain import Blocks
+from tests.stores.jvm import NoJars  # not ``jvm``'s, which is another class
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)  # Maven may download 115 MB first
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[onhadoop.Client
         pytest.skip(f"no Hadoop here: {problem}")
     folder = tmp_path_factory.mktemp("hadoop")
     try:
-        minihadoop.compile_into(folder, download=False)  # a download of 115 MB takes longer than all that is tested here
-    except NoJars:
-        pytest.skip("Maven does not have the jars of benchmarks/java/pom.xml; python -m benchmarks hadoop gets them")
+        minihadoop.compile_into(folder)
+    except NoJars as reason:
+        pytest.skip(f"no Hadoop here: {reason}")
     with minihadoop.hadoop_client(folder, folder / "client.log") as jvm:
         yield onhadoop.Client(jvm)
 
