@@ -16,6 +16,7 @@ from servers import S3, MiniHdfs, why_no_s3
 from store import Store
 
 from mpirdd import Context
+from mpirdd.formats.filesystems import Options
 from mpirdd.launch import remote_logs
 from mpirdd.launch.remote_logs import RemoteLog
 from mpirdd.protocol.errors import MpirddError, UsageError
@@ -96,9 +97,8 @@ def test_wrong_places_are_told_at_the_start(s3: S3, hdfs: MiniHdfs, monkeypatch:
         RemoteLog("s3://nosuch/logs/", "job")
     with pytest.raises(MpirddError, match="there is no bucket nosuch"):
         Context(events="s3://nosuch/run.jsonl")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(MpirddError, match="the secret key is wrong"):
-        RemoteLog("s3://test/logs/other/", "job")
+        RemoteLog("s3://test/logs/other/", "job", options=Options.of({**s3.options, "secret_access_key": "wrong"}))
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         with pytest.raises(MpirddError, match="no NameNode answers"):
