@@ -14,6 +14,7 @@ like any other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -77,8 +78,9 @@ class RecordFiles(Sources):
         fails and says so. Compressed files, and those with ``escape``, are one partition each.
 
         Args:
-            header: True: the first row of each file names the columns; False: they are ``_c0``, ``_c1``, ...; a list of
-                names: the files have no header.
+            header: True: the first row of each file names the columns, and as in Spark a name that it repeats gets the place
+                behind it (``a,b,a``: ``a0``, ``b``, ``a2``), an empty one is ``_c`` and the place; False: they are ``_c0``,
+                ``_c1``, ...; a list of names: the files have no header.
             columns: those to read, in this order; None: all.
             types: what makes the values of some columns of their text: ``{"born": int}``. An empty field is None then.
             sep, quote, escape: one character each. ``quote=None``: quotes are ordinary characters. With ``escape``, quotes
@@ -265,6 +267,8 @@ def _names(what: str, given: Sequence[str] | None) -> tuple[str, ...] | None:
         return None
     if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(name, str) for name in given):
         raise InvalidType(f"{what} must be a list of names, not {short_repr(given)}")
+    if twice := [name for name, times in Counter(given).items() if times > 1]:
+        raise InvalidValue(f"{what} has {twice[0]!r} more than once; give each name once")
     return tuple(given)
 
 

@@ -149,7 +149,10 @@ def test_columns_of_the_same_name_are_read_by_place(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "y")
     for form, name in ((ArrowIpc, "x"), (Parquet, "y")):
         assert records(form(), tmp_path / name) == [(1, 2)]
-        assert records(form(), tmp_path / name)[0]._columns == ("a", "a")
+        (row,) = records(form(), tmp_path / name)
+        assert row._columns == ("a", "a")
+        with pytest.raises(InvalidValue, match=r"columns 0, 1 \(from 0\) are all named 'a'"):
+            row._asdict()
         with pytest.raises(InputError, match="has 2 columns of the name 'a'"):
             records(form(columns=("a",)), tmp_path / name)
 
@@ -233,6 +236,12 @@ def test_rows_travel_by_any_pickler() -> None:
         back = pickle.loads(pickler.dumps([row, row]))[1]
         assert back == row == (1, 2, 3) and isinstance(back, Row) and type(back) is type(row)
         assert back._columns == ("a", "my col", "a") and back.a == 1
+
+
+def test_columns_named_like_places_are_attributes_by_their_names() -> None:
+    row = row_class(("_1", "_2"))("first", "second")  # as Spark names the items of tuples
+    assert (row._1, row._2) == ("first", "second")
+    assert row_class(("class", "_0"))(1, 2)._0 == 2
 
 
 def test_every_name_is_an_attribute_that_can_be_one() -> None:

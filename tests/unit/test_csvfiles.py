@@ -240,3 +240,23 @@ def test_rows_without_names_get_those_of_spark(tmp_path: Path) -> None:
 def test_records_that_are_no_rows_are_refused(record: Any) -> None:
     with pytest.raises(RecordError, match="saveAsCsvFile"):
         list(csv_text(Dialect(), True, ("a", "b"), [record]))
+
+
+# --- names that come twice --------------------------------------------------------------------------------------------
+
+
+def test_names_that_a_header_repeats_or_leaves_out_get_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b,a,\n" + "1,2,3,4\n" * 50)
+    for least in (1, 20):
+        rows = records(Csv(), path, least=least)
+        assert rows == [("1", "2", "3", "4")] * 50
+        assert {tuple(row._asdict().items()) for row in rows} == {(("a0", "1"), ("b", "2"), ("a2", "3"), ("_c3", "4"))}
+    assert rows[0].a2 == "3" and rows[0]._c3 == "4"
+    assert records(Csv(columns=("a2", "a0"), types=(("a0", int),)), path)[0] == ("3", 1)
+    (tmp_path / "y.csv").write_text("b,a,\n9,8,7\n")
+    with pytest.raises(InputError, match=r"y\.csv has no column 'a0'"):
+        records(Csv(), path, tmp_path / "y.csv")
+    path.write_text("a,a,a1\n1,2,3\n")
+    with pytest.raises(InputError, match=r"x\.csv: columns 1, 2 \(from 0\) are all named 'a1'"):
+        records(Csv(), path)

@@ -125,6 +125,8 @@ def test_json_is_read_as_it_was_written_or_refused(tmp_path: Path) -> None:
     for wrong in same_keys:
         with pytest.raises(RecordError, match="are the same text"):
             list(json_lines([wrong]))
+    with pytest.raises(RecordError, match=r"columns 0, 2 \(from 0\) are all named 'a', and an object holds one of them"):
+        list(json_lines([row_class(("a", "b", "a"))(1, 2, 3)]))
     with pytest.raises(RecordError, match="pair of surrogates"):
         list(json_lines(["\ud83d\ude00"]))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedReader, RawIOBase, StringIO, TextIOWrapper
@@ -26,7 +27,7 @@ from mpirdd.formats.records.csvcuts import Cuts
 from mpirdd.formats.records.jsonlines import DROPMALFORMED, FAILFAST, PERMISSIVE
 from mpirdd.formats.records.opening import opened_file, opened_unpacked
 from mpirdd.formats.records.pieces import Piece, cut_bytes, whole
-from mpirdd.formats.records.rows import columns_of, row_maker
+from mpirdd.formats.records.rows import columns_of, repeated, row_maker
 from mpirdd.formats.signatures import HEAD_BYTES, other_format
 from mpirdd.formats.text import is_cut
 from mpirdd.protocol.errors import InputError, RecordError
@@ -75,7 +76,7 @@ class Csv:
     options: TextOptions = _UTF8
     mode: str = FAILFAST
     header: bool = True
-    """The first record of each file names its columns."""
+    """The first record of each file names its columns; each gets another name (``_header_names``)."""
     names: tuple[str, ...] | None = None
     """Of the columns; None before ``known``."""
     columns: tuple[str, ...] | None = None
@@ -103,7 +104,7 @@ class Csv:
             if record is None:
                 names = ()
             else:
-                names = tuple(record) if self.header else tuple(f"_c{place}" for place in range(len(record)))
+                names = _header_names(first.path, record) if self.header else tuple(map(_numbered, range(len(record))))
         if names:
             check_columns(first.path, names, (*(self.columns or ()), *(name for name, _ in self.types)))
         return replace(self, names=names, first_path=first.path)
@@ -187,9 +188,10 @@ class Csv:
 
     def _own_names(self, piece: Piece, found: list[str], names: tuple[str, ...] | None) -> tuple[str, ...]:
         """The names in the order of this file; it must have those of the first file, unless that one was empty."""
-        if names and tuple(found) != names:
-            check_columns(piece.file.path, found, self.columns if self.columns is not None else names, self.first_path)
-        return tuple(found)
+        own = _header_names(piece.file.path, found)
+        if names and own != names:
+            check_columns(piece.file.path, own, self.columns if self.columns is not None else names, self.first_path)
+        return own
 
     def _even(
         self, piece: Piece, run: list[list[str]], names: tuple[str, ...] | None, where: _Where
@@ -284,6 +286,26 @@ class Csv:
         )
 
 
+def _numbered(place: int) -> str:
+    return f"_c{place}"
+
+
+def _header_names(path: str, header: Sequence[str]) -> tuple[str, ...]:
+    """The names of the columns, each another one, as Spark makes them: ``a,b,a,`` gives ``a0``, ``b``, ``a2``, ``_c3``.
+
+    Raises:
+        InputError: names come twice even so.
+    """
+    times = Counter(header)
+    names = tuple(_numbered(place) if not name else f"{name}{place}" if times[name] > 1 else name
+                  for place, name in enumerate(header))
+    if twice := repeated(names):
+        raise InputError(
+            f"{path}: {twice}, once the place is put behind names that the header repeats; header=[...] gives names "
+            "of your own (then the header is a row like others), or repair the header")
+    return names
+
+
 class _Bounded(RawIOBase):
     """The next ``size`` bytes of a file."""
 
@@ -339,7 +361,7 @@ def made_columns(record: Any) -> tuple[str, ...] | None:
     """The names of a record's columns, or, of a tuple or list without names, ``_c0``, ``_c1``, ..., as Spark's."""
     names = columns_of(record)
     if names is None and isinstance(record, tuple | list):
-        names = tuple(f"_c{place}" for place in range(len(record)))
+        names = tuple(map(_numbered, range(len(record))))
     return names
 
 
