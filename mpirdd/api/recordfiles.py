@@ -8,8 +8,9 @@ module of that format: a rank starts without.
 
 Columns in the names of folders, for JSON, CSV, Parquet, ORC, Arrow and Avro: of files in ``path/year=2024/month=05/`` each
 record gets ``year`` and ``month``, behind its own columns. As in Spark, they are whole numbers, other numbers, dates or times
-where all texts are such, else text, and None for ``__HIVE_DEFAULT_PARTITION__``. With ``recursive=True`` such folders are
-like any other.
+where all texts are such, else text, and None for ``__HIVE_DEFAULT_PARTITION__``. Whole numbers are exact: ints of up to 38
+digits (in record batches decimals beyond 64 bits), text where they are longer or a float among them would round one. With
+``recursive=True`` such folders are like any other.
 """
 
 from __future__ import annotations
