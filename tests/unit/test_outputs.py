@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 from mpirdd.formats import outputs
 from mpirdd.formats.compression import codec_named
+from mpirdd.formats.filesystems.protocol import FileInfo
+from mpirdd.formats.outputfolders.protocol import replaces
 from mpirdd.formats.outputs import abandon_output, commit_output, start_output, write_text_part
 from mpirdd.formats.paths import find_inputs
 from mpirdd.formats.text import plan_splits, read_lines
@@ -436,3 +438,37 @@ def test_large_lines_behind_small_ones_are_held_once() -> None:
         tracemalloc.stop()
     assert written == 4000 + 40 * ((2 << 20) + 1)
     assert peak < (outputs._TAKEN + 6) * (2 << 20)
+
+
+# --- other file systems ---------------------------------------------------------------------------------------------
+
+
+class Listed:
+    """A file system without renames, as far as ``replaces`` asks it."""
+
+    can_rename = False
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def info(self, path: str) -> FileInfo:
+        return FileInfo(path, 0, True)
+
+    def entries(self, folder: str) -> list[FileInfo]:
+        return [FileInfo(f"{folder}/{name}", 1) for name in self.names]
+
+
+@pytest.mark.parametrize("names", [(), ("x",), ("_SUCCESS", "part-00000")])
+def test_an_object_stores_folder_is_refused_in_the_words_of_a_local_one(folder: Path, names: tuple[str, ...]) -> None:
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).touch()
+    with pytest.raises(UsageError) as local:
+        start_output(str(folder))
+    with pytest.raises(UsageError) as remote:
+        replaces(Listed(*names), "s3://b/out", False)  # type: ignore[arg-type]
+    assert str(remote.value).replace("s3://b/out", str(folder)) == str(local.value)
+
+
+def test_what_a_killed_job_has_left_on_an_object_store_is_no_output() -> None:
+    assert not replaces(Listed("_temporary-1", "_temporary-2"), "gs://b/out", False)  # type: ignore[arg-type]

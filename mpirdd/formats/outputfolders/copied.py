@@ -78,6 +78,10 @@ class CopiedFolder:
     def abandon(self) -> None:
         with suppress(OSError):
             self._fs.remove(self._temporary, recursive=True)
+            # Some stores (Azure's with a hierarchical namespace) keep the folder, now empty, and the next start would refuse it.
+            found = None if self._token.replaces else self._fs.info(self._folder)
+            if found is not None and found.is_folder and not self._fs.entries(self._folder):
+                self._fs.remove(self._folder)
 
     def _names_in(self, folder: str) -> list[str]:
         return [] if self._fs.info(folder) is None else [name_of(each.path) for each in self._fs.entries(folder)]
