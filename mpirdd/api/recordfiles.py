@@ -140,34 +140,39 @@ class RecordFiles(Sources):
         >>> sc.parquetFile(folder, columns=["name"], filters=[("born", "<", 1900)]).collect()
         [Row(name='Ada')]
         """
-        from mpirdd.formats.records import parquet
+        from mpirdd.formats.records.filters import conditions
+        from mpirdd.formats.records.parquet import Parquet
 
-        form = parquet.Parquet(_names("columns", columns), batches, filters=parquet.conditions(filters))
+        form = Parquet(_names("columns", columns), batches, filters=conditions(filters))
         return self._records("parquetFile", path, form, minPartitions, recursive, storage_options, columns=True)
 
     def orcFile(
         self, path: Paths, minPartitions: int | None = None, *, columns: Sequence[str] | None = None,
-        batches: bool = False, recursive: bool | None = None, storage_options: Storage = None,
+        filters: Any = None, batches: bool = False, recursive: bool | None = None, storage_options: Storage = None,
     ) -> RDD:
-        """The rows of ORC files, as named tuples. Files are cut at stripes. Otherwise as ``parquetFile``.
+        """The rows of ORC files, as named tuples. Files are cut at stripes. Otherwise as ``parquetFile``, but ``filters`` passes
+        over no stripe: it leaves out rows that are read, before they are made.
 
         >>> import os, tempfile, pyarrow, pyarrow.orc
         >>> path = os.path.join(tempfile.mkdtemp(), "x.orc")
         >>> pyarrow.orc.write_table(pyarrow.table({"a": [1, None], "b": ["x", "y"]}), path)
         >>> sc.orcFile(path).collect()
         [Row(a=1, b='x'), Row(a=None, b='y')]
+        >>> sc.orcFile(path, columns=["b"], filters=[("a", ">", 0)]).collect()
+        [Row(b='x')]
         """
+        from mpirdd.formats.records.filters import conditions
         from mpirdd.formats.records.orc import Orc
 
-        form = Orc(_names("columns", columns), batches)
+        form = Orc(_names("columns", columns), batches, filters=conditions(filters))
         return self._records("orcFile", path, form, minPartitions, recursive, storage_options, columns=True)
 
     def arrowFile(
         self, path: Paths, minPartitions: int | None = None, *, columns: Sequence[str] | None = None,
-        batches: bool = False, recursive: bool | None = None, storage_options: Storage = None,
+        filters: Any = None, batches: bool = False, recursive: bool | None = None, storage_options: Storage = None,
     ) -> RDD:
         """The rows of Arrow IPC files (Feather, version 2) as named tuples. Files are cut at record batches; those of the
-        stream format are not cut. Otherwise as ``parquetFile``.
+        stream format are not cut. Otherwise as ``orcFile``.
 
         >>> import os, tempfile, pyarrow, pyarrow.feather
         >>> path = os.path.join(tempfile.mkdtemp(), "x.arrow")
@@ -176,8 +181,9 @@ class RecordFiles(Sources):
         [2]
         """
         from mpirdd.formats.records.arrowipc import ArrowIpc
+        from mpirdd.formats.records.filters import conditions
 
-        form = ArrowIpc(_names("columns", columns), batches)
+        form = ArrowIpc(_names("columns", columns), batches, filters=conditions(filters))
         return self._records("arrowFile", path, form, minPartitions, recursive, storage_options, columns=True)
 
     def avroFile(

@@ -68,6 +68,8 @@ def test_columns_and_filters_name_those_of_folders_too(sc: Context, tables: Path
     assert kept([("year", ">", 2024)]) == kept([("month", "not in", [1, 12])]) == []
     (batch, *_) = kept([("month", "=", 12)], batches=True)
     assert batch.to_pydict() == {"n": [202312, 202313, 202314], "year": [2023] * 3, "month": [12] * 3}
+    orc = sc.orcFile(str(tables / "orc"), columns=["n"], filters=[("year", "=", 2024), ("n", ">", 202411)])
+    assert orc.collect() == [(row[0],) for row in ROWS[-3:]]
     with pytest.raises(InvalidValue, match=r"in the names of folders, are int64, and the filter's is str"):
         kept([("year", "=", "2024")])
     with pytest.raises(InputError, match="has no column 'yaer'"):

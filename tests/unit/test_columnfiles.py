@@ -19,8 +19,9 @@ from recordfiles import partitions, records
 from mpirdd.formats.records import tables
 from mpirdd.formats.records.arrowipc import ArrowIpc
 from mpirdd.formats.records.columns import values_of
+from mpirdd.formats.records.filters import conditions
 from mpirdd.formats.records.orc import Orc
-from mpirdd.formats.records.parquet import Parquet, conditions, write_parquet
+from mpirdd.formats.records.parquet import Parquet, write_parquet
 from mpirdd.formats.records.rows import Row, row_class
 from mpirdd.protocol.errors import InputError, InvalidType, InvalidValue, RecordError, UsageError
 
@@ -190,6 +191,43 @@ def test_filters_choose_rows_and_pass_over_row_groups(tmp_path: Path) -> None:
     data[4:40] = bytes(36)  # the first row group's data: not read
     path.write_bytes(data)
     assert len(records(Parquet(filters=conditions([("n", ">=", 95)])), path)) == 5
+
+
+@pytest.mark.parametrize("form", [Parquet, Orc, ArrowIpc])
+def test_every_format_takes_the_same_filters(tmp_path: Path, form: Any) -> None:
+    path = written(tmp_path, form, pa.table({"n": [1, None, 3, 4], "t": ["a", "b", "c", None]}))
+    for filters, expected in [
+        ([("n", ">", 1)], [(3, "c"), (4, None)]), ([("n", ">", 9)], []), ([("t", "in", ["b", None])], [(None, "b"), (4, None)]),
+        ([[("n", "=", 1)], [("t", "!=", "a"), ("n", "<=", 3)]], [(1, "a"), (3, "c")]),
+    ]:
+        made = conditions(filters)
+        assert records(form(filters=made), path, least=3) == expected
+        assert records(form(columns=("t",), filters=made), path) == [(t,) for _, t in expected]
+        assert records(form(columns=(), filters=made), path) == [()] * len(expected)
+        assert sum(batch.num_rows for batch in records(form(batches=True, filters=made), path)) == len(expected)
+    with pytest.raises(InvalidValue, match="does not compare"):
+        records(form(filters=conditions([("n", "=", "x")])), path)
+    with pytest.raises(InputError, match="has no column 'x'"):
+        records(form(filters=conditions([("x", "=", 1)])), path)
+
+
+def test_no_row_that_meets_a_filter_is_lost_to_statistics_or_other_types(tmp_path: Path) -> None:
+    huge = 2**63 + 5
+    table = pa.table({
+        "d": pa.array([Decimal("0.10"), Decimal("0.10")], pa.decimal128(10, 2)),
+        "t": pa.array([1, 1001], pa.timestamp("ns")),  # no whole microseconds
+        "u": pa.array([1, huge], pa.uint64()), "i": pa.array([2**53 + 1, -5], pa.int64()), "b": pa.array([200, None], pa.uint8()),
+    })
+    path = written(tmp_path, Parquet, table)
+    for condition, count in [
+        (("d", "=", 0.1), 2), (("d", ">=", 0.1), 2), (("d", "in", [Decimal("0.1")]), 2), (("d", "<", 0.1), 0),
+        (("t", ">", datetime(1969, 1, 1)), 2), (("t", "<", datetime(1969, 1, 1)), 0),
+        (("u", ">", 5), 1), (("u", "=", huge), 1), (("u", ">", -1), 2), (("u", "<", -1), 0), (("u", "!=", 2**70), 2),
+        (("i", "=", float(2**53)), 0), (("i", "<", 2.5), 1), (("i", ">=", -5.5), 2), (("i", "=", 2.5), 0), (("i", "!=", 2.5), 2),
+        (("i", "<", float("inf")), 2), (("i", ">", float("inf")), 0), (("i", "<", float("nan")), 0),
+        (("i", "=", np.int64(-5)), 1), (("b", "<", 300), 1), (("b", ">", 300), 0), (("b", "=", 200), 1),
+    ]:
+        assert len(records(Parquet(filters=conditions([condition])), path)) == count, condition
 
 
 def test_filters_on_codes_nulls_and_numbers_of_another_type(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from mpirdd.formats.inputfiles import InputFile
 from mpirdd.formats.records.csvtext import Csv
+from mpirdd.formats.records.filters import conditions
 from mpirdd.formats.records.folders import with_folders
-from mpirdd.formats.records.parquet import Parquet, conditions
+from mpirdd.formats.records.parquet import Parquet
 from mpirdd.formats.records.pieces import plan, read_pieces
 from mpirdd.protocol.errors import InputError, InvalidValue
 

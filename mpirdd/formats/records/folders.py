@@ -20,6 +20,7 @@ from typing import Any
 
 from mpirdd.formats.counted import Run, SizedRun
 from mpirdd.formats.inputfiles import InputFile
+from mpirdd.formats.records.filters import COMPARE, Condition, Conditions
 from mpirdd.formats.records.library import library
 from mpirdd.formats.records.pieces import Piece
 from mpirdd.formats.records.rows import columns_of, row_maker
@@ -136,7 +137,7 @@ def _kind_of(texts: set[str]) -> tuple[Callable[[str], Any], str]:
 # --- filters ----------------------------------------------------------------------------------------------------------
 
 
-def _check_comparable(column: Column, condition: tuple[str, str, Any]) -> None:
+def _check_comparable(column: Column, condition: Condition) -> None:
     _, how, value = condition
     example = _LEAST.get(column.arrow_type, "")
     for each in value if how in ("in", "not in") else [value]:
@@ -158,8 +159,6 @@ def _holds(found: Any, how: str, value: Any) -> bool:
         return found not in value
     if value is None:  # as with columns of files: nothing compares with a null
         return False
-    from mpirdd.formats.records.parquet import COMPARE
-
     return bool(COMPARE[how](found, value))
 
 
@@ -176,7 +175,7 @@ class InFolders:
     """In the order of the folders."""
     wanted: tuple[str, ...] | None
     """The columns that the call asks for, of both kinds; None: all."""
-    filters: tuple[tuple[tuple[str, str, Any], ...], ...] = ()
+    filters: Conditions = ()
 
     @property
     def name(self) -> str:
@@ -205,7 +204,7 @@ class InFolders:
         """May any row of this file meet the filters?"""
         return not self.filters or any(self._may_meet(each, file) for each in self.filters)
 
-    def _may_meet(self, conditions: Sequence[tuple[str, str, Any]], file: InputFile) -> bool:
+    def _may_meet(self, conditions: Sequence[Condition], file: InputFile) -> bool:
         values = {column.name: column.value(file) for column in self.columns}
         return all(_holds(values[name], how, value) for name, how, value in conditions if name in values)
 
@@ -221,7 +220,7 @@ class InFolders:
             changes["types"] = tuple(each for each in self.form.types if each[0] not in names)
         return replace(self, form=replace(self.form, **changes) if changes else self.form)
 
-    def _own_filters(self, filters: Sequence[Sequence[tuple[str, str, Any]]]) -> tuple[tuple[tuple[str, str, Any], ...], ...]:
+    def _own_filters(self, filters: Sequence[Sequence[Condition]]) -> Conditions:
         """Those on columns of the files."""
         names = {column.name for column in self.columns}
         own = (tuple(each for each in some if each[0] not in names) for some in filters)
