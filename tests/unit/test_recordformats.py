@@ -20,6 +20,7 @@ from recordfiles import found, partitions, records
 
 from mpirdd.formats.filesystems import NO_OPTIONS
 from mpirdd.formats.inputfiles import InputFile
+from mpirdd.formats.lineends import TextOptions
 from mpirdd.formats.records.avro import Avro
 from mpirdd.formats.records.hdf5 import Hdf5, NetCdf
 from mpirdd.formats.records.jsonlines import JsonDocuments, JsonLines, json_lines
@@ -103,6 +104,8 @@ def test_documents_give_their_elements(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="multiLine=True"):
         records(JsonLines(), tmp_path / "a.json")
     (tmp_path / "d.json").write_text("[1,")
+    (tmp_path / "m.json").write_bytes("\ufeff[1, 2]".encode("utf-16-le"))
+    assert records(JsonDocuments(TextOptions.of("utf-16-le", "strict", None)), tmp_path / "m.json") == [1, 2]
     with pytest.raises(InputError, match=r"d\.json is no JSON document"):
         records(JsonDocuments(), tmp_path / "d.json")
 

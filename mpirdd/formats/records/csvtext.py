@@ -21,11 +21,11 @@ from typing import Any, BinaryIO
 
 from mpirdd.formats.counted import Run, SizedRun
 from mpirdd.formats.inputfiles import InputFile
-from mpirdd.formats.lineends import TextOptions, unit_of
+from mpirdd.formats.lineends import TextOptions, mark_of
 from mpirdd.formats.records.arrowformat import check_columns
 from mpirdd.formats.records.csvcuts import Cuts
 from mpirdd.formats.records.jsonlines import DROPMALFORMED, FAILFAST, PERMISSIVE
-from mpirdd.formats.records.opening import opened_file, opened_unpacked
+from mpirdd.formats.records.opening import check_size, opened_file, opened_unpacked
 from mpirdd.formats.records.pieces import Piece, cut_bytes, whole
 from mpirdd.formats.records.rows import columns_of, repeated, row_maker
 from mpirdd.formats.signatures import HEAD_BYTES, other_format
@@ -40,8 +40,6 @@ bytes, where 512 take 1.3 us; the parser alone takes 0.45 us, and 0.58 us with m
 _WRITE_RUN = 1024
 _LINE_END = re.compile("\r\n?|\n")
 _UTF8 = TextOptions()
-_LAST = ["\x1empirdd: the end", "of the piece"]
-"""Given to the parser as a line behind the last one. Within quotes it does not become two fields."""
 _IN_ONE_PIECE = "multiLine=True reads each file in one piece, where quotes that are not in order do no harm"
 _Where = Callable[..., str]
 """The place of the parser for messages, or so many lines further."""
@@ -57,6 +55,13 @@ class Dialect:
     separator: str = ","
     quote: str | None = '"'
     escape: str | None = None
+
+    @property
+    def last(self) -> list[str]:
+        """A record for behind the last one: within quotes its line does not become two fields. No character of it means
+        anything in this dialect."""
+        plain = next(each for each in "\x1c\x1d\x1e\x1f" if each not in (self.separator, self.quote, self.escape))
+        return [plain * 30, plain * 30]
 
     def parser(self, lines: Iterable[str]) -> Any:
         csv.field_size_limit(max(csv.field_size_limit(), _MOST_FIELD))
@@ -97,20 +102,20 @@ class Csv:
                 other = other_format(head, lambda: b"")
                 if other is not None or head.startswith(b"PAR1\x15"):
                     raise InputError(f"{first.path} is no CSV but {other or 'a Parquet file: parquetFile reads it'}")
-                parser = self.dialect.parser(_text(file, self.options))
+                parser = self.dialect.parser(_lines(file, self.options))
                 found = self._run(
                     filter(None, parser), lambda more=0: f"line {parser.line_num + more}", whole(first), 1)
                 record = found[0] if found else None
             if record is None:
-                names = ()
-            else:
-                names = _header_names(first.path, record) if self.header else tuple(map(_numbered, range(len(record))))
+                return self
+            names = _header_names(first.path, record) if self.header else tuple(map(_numbered, range(len(record))))
         if names:
             check_columns(first.path, names, (*(self.columns or ()), *(name for name, _ in self.types)))
         return replace(self, names=names, first_path=first.path)
 
     def cut(self, file: InputFile, goal_bytes: int) -> list[Piece]:
-        may_cut = self.may_cut and self.dialect.escape is None and unit_of(self.options.encoding) == 1 and is_cut(file)
+        as_ascii = "\r\n,\"".encode(self.options.encoding) == b"\r\n,\""  # not so in UTF-16, nor in EBCDIC
+        may_cut = self.may_cut and self.dialect.escape is None and as_ascii and is_cut(file)
         return cut_bytes(file, goal_bytes) if may_cut and not self.options.needs_head else [whole(file)]
 
     def read(self, piece: Piece) -> Iterator[SizedRun]:
@@ -128,9 +133,10 @@ class Csv:
         """What makes rows of text, some rows of text, and what tells the line for messages."""
         if piece.is_whole:
             with opened_unpacked(piece.file) as file:
-                yield from self._rows(piece, _text(file, self.options), self.names, 0, is_last=True)
+                yield from self._rows(piece, _lines(file, self.options), self.names, 0, is_last=True)
             return
         with opened_file(piece.file) as file:
+            check_size(piece.file, file)
             cuts = Cuts(self.dialect.separator.encode(), (self.dialect.quote or "").encode())
             start = cuts.first_record(file, piece.start, piece.file.size)
             end = cuts.first_record(file, piece.end, piece.file.size)
@@ -141,30 +147,31 @@ class Csv:
             names = self.names
             if self.header and start:
                 file.seek(0)
-                parser = self.dialect.parser(_text(BufferedReader(_Bounded(file, start)), self.options))
+                parser = self.dialect.parser(_lines(BufferedReader(_Bounded(file, start)), self.options))
                 found = self._run(filter(None, parser), lambda more=0: f"line {parser.line_num + more}", piece, 1)
                 names = self._own_names(piece, found[0], names) if found else names
             file.seek(start)
-            text = _text(BufferedReader(_Bounded(file, end - start)), self.options)
-            yield from self._rows(piece, text, names, start, is_last=end == piece.file.size, end=end)
+            lines = _lines(BufferedReader(_Bounded(file, end - start)), self.options, start)
+            yield from self._rows(piece, lines, names, start, is_last=end == piece.file.size, end=end)
 
     def _rows(
         self, piece: Piece, lines: Iterable[str], names: tuple[str, ...] | None, start: int, *, is_last: bool, end: int = 0
     ) -> Iterator[tuple[_Convert, list[list[str]], _Where]]:
-        parser = self.dialect.parser(chain(lines, (self.dialect.separator.join(_LAST),)))
+        last = self.dialect.last
+        parser = self.dialect.parser(chain(lines, (self.dialect.separator.join(last),)))
         records = filter(None, parser)  # empty lines are no records
         where = (lambda more=0: f"line {parser.line_num + more}") if start == 0 else (
             lambda more=0: f"line {parser.line_num + more} behind byte {start}")
         if self.header and start == 0:
             found = self._run(records, where, piece, 1)[0]
-            if found == _LAST:
+            if found == last:
                 return
             names = self._own_names(piece, found, names)
         convert = self._converter(piece, names)
         waiting = self._run(records, where, piece)
         while waiting:
             following = self._run(records, where, piece)
-            if not following and waiting.pop() != _LAST:
+            if not following and waiting.pop() != last:
                 raise self._unclosed(piece, end) if is_last else self._ambiguous(piece, end)
             if waiting:
                 yield convert, self._even(piece, waiting, names, where), where
@@ -322,9 +329,12 @@ class _Bounded(RawIOBase):
         return len(data)
 
 
-def _text(file: Any, options: TextOptions) -> TextIOWrapper:
-    encoding = "utf-8-sig" if options.encoding == "utf-8" else options.encoding
-    return TextIOWrapper(file, encoding, options.errors, newline="")
+def _lines(file: Any, options: TextOptions, start: int = 0) -> Iterator[str]:
+    """The lines from ``start`` of a file on; at its very start without a byte order mark."""
+    lines = TextIOWrapper(file, options.encoding, options.errors, newline="")
+    if start or not mark_of(options.encoding):
+        return lines
+    return chain((line.removeprefix("\ufeff") for line in islice(lines, 1)), lines)
 
 
 # --- write ------------------------------------------------------------------------------------------------------------

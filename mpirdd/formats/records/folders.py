@@ -183,6 +183,8 @@ class InFolders:
 
     def known(self, first: InputFile) -> InFolders:
         form = self.form.known(first)
+        if form is self.form:
+            return self
         twice = {column.name for column in self.columns} & set(_names_in(form))
         if twice and self.wanted is None:  # what a folder says counts
             form = replace(self.form, columns=tuple(name for name in _names_in(form) if name not in twice)).known(first)

@@ -116,8 +116,7 @@ class JsonDocuments:
         return [whole(file)]
 
     def read(self, piece: Piece) -> Iterator[list[Any]]:
-        encoding = "utf-8-sig" if self.options.encoding == "utf-8" else self.options.encoding
-        text = read_text(piece.file, errors=self.options.errors, encoding=encoding)
+        text = read_text(piece.file, errors=self.options.errors, encoding=self.options.encoding).removeprefix("\ufeff")
         if not text.strip():
             return
         try:

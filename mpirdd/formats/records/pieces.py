@@ -68,7 +68,8 @@ class RecordFormat(Protocol):
         """For messages, with its article: "a Parquet file"."""
 
     def known(self: _Format, first: InputFile) -> _Format:
-        """The format with what the first file says (a schema), which the other files must then agree with. On the driver.
+        """The format with what a file says (a schema), which the other files must then agree with; the same object where it says
+        nothing, since it is empty, or no file of this format says anything. On the driver.
 
         Raises:
             InputError, UsageError: the file, or the call, is wrong: a missing column, a missing library.
@@ -90,7 +91,7 @@ def whole(file: InputFile) -> Piece:
 
 
 def plan(form: _Format, files: Sequence[InputFile], least: int, *, given: bool) -> tuple[_Format, list[Group]]:
-    """The format that knows its first file, and the pieces of each partition, in the order of the files.
+    """The format that knows the first file that says anything, and the pieces of each partition, in the order of the files.
 
     Args:
         least: so many partitions at least, if the files are large enough.
@@ -101,7 +102,7 @@ def plan(form: _Format, files: Sequence[InputFile], least: int, *, given: bool) 
     """
     if not files:
         return form, []
-    form = _guarded_known(form, files[0])
+    form = next((known for file in files if (known := _guarded_known(form, file)) is not form), form)
     total, least = sum(file.size for file in files), max(least, 1)
     goal = max(total // least, 1 if given else _LEAST_GOAL_BYTES)
     pieces = [piece for file in files for piece in _pieces_of(form, file, min(goal, file.block_bytes))]
@@ -109,13 +110,13 @@ def plan(form: _Format, files: Sequence[InputFile], least: int, *, given: bool) 
     return form, _packed(pieces, full)
 
 
-def _guarded_known(form: _Format, first: InputFile) -> _Format:
+def _guarded_known(form: _Format, file: InputFile) -> _Format:
     try:
-        return form.known(first)
+        return form.known(file)
     except (MpirddError, MemoryError):
         raise
     except Exception as error:  # each library has errors of its own
-        raise unreadable(form, first, error) from error
+        raise unreadable(form, file, error) from error
 
 
 def _pieces_of(form: RecordFormat, file: InputFile, goal: int) -> list[Piece]:
