@@ -161,6 +161,15 @@ def test_avro_comes_back_however_it_is_cut(tmp_path_factory: Any, count: int, le
     assert records(Avro(("t", "n")), path, least=least) == [{"t": row["t"], "n": row["n"]} for row in rows]
 
 
+def test_a_field_of_avro_may_be_of_a_type_that_another_field_names(tmp_path: Path) -> None:
+    inner = {"type": "record", "name": "Q", "fields": [{"name": "i", "type": "int"}]}
+    schema = {"type": "record", "name": "P", "fields": [{"name": "a", "type": inner}, {"name": "b", "type": "Q"}]}
+    with open(tmp_path / "x.avro", "wb") as file:
+        fastavro.writer(file, schema, [{"a": {"i": 1}, "b": {"i": 2}}] * 3)
+    assert records(Avro(("b",)), tmp_path / "x.avro") == [{"b": {"i": 2}}] * 3
+    assert records(Avro(("a",)), tmp_path / "x.avro") == [{"a": {"i": 1}}] * 3
+
+
 def test_avro_that_is_wrong_is_told(tmp_path: Path) -> None:
     path = tmp_path / "x.avro"
     with open(path, "wb") as file:
