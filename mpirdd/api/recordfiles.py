@@ -120,8 +120,8 @@ class RecordFiles(Sources):
 
         Values are int, float, bool, str, bytes, date, datetime, time, timedelta, Decimal; lists; dicts for structs; lists
         of pairs for maps; None for null. Nanoseconds are cut to microseconds. The first file's columns count; other files
-        must have them, with types that convert. Folders named ``year=2024`` below ``path`` add a column, see above; filters
-        on it leave out whole files.
+        must have them, with types that convert and keep each value. Folders named ``year=2024`` below ``path`` add a column,
+        see above; filters on it leave out whole files.
 
         Args:
             columns: those to read, in this order; the others are not even read. None: all.

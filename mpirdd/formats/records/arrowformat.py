@@ -14,7 +14,7 @@ from typing import Any
 
 from mpirdd.formats.counted import Run, SizedRun
 from mpirdd.formats.inputfiles import InputFile
-from mpirdd.formats.records.columns import rows_of
+from mpirdd.formats.records.columns import cast_exactly, rows_of
 from mpirdd.formats.records.filters import Conditions, check_comparable, chosen_rows, columns_in
 from mpirdd.formats.records.library import library
 from mpirdd.formats.records.opening import is_packed, opened_for_arrow
@@ -106,7 +106,12 @@ class ArrowFormat(ABC):
         make = None
         for batch in self._batches(piece):
             make = make or row_maker(batch.schema.names)
-            yield [batch] if self.batches else Run(batch.num_rows, rows_of(batch, make))
+            try:
+                yield [batch] if self.batches else Run(batch.num_rows, rows_of(batch, make))
+            except OverflowError as error:
+                raise InputError(
+                    f"{piece.file.path}: a date or time is none of Python's, which go from year 1 to 9999 ({error}); "
+                    "batches=True gives record batches, which hold it, columns= leaves it out") from error
 
     def count(self, piece: Piece) -> int:
         return sum(1 if self.batches else batch.num_rows for batch in self._batches(piece))
@@ -141,7 +146,7 @@ class ArrowFormat(ABC):
         arrow, columns = _arrow(), []
         for field, column in zip(expected, batch.columns, strict=True):
             try:
-                columns.append(column if column.type == field.type else column.cast(field.type))
+                columns.append(cast_exactly(column, field.type))
             except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError) as error:
                 raise InputError(
                     f"{path}: column {field.name!r} is {column.type}, but {field.type} in {self.schema.path}, and does "

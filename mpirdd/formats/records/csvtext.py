@@ -27,7 +27,7 @@ from mpirdd.formats.records.csvcuts import Cuts
 from mpirdd.formats.records.jsonlines import DROPMALFORMED, FAILFAST, PERMISSIVE
 from mpirdd.formats.records.opening import check_size, opened_file, opened_unpacked
 from mpirdd.formats.records.pieces import Piece, cut_bytes, whole
-from mpirdd.formats.records.rows import columns_of, repeated, row_maker
+from mpirdd.formats.records.rows import columns_of, ordering, repeated, row_maker
 from mpirdd.formats.signatures import HEAD_BYTES, other_format
 from mpirdd.formats.text import is_cut
 from mpirdd.protocol.errors import InputError, RecordError
@@ -392,6 +392,9 @@ def _fields(record: Any, names: tuple[str, ...] | None) -> Sequence[Any]:
             )
         return [record.get(name) for name in names]
     if isinstance(record, tuple | list):
+        order = ordering("saveAsCsvFile", type(record), names or ())
+        if order is not None:
+            return order(record)
         if not names or len(record) != len(names):
             raise RecordError(
                 f"saveAsCsvFile: the record {short_repr(record)} has {len(record)} fields, where there are {len(names or ())} "

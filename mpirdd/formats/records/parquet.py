@@ -71,7 +71,7 @@ class Parquet(ArrowFormat):
                 return False
             try:
                 least, largest = statistics.min, statistics.max
-            except ValueError:  # nanoseconds, which Python's times do not have
+            except (ValueError, OverflowError):  # nanoseconds, or years beyond 9999, which Python's times do not have
                 return False
             return _excludes(least, largest, condition)
 

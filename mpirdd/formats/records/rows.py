@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Any
 
-from mpirdd.protocol.errors import InvalidValue
+from mpirdd.protocol.errors import InvalidValue, RecordError
 
 _PLACE = re.compile(r"_\d+")
 
@@ -74,9 +74,31 @@ def repeated(columns: Sequence[str]) -> str:
 
 def columns_of(record: Any) -> tuple[str, ...] | None:
     """The names of a record's columns: of a row, a named tuple or a dict; None: it has none."""
-    if isinstance(record, Row):
-        return record._columns
-    if isinstance(record, dict):
-        return tuple(record)
-    fields = getattr(type(record), "_fields", None)
-    return fields if isinstance(record, tuple) and isinstance(fields, tuple) else None
+    return tuple(record) if isinstance(record, dict) else _columns_of_class(type(record))
+
+
+def _columns_of_class(kind: type[Any]) -> tuple[str, ...] | None:
+    if issubclass(kind, Row):
+        return kind._columns
+    fields = getattr(kind, "_fields", None)
+    return fields if issubclass(kind, tuple) and isinstance(fields, tuple) else None
+
+
+@lru_cache(maxsize=256)
+def ordering(operation: str, kind: type[Any], names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]] | None:
+    """What puts the values of a row of this class into the order of the columns ``names``, None where it has none; None: they
+    are in this order, as those of tuples are, and of rows that know none of the names.
+
+    Raises:
+        RecordError: the row knows some of the names, and others.
+    """
+    own = _columns_of_class(kind)
+    if own is None or own == names or set(own).isdisjoint(names):
+        return None
+    unknown = [name for name in own if name not in names] or [repeated(own)]
+    if unknown != [""]:
+        raise RecordError(
+            f"{operation}: a row has the columns {', '.join(map(repr, own))}, where {', '.join(map(repr, names))} are written "
+            f"({unknown[0]!r} is none of them, or comes twice); make the rows alike with map")
+    places = [own.index(name) if name in own else None for name in names]
+    return lambda row: tuple([None if place is None else row[place] for place in places])
