@@ -201,9 +201,44 @@ def test_web_archives_give_pages(tmp_path: Path) -> None:
         (f"http://a.org/{place}", 200, b"page %d" % place) for place in range(3)]
     assert pages[0].http_headers == {"Content-Type": "text/plain"} and pages[0].headers["WARC-Type"] == "response"
     assert [record.type for record in records(Warc(), path)] == ["warcinfo", *["response"] * 3]
+    path = tmp_path / "x.warc"
     path.write_bytes(b"no archive at all\n" * 3)
     with pytest.raises(InputError, match="is not a WARC file"):
         records(Warc(), path)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_web_archives_that_are_cut_short_or_damaged_are_told(tmp_path: Path, packed: bool) -> None:
+    pytest.importorskip("warcio")
+    from warcio.statusandheaders import StatusAndHeaders
+    from warcio.warcwriter import WARCWriter
+
+    buffer = BytesIO()
+    writer, ends = WARCWriter(buffer, gzip=packed), [0]
+    for kind in ("resource", "response"):
+        headers = StatusAndHeaders("200 OK", [("Transfer-Encoding", "chunked")], protocol="HTTP/1.1")
+        payload = BytesIO(b"a\r\n0123456789\r\n0\r\n\r\n" if kind == "response" else np.random.default_rng(0).bytes(500))
+        more = {"http_headers": headers} if kind == "response" else {}
+        writer.write_record(writer.create_warc_record("http://a.org/", kind, payload=payload, **more))
+        ends.append(buffer.tell())
+    data, path = buffer.getvalue(), tmp_path / "x"
+    path.write_bytes(data)
+    assert [len(page.content) for page in records(Warc(), path)] == [500, 10]
+    line_ends = 0 if packed else 4  # behind a record
+    for size in range(1, len(data), 6):
+        path.write_bytes(data[:size])
+        if any(end - line_ends <= size <= end for end in ends):
+            continue  # its records are whole
+        for types in (None, ("response",)):
+            with pytest.raises(InputError, match="damaged"):
+                records(Warc(types), path)
+    if packed:
+        path.write_bytes(data[:300] + bytes(50) + data[350:])
+        with pytest.raises(InputError, match="damaged"):
+            records(Warc(), path)
+    for empty in (b"", gzip.compress(b"")):
+        path.write_bytes(empty)
+        assert records(Warc(), path) == []
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------------
