@@ -6,7 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
@@ -285,6 +285,19 @@ def test_arrays_come_back_from_each_kind_of_file(tmp_path: Path, array: Any, lea
         (tmp_path / "y.npy").write_bytes(b"".join(write_npy(dtype, array.tolist())))
         assert np.array_equal(np.load(tmp_path / "y.npy").view("u1"), array.view("u1"))
         assert same(records(Npy(), tmp_path / "y.npy"), array)
+
+
+def test_times_of_arrays_are_pythons_or_told(tmp_path: Path) -> None:
+    path, moment = tmp_path / "x.npy", "2024-01-01T00:00:00.5"
+    np.save(path, np.array([(moment, 1_500, 1), ("NaT", "NaT", 2)], [("t", "M8[ns]"), ("d", "m8[ns]"), ("n", "i4")]))
+    assert records(Npy(), path) == [(datetime(2024, 1, 1, 0, 0, 0, 500_000), timedelta(microseconds=1), 1), (None, None, 2)]
+    np.save(path, np.array([[moment]], "M8[ns]"))
+    assert records(Npy(), path)[0].dtype == "M8[ns]"
+    for far, kind in ((2**58, "M8[us]"), (10**7, "M8[D]"), (-(2**40), "M8[s]"), (20_000, "M8[Y]")):
+        np.save(path, np.array([0, "NaT", far], kind))
+        with pytest.raises(InputError, match=r"which go from year 1 to 9999, in the items 0 to 2; batches=True"):
+            records(Npy(), path)
+        assert [block.shape for block in records(Npy(batches=True), path)] == [(3,)]
 
 
 def test_records_of_arrays_can_be_written_and_blocks_are_views(tmp_path: Path) -> None:
