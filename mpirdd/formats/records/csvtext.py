@@ -136,10 +136,10 @@ class Csv:
                 yield from self._rows(piece, _lines(file, self.options), self.names, 0, is_last=True)
             return
         with opened_file(piece.file) as file:
-            check_size(piece.file, file)
             cuts = Cuts(self.dialect.separator.encode(), (self.dialect.quote or "").encode())
             start = cuts.first_record(file, piece.start, piece.file.size)
             end = cuts.first_record(file, piece.end, piece.file.size)
+            check_size(piece.file, file)  # now that a store has told it with a piece
             if start >= piece.end and start == end:
                 return  # a record of an earlier piece goes on through all of this one
             if end < start or start >= piece.end:
