@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from functools import partial
 
 from mpirdd.formats.filesystems import FileSystem, join, name_of
 from mpirdd.formats.outputfolders.protocol import (
@@ -64,16 +65,22 @@ class CopiedFolder:
                 raise missing(names, absent, self._temporary)
             for name in [SUCCESS, *names] if old else ():
                 fs.remove(join(folder, name))
-            in_parallel(self._move, names)
-            for name in set(old).difference(names, (SUCCESS,)):
-                fs.remove(join(folder, name), recursive=True)
-            for name in self._names_in(folder):
-                if name.startswith(TEMPORARY):
-                    fs.remove(join(folder, name), recursive=True)
+            moved: list[str] = []
             try:
+                in_parallel(partial(self._move, moved), names)
+                for name in set(old).difference(names, (SUCCESS,)):
+                    fs.remove(join(folder, name), recursive=True)
+                for name in self._names_in(folder):
+                    if name.startswith(TEMPORARY):
+                        fs.remove(join(folder, name), recursive=True)
                 fs.create(join(folder, SUCCESS)).close()
-            except FileExistsError:
-                raise taken(join(folder, SUCCESS)) from None
+            except BaseException as error:  # whatever it is: no half of an output stays
+                for name in moved:
+                    with suppress(OSError):
+                        fs.remove(join(folder, name))
+                if isinstance(error, FileExistsError):
+                    raise taken(error.filename or join(folder, SUCCESS)) from None
+                raise
 
     def abandon(self) -> None:
         with suppress(OSError):
@@ -86,5 +93,6 @@ class CopiedFolder:
     def _names_in(self, folder: str) -> list[str]:
         return [] if self._fs.info(folder) is None else [name_of(each.path) for each in self._fs.entries(folder)]
 
-    def _move(self, name: str) -> None:
+    def _move(self, moved: list[str], name: str) -> None:
         self._fs.rename(join(self._temporary, name), join(self._folder, name))
+        moved.append(name)
