@@ -387,6 +387,12 @@ def test_hdf5_text_names_and_errors(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match="is not an HDF5 file, or it is damaged or cut short"):
         records(Hdf5(), path)
+    with h5py.File(path, "w") as file:
+        file["fixed"] = np.array(["Älan".encode(), b"Ada"])  # HDF5 calls it ASCII
+        file["none"] = h5py.Empty("f4")
+    assert records(Hdf5(dataset="fixed"), path) == ["Älan", "Ada"]
+    with pytest.raises(InputError, match="the dataset /none has no data"):
+        records(Hdf5(dataset="none"), path)
 
 
 def test_classic_netcdf_by_records_and_as_a_whole(tmp_path: Path) -> None:
