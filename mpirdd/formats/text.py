@@ -20,6 +20,7 @@ Left out: splitting compressed files (Hadoop splits bzip2).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from io import RawIOBase
 from itertools import accumulate, chain
 from sys import maxsize
@@ -144,7 +145,9 @@ class Lines(Countable):
     ) -> None:
         self._fast_count = fast_count
         self._split, self._blocks, self._errors, self._use_unicode, self._costs = split, blocks, errors, use_unicode, costs
-        self._lines: Iterator[str | bytes] = chain.from_iterable(_timed_lines(self._cut, blocks, costs))
+        # Of a function, not of a method: in a cycle with this object, files would stay open until the garbage is collected.
+        cut: Callable[[_Block], Sequence[str | bytes]] = partial(_decode, split, errors=errors) if use_unicode else _cut
+        self._lines: Iterator[str | bytes] = chain.from_iterable(_timed_lines(cut, blocks, costs))
 
     def __iter__(self) -> Iterator[Any]:
         return self._lines  # without this object's frame for each line
@@ -156,11 +159,6 @@ class Lines(Countable):
         """The number of lines, if none was taken. What cannot be decoded is an error as ever."""
         self._fast_count.wanted = True
         return sum(_timed_lines(self._count, self._blocks, self._costs)) + self._fast_count.lines
-
-    def _cut(self, block: _Block) -> Sequence[str | bytes]:
-        if self._use_unicode:
-            return _decode(self._split, block, self._errors)
-        return block.ends.cut(block.data)
 
     def _count(self, block: _Block) -> int:
         if self._use_unicode and not (block.encoding == "utf-8" and self._decodes(block.data)):
@@ -189,6 +187,10 @@ def _timed_lines(make: Callable[[_Block], _Made], blocks: Iterator[_Block], cost
         made = make(block)
         costs.add(lines_s=perf_counter() - began, input_records=made if isinstance(made, int) else len(made))
         yield made
+
+
+def _cut(block: _Block) -> Sequence[bytes]:
+    return block.ends.cut(block.data)
 
 
 def _decode(split: FileSplit, block: _Block, errors: str) -> list[str]:

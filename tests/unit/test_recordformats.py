@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
+import os
 import subprocess
 import sys
 from datetime import date, datetime, timedelta
@@ -22,13 +24,16 @@ from mpirdd.formats.filesystems import NO_OPTIONS
 from mpirdd.formats.inputfiles import InputFile
 from mpirdd.formats.lineends import TextOptions
 from mpirdd.formats.records.avro import Avro
+from mpirdd.formats.records.csvtext import Csv
 from mpirdd.formats.records.hdf5 import Hdf5, NetCdf
 from mpirdd.formats.records.jsonlines import JsonDocuments, JsonLines, json_lines
 from mpirdd.formats.records.npy import Npy, Raw, write_npy
-from mpirdd.formats.records.pieces import plan
+from mpirdd.formats.records.pieces import plan, read_pieces
 from mpirdd.formats.records.rows import row_class
 from mpirdd.formats.records.warc import Warc
 from mpirdd.formats.records.zarrays import Zarr
+from mpirdd.formats.splits import FileSplit
+from mpirdd.formats.text import read_lines
 from mpirdd.protocol.errors import InputError, RecordError
 from mpirdd.protocol.package import install_command
 
@@ -441,6 +446,35 @@ def test_zarr_arrays_and_groups_by_chunks(tmp_path: Path) -> None:
 
 
 # --- libraries --------------------------------------------------------------------------------------------------------
+
+
+def test_a_reader_that_is_left_closes_its_file_at_once(tmp_path: Path) -> None:
+    """Not when the garbage is collected, which an executor puts off: each would hold a file, or a connection and a thread."""
+    path = tmp_path / "x"
+    path.write_bytes(b'{"a": 1}\n' * 100_000)
+    (tmp_path / "x.npy").write_bytes(b"".join(write_npy("i8", range(100_000))))
+
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    def first_of_each(form: Any, name: str) -> int:
+        form, groups = plan(form, found(tmp_path / name), 4, given=True)
+        readers = [read_pieces(form, group) for group in groups]
+        assert all(next(reader) for reader in readers[1:])
+        return open_files()
+
+    gc.disable()
+    try:
+        before = open_files()
+        for form, name in ((JsonLines(), "x"), (Csv(header=False), "x"), (Npy(), "x.npy")):
+            assert first_of_each(form, name) > before and open_files() == before
+        for use_unicode in (True, False):
+            lines = read_lines(FileSplit(str(path), 0, 10_000), use_unicode=use_unicode)
+            assert next(lines) and open_files() == before + 1
+            del lines
+            assert open_files() == before
+    finally:
+        gc.enable()
 
 
 def test_a_missing_library_is_told_with_the_command_that_installs_it() -> None:

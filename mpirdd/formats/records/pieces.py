@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, chain
 from math import ceil
 from sys import maxsize
@@ -179,7 +180,8 @@ class Records(Countable):
 
     def __init__(self, form: RecordFormat, group: Group) -> None:
         self._form, self._group = form, group
-        self._records = chain.from_iterable(chain.from_iterable(map(self._runs, group)))
+        # Of functions, not of methods: in a cycle with this object, files would stay open until the garbage is collected.
+        self._records = chain.from_iterable(chain.from_iterable(map(partial(_runs, form), group)))
 
     def __iter__(self) -> Iterator[Any]:
         return self._records  # without this object's frame for each record
@@ -190,27 +192,29 @@ class Records(Countable):
     def count(self) -> int:
         return sum(map(self._counted, self._group))
 
-    def _runs(self, piece: Piece) -> Iterator[SizedRun]:
-        with self._errors_of(piece):
-            yield from counted(self._form.read(piece))
-
     def _counted(self, piece: Piece) -> int:
         costs = counting()
         began, counted_s = perf_counter(), costs.counted_s
-        with self._errors_of(piece):
+        with _errors_of(self._form, piece):
             count = self._form.count(piece)
         costs.add_rest("parse_s", began, counted_s)
         costs.note("input_records", count)
         return count
 
-    @contextmanager
-    def _errors_of(self, piece: Piece) -> Iterator[None]:
-        try:
-            yield
-        except (MpirddError, MemoryError):
-            raise
-        except Exception as error:
-            raise unreadable(self._form, piece.file, error) from error
+
+def _runs(form: RecordFormat, piece: Piece) -> Iterator[SizedRun]:
+    with _errors_of(form, piece):
+        yield from counted(form.read(piece))
+
+
+@contextmanager
+def _errors_of(form: RecordFormat, piece: Piece) -> Iterator[None]:
+    try:
+        yield
+    except (MpirddError, MemoryError):
+        raise
+    except Exception as error:
+        raise unreadable(form, piece.file, error) from error
 
 
 def unreadable(form: RecordFormat, file: InputFile, error: Exception) -> InputError:
