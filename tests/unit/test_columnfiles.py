@@ -195,6 +195,8 @@ def test_a_value_that_the_first_files_type_would_change_is_refused(tmp_path: Pat
     (pa.array([0.5], pa.float32()), pa.array([0.25, float("nan"), None]), [0.25, None, None]),
     (pa.array([0.5]), pa.array([Decimal("0.10"), None]), [0.1, None]), (pa.array([1.5]), pa.array([2, None]), [2.0, None]),
     (pa.array(["a"]), pa.array(["b", None, "b"]).dictionary_encode(), ["b", None, "b"]),
+    (pa.array([0.5], pa.float32()), pa.array([np.float16(0.25), None]), [0.25, None]),
+    (pa.array([1], pa.uint64()), pa.array([Decimal("2.0")], pa.decimal128(5, 1)), [2]),
     (pa.array(["a"]), pa.array([b"b"]), ["b"]), (pa.array(["a"], pa.large_string()), pa.array(["b"]), ["b"]),
     (pa.array([date(2024, 1, 1)]), pa.array([datetime(2024, 1, 2)]), [date(2024, 1, 2)]),
     (pa.array([datetime(2024, 1, 1)], pa.timestamp("us", "UTC")), pa.array([datetime(2024, 1, 1)], pa.timestamp("ns", "UTC")),

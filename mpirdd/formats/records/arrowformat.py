@@ -147,7 +147,7 @@ class ArrowFormat(ABC):
         for field, column in zip(expected, batch.columns, strict=True):
             try:
                 columns.append(cast_exactly(column, field.type))
-            except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError) as error:
+            except arrow.ArrowException as error:
                 raise InputError(
                     f"{path}: column {field.name!r} is {column.type}, but {field.type} in {self.schema.path}, and does "
                     f"not convert: {error}. Read the files apart, and bring their rows together with map and union"

@@ -12,6 +12,8 @@ from typing import Any
 
 from mpirdd.formats.records.library import library
 
+_TEXTS = frozenset({"string", "large_string", "string_view"})
+
 
 def rows_of(batch: Any, make: Callable[[Iterable[Any]], Any]) -> Iterator[Any]:
     """The rows of a record batch, each made by ``make`` of a tuple of its values.
@@ -81,8 +83,8 @@ def cast_exactly(array: Any, kind: Any, *, may_round: bool = False) -> Any:
     if types.is_timestamp(array.type) and types.is_timestamp(kind) and (array.type.tz is None) is not (kind.tz is None):
         raise arrow.ArrowInvalid("times with a time zone and times without one are not the same")
     made = array.cast(kind)
-    if types.is_string(array.type) or types.is_large_string(array.type) or types.is_nested(kind):
-        return made  # Arrow reads text, or refuses it
+    if str(array.type) in _TEXTS or types.is_integer(kind) or types.is_nested(kind):
+        return made  # Arrow looks itself whether it may read a text as this, or would cut a number
     if not (may_round and types.is_floating(array.type) and types.is_floating(kind)) and not _are_same(array, made):
         raise arrow.ArrowInvalid(f"a value of {array.type} would be another one as {kind}")
     return made
@@ -92,12 +94,12 @@ def _are_same(array: Any, made: Any) -> bool:
     arrow, compute = library("pyarrow", "this file"), library("pyarrow.compute", "this file")
     try:
         back = (made.dictionary_decode() if arrow.types.is_dictionary(made.type) else made).cast(array.type)
-    except arrow.ArrowNotImplementedError:
+        if arrow.types.is_floating(array.type):
+            return bool(compute.all(compute.or_(compute.equal(array, back), compute.is_nan(array)), min_count=0).as_py())
+    except arrow.ArrowNotImplementedError:  # there is no way back, or no comparison of floats of 16 bits
         return True
     except arrow.ArrowInvalid:  # infinite as a float, say
         return False
-    if arrow.types.is_floating(array.type):
-        return bool(compute.all(compute.or_(compute.equal(array, back), compute.is_nan(array)), min_count=0).as_py())
     return bool(array.equals(back))
 
 
