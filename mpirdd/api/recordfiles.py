@@ -8,12 +8,14 @@ module of that format: a rank starts without.
 
 Columns in the names of folders, for JSON, CSV, Parquet, ORC, Arrow and Avro: of files in ``path/year=2024/month=05/`` each
 record gets ``year`` and ``month``, behind its own columns. As in Spark, they are whole numbers, other numbers, dates or times
-where all texts are such, else text, and None for ``__HIVE_DEFAULT_PARTITION__``. With ``recursive=True`` such folders are
-like any other.
+where all texts are such, else text, and None for ``__HIVE_DEFAULT_PARTITION__``. Whole numbers are exact: ints of up to 38
+digits (in record batches decimals beyond 64 bits), text where they are longer or a float among them would round one. With
+``recursive=True`` such folders are like any other.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -77,8 +79,9 @@ class RecordFiles(Sources):
         fails and says so. Compressed files, and those with ``escape``, are one partition each.
 
         Args:
-            header: True: the first row of each file names the columns; False: they are ``_c0``, ``_c1``, ...; a list of
-                names: the files have no header.
+            header: True: the first row of each file names the columns, and as in Spark a name that it repeats gets the place
+                behind it (``a,b,a``: ``a0``, ``b``, ``a2``), an empty one is ``_c`` and the place; False: they are ``_c0``,
+                ``_c1``, ...; a list of names: the files have no header.
             columns: those to read, in this order; None: all.
             types: what makes the values of some columns of their text: ``{"born": int}``. An empty field is None then.
             sep, quote, escape: one character each. ``quote=None``: quotes are ordinary characters. With ``escape``, quotes
@@ -117,8 +120,8 @@ class RecordFiles(Sources):
 
         Values are int, float, bool, str, bytes, date, datetime, time, timedelta, Decimal; lists; dicts for structs; lists
         of pairs for maps; None for null. Nanoseconds are cut to microseconds. The first file's columns count; other files
-        must have them, with types that convert. Folders named ``year=2024`` below ``path`` add a column, see above; filters
-        on it leave out whole files.
+        must have them, with types that convert and keep each value. Folders named ``year=2024`` below ``path`` add a column,
+        see above; filters on it leave out whole files.
 
         Args:
             columns: those to read, in this order; the others are not even read. None: all.
@@ -137,34 +140,39 @@ class RecordFiles(Sources):
         >>> sc.parquetFile(folder, columns=["name"], filters=[("born", "<", 1900)]).collect()
         [Row(name='Ada')]
         """
-        from mpirdd.formats.records import parquet
+        from mpirdd.formats.records.filters import conditions
+        from mpirdd.formats.records.parquet import Parquet
 
-        form = parquet.Parquet(_names("columns", columns), batches, filters=parquet.conditions(filters))
+        form = Parquet(_names("columns", columns), batches, filters=conditions(filters))
         return self._records("parquetFile", path, form, minPartitions, recursive, storage_options, columns=True)
 
     def orcFile(
         self, path: Paths, minPartitions: int | None = None, *, columns: Sequence[str] | None = None,
-        batches: bool = False, recursive: bool | None = None, storage_options: Storage = None,
+        filters: Any = None, batches: bool = False, recursive: bool | None = None, storage_options: Storage = None,
     ) -> RDD:
-        """The rows of ORC files, as named tuples. Files are cut at stripes. Otherwise as ``parquetFile``.
+        """The rows of ORC files, as named tuples. Files are cut at stripes. Otherwise as ``parquetFile``, but ``filters`` passes
+        over no stripe: it leaves out rows that are read, before they are made.
 
         >>> import os, tempfile, pyarrow, pyarrow.orc
         >>> path = os.path.join(tempfile.mkdtemp(), "x.orc")
         >>> pyarrow.orc.write_table(pyarrow.table({"a": [1, None], "b": ["x", "y"]}), path)
         >>> sc.orcFile(path).collect()
         [Row(a=1, b='x'), Row(a=None, b='y')]
+        >>> sc.orcFile(path, columns=["b"], filters=[("a", ">", 0)]).collect()
+        [Row(b='x')]
         """
+        from mpirdd.formats.records.filters import conditions
         from mpirdd.formats.records.orc import Orc
 
-        form = Orc(_names("columns", columns), batches)
+        form = Orc(_names("columns", columns), batches, filters=conditions(filters))
         return self._records("orcFile", path, form, minPartitions, recursive, storage_options, columns=True)
 
     def arrowFile(
         self, path: Paths, minPartitions: int | None = None, *, columns: Sequence[str] | None = None,
-        batches: bool = False, recursive: bool | None = None, storage_options: Storage = None,
+        filters: Any = None, batches: bool = False, recursive: bool | None = None, storage_options: Storage = None,
     ) -> RDD:
         """The rows of Arrow IPC files (Feather, version 2) as named tuples. Files are cut at record batches; those of the
-        stream format are not cut. Otherwise as ``parquetFile``.
+        stream format are not cut. Otherwise as ``orcFile``.
 
         >>> import os, tempfile, pyarrow, pyarrow.feather
         >>> path = os.path.join(tempfile.mkdtemp(), "x.arrow")
@@ -173,8 +181,9 @@ class RecordFiles(Sources):
         [2]
         """
         from mpirdd.formats.records.arrowipc import ArrowIpc
+        from mpirdd.formats.records.filters import conditions
 
-        form = ArrowIpc(_names("columns", columns), batches)
+        form = ArrowIpc(_names("columns", columns), batches, filters=conditions(filters))
         return self._records("arrowFile", path, form, minPartitions, recursive, storage_options, columns=True)
 
     def avroFile(
@@ -265,6 +274,8 @@ def _names(what: str, given: Sequence[str] | None) -> tuple[str, ...] | None:
         return None
     if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(name, str) for name in given):
         raise InvalidType(f"{what} must be a list of names, not {short_repr(given)}")
+    if twice := [name for name, times in Counter(given).items() if times > 1]:
+        raise InvalidValue(f"{what} has {twice[0]!r} more than once; give each name once")
     return tuple(given)
 
 

@@ -59,7 +59,8 @@ class RecordSinks(Sinks):
         """Write each record as a row of CSV, which ``csvFile`` reads; a ``part-NNNNN.csv`` a partition. An action, and
         ``take(1)`` before it where ``columns`` is not given.
 
-        None is an empty field, anything else its ``str``; fields are quoted where they must be.
+        None is an empty field, anything else its ``str``; fields are quoted where they must be. Rows and named tuples go by
+        their names, as dicts do; by place where they know none of the names.
 
         Args:
             columns: the names, for dicts and for the header; None: those of the first record, or ``_c0``, ``_c1``, ...
@@ -97,7 +98,8 @@ class RecordSinks(Sinks):
         1,000 records before it where ``schema`` is not given.
 
         Records are dicts, rows, other named tuples, ``pyarrow.RecordBatch``, or, with ``schema``, tuples. Without
-        ``schema``, the first records say names and types, and the others must fit.
+        ``schema``, the first records say names and types, and the others must fit. Rows and named tuples go by their names, as
+        dicts do; by place where they know none of the names.
 
         Args:
             schema: a ``pyarrow.Schema``, or a dict of column and type: ``{"name": "string", "born": "int64"}``.

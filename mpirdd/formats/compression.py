@@ -36,6 +36,8 @@ HEAD_BYTES = 16
 
 _INPUT_BYTES = 64 << 10
 _LZ4_FRAME = b"\x04\x22\x4d\x18"
+_SKIPPABLE = b"\x2a\x4d\x18"
+"""Behind 0x50 to 0x5f: the start of a frame of no content, which LZ4's and Zstandard's tools may put among the others."""
 _ENDED_EARLY = "it ends too early"
 
 
@@ -301,7 +303,7 @@ def _zstd_compressor() -> Compressor:
 
 
 def _lz4_decompressor(head: bytes) -> Decompressor:
-    if head.startswith(_LZ4_FRAME):
+    if head.startswith(_LZ4_FRAME) or (head[1:4] == _SKIPPABLE and head[0] >> 4 == 5):  # no Hadoop block is of 1.3 GB
         made: Decompressor = _library("lz4", "lz4.frame").LZ4FrameDecompressor()
         return made
     return BlockDecompressor(_unpack_lz4_block, _library("lz4", "lz4.block"))

@@ -20,6 +20,7 @@ Left out: splitting compressed files (Hadoop splits bzip2).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from io import RawIOBase
 from itertools import accumulate, chain
 from sys import maxsize
@@ -144,7 +145,9 @@ class Lines(Countable):
     ) -> None:
         self._fast_count = fast_count
         self._split, self._blocks, self._errors, self._use_unicode, self._costs = split, blocks, errors, use_unicode, costs
-        self._lines: Iterator[str | bytes] = chain.from_iterable(_timed_lines(self._cut, blocks, costs))
+        # Of a function, not of a method: in a cycle with this object, files would stay open until the garbage is collected.
+        cut: Callable[[_Block], Sequence[str | bytes]] = partial(_decode, split, errors=errors) if use_unicode else _cut
+        self._lines: Iterator[str | bytes] = chain.from_iterable(_timed_lines(cut, blocks, costs))
 
     def __iter__(self) -> Iterator[Any]:
         return self._lines  # without this object's frame for each line
@@ -156,11 +159,6 @@ class Lines(Countable):
         """The number of lines, if none was taken. What cannot be decoded is an error as ever."""
         self._fast_count.wanted = True
         return sum(_timed_lines(self._count, self._blocks, self._costs)) + self._fast_count.lines
-
-    def _cut(self, block: _Block) -> Sequence[str | bytes]:
-        if self._use_unicode:
-            return _decode(self._split, block, self._errors)
-        return block.ends.cut(block.data)
 
     def _count(self, block: _Block) -> int:
         if self._use_unicode and not (block.encoding == "utf-8" and self._decodes(block.data)):
@@ -189,6 +187,10 @@ def _timed_lines(make: Callable[[_Block], _Made], blocks: Iterator[_Block], cost
         made = make(block)
         costs.add(lines_s=perf_counter() - began, input_records=made if isinstance(made, int) else len(made))
         yield made
+
+
+def _cut(block: _Block) -> Sequence[bytes]:
+    return block.ends.cut(block.data)
 
 
 def _decode(split: FileSplit, block: _Block, errors: str) -> list[str]:
@@ -243,7 +245,7 @@ def _blocks_of(
             head = stream.peek(_HEAD_BYTES)
             _check_is_text(split.path, head, lambda: b"")
             encoding = options.encoding_of(head)
-            cutter = _Cutter(stream, options.ends(encoding), encoding, split.path, chunk_bytes)
+            cutter = _Cutter(None, options.ends(encoding), encoding, split.path, chunk_bytes)
             yield from _marked(cutter.run(0, maxsize, _Unpacking(stream, costs).read), encoding)
         except Damaged as error:
             raise InputError(f"{split.path} is damaged or cut short, it does not decompress: {error}") from error
@@ -280,12 +282,14 @@ def _plain_blocks(
         mark = mark_of(encoding)
         begin = len(mark) if start == 0 and head.startswith(mark) else start
         if begin < split.end:
+            costs.note("input_bytes", begin - start)
             start = fast_count.run(file, begin, split.end, encoding, costs)
     file.seek(start)
     # A character that begins before the split's end belongs to it.
     end = min(-(-split.end // ends.unit) * ends.unit, size)
     source: Readable = file if ends.unit == 1 else _Exact(file)
-    return _Cutter(source, ends, encoding, split.path, chunk_bytes).run(start, end, _CountedSource(source, costs).read)
+    counted = _CountedSource(source, costs)
+    return _Cutter(counted, ends, encoding, split.path, chunk_bytes).run(start, end, counted.read)
 
 
 class _Exact:
@@ -311,11 +315,20 @@ class _Exact:
 
 
 class _CountedSource:
-    """Counts what is read in order: a split's own bytes, and not those around it in which the start and end of its lines are
-    searched."""
+    """Counts what is read in order, but not the bytes around a split in which the start and end of its lines are searched. So
+    the splits of a file, all read, count each byte once."""
 
     def __init__(self, source: Readable, costs: Costs) -> None:
         self._source, self._costs = source, costs
+
+    def search(self, size: int) -> bytes:
+        """As ``read``, but only what is ``found`` counts."""
+        return self._source.read(size)
+
+    def found(self, data: bytes) -> bytes:
+        """Part of what ``search`` gave: it belongs to the split."""
+        self._costs.note("input_bytes", len(data))
+        return data
 
     def read(self, size: int, /) -> bytes:
         began = perf_counter()
@@ -340,13 +353,15 @@ class _Unpacking:
 class _Cutter:
     """Cuts what it reads into runs of whole lines."""
 
-    def __init__(self, file: Readable, ends: LineEnds | Delimiter, encoding: str, path: str, chunk_bytes: int) -> None:
-        self._file, self._ends, self._encoding, self._path = file, ends, encoding, path
+    def __init__(
+        self, beyond: _CountedSource | None, ends: LineEnds | Delimiter, encoding: str, path: str, chunk_bytes: int
+    ) -> None:
+        self._beyond, self._ends, self._encoding, self._path = beyond, ends, encoding, path
         self._chunk_bytes = max(chunk_bytes // ends.unit, 1) * ends.unit
 
     def run(self, position: int, end: int, read: Callable[[int], bytes]) -> Iterator[_Block]:
-        """From ``position``, where a line starts, to the last line that starts before ``end``; ``read`` reads the file, too,
-        and counts."""
+        """From ``position``, where a line starts, to the last line that starts before ``end``, as far as ``read`` gives it, and
+        then as far as ``beyond`` does (None: nothing is beyond)."""
         # Pieces of a line without its end so far; joined once, since a line may be longer than many
         # chunks.
         waiting: list[bytes] = []
@@ -368,8 +383,8 @@ class _Cutter:
                 waiting.append(chunk)
                 before = self._last_bytes(before + chunk)
         if waiting:
-            if not self._ends.may_end(waiting[-1]):
-                waiting.extend(self._rest_of_line(before))
+            if self._beyond is not None:
+                waiting.extend(self._rest_of_line(self._beyond, waiting[-1], before))
             yield self._block(offset, waiting)
 
     def _block(self, offset: int, pieces: list[bytes]) -> _Block:
@@ -379,12 +394,21 @@ class _Cutter:
         overlap = self._ends.overlap
         return data[-overlap:] if overlap else b""
 
-    def _rest_of_line(self, before: bytes) -> Iterator[bytes]:
-        while piece := self._file.read(_PIECE_BYTES):
-            window = before + piece
-            line_end = self._ends.first(window)
-            if line_end:
-                yield piece[: line_end - len(before)]
+    def _rest_of_line(self, beyond: _CountedSource, last: bytes, before: bytes) -> Iterator[bytes]:
+        rest = b""
+        if not self._ends.may_end(last):
+            while piece := beyond.search(_PIECE_BYTES):
+                window = before + piece
+                if line_end := self._ends.first(window):
+                    last, rest = piece[: line_end - len(before)], piece[line_end - len(before) :]
+                    yield beyond.found(last)
+                    break
+                yield beyond.found(piece)
+                before = self._last_bytes(window)
+            else:
                 return
-            yield piece
-            before = self._last_bytes(window)
+        if self._ends.may_end(last):  # a "\r", which a "\n" may follow
+            unit = self._ends.unit
+            following = (rest or beyond.search(unit))[:unit]
+            if self._ends.count(last[-unit:] + following) == 1:
+                yield beyond.found(following)

@@ -42,7 +42,7 @@ def test_rows_travel_between_ranks_and_stay_rows(sc: Context, table: Path) -> No
 
 def test_columns_and_filters_are_checked_by_the_call(sc: Context, table: Path) -> None:
     assert sc.parquetFile(table, columns=["class"], filters=[("k", "in", [3])]).count() == 143
-    for wrong in ({"columns": "k"}, {"columns": [1]}, {"filters": [("k", "like", 1)]}, {"filters": 5}):
+    for wrong in ({"columns": "k"}, {"columns": [1]}, {"columns": ["k", "k"]}, {"filters": [("k", "like", 1)]}, {"filters": 5}):
         with pytest.raises((InvalidType, InvalidValue)):
             sc.parquetFile(table, **wrong)  # type: ignore[arg-type]
     for wrong in ({"columns": ["x"]}, {"filters": [("x", "=", 1)]}):

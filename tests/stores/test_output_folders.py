@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from store import Store
 
+from mpirdd.formats.filesystems.s3uploads import S3Uploads
 from mpirdd.formats.outputs import Part, Token, abandon_output, commit_output, start_output, write_part, write_text_part
+from mpirdd.formats.paths import find_inputs
 from mpirdd.protocol.errors import ClusterError, UsageError
 
 pytestmark = pytest.mark.timeout(300)
@@ -115,6 +120,48 @@ def test_an_existing_folder_is_refused_and_overwrite_replaces_it_at_the_end(stor
     store.write("mine", "out", "mine.txt")
     with pytest.raises(UsageError, match=r"holds mine\.txt, which is no file of an output"):
         start(store, overwrite=True)
+
+
+def test_an_empty_folder_is_refused_in_the_same_words_everywhere(store: Store, tmp_path: Path) -> None:
+    make_empty_folder(store, "out")
+    local = tmp_path / "out"
+    local.mkdir()
+    said = []
+    for start_it, path in ((lambda: start(store), store.path("out")), (lambda: start_output(str(local)), str(local))):
+        with pytest.raises(UsageError) as error:
+            start_it()
+        said.append(str(error.value).replace(path, "OUT"))
+    assert said[0] == said[1] and "OUT exists already (without a _SUCCESS file" in said[0]
+    token = start(store, overwrite=True)
+    commit_output(store.path("out"), token, [write(store, token, 0, "a")])
+    assert store.text("out", "part-00000") == "a\n"
+
+
+def make_empty_folder(store: Store, name: str) -> None:
+    if store.url.startswith("hdfs:"):
+        store.fs.make_folders(store.path(name))
+    elif store.url.startswith("gs:"):
+        put_at_google(store, f"{name}/", b"")
+    elif isinstance(store.fs.uploads, S3Uploads):
+        store.fs.uploads._request("PUT", store.path(name) + "/", {}, headers_only=True)
+    else:
+        pytest.skip("nothing here makes the marker of a folder")
+
+
+def put_at_google(store: Store, name: str, data: bytes) -> None:
+    """As it is: obstore takes slashes off the end of a name."""
+    address = json.loads(store.given["service_account_key"])["gcs_base_url"]
+    request = Request(f"{address}/test/{store.url.removeprefix('gs://test/')}/{name}", data, method="PUT")
+    urlopen(request).close()
+
+
+def test_a_file_beside_a_folder_of_its_name_is_read(store: Store) -> None:
+    if store.url.startswith(("hdfs:", "s3:")):
+        pytest.skip("it has folders, which no file has the name of")
+    store.write("one\n", "in", "a")
+    store.write("two\n", "in", "a", "b")
+    found = find_inputs(store.path("in"), recursive=True, options=store.options)
+    assert [(file.path, file.size) for file in found] == [(store.path("in", "a"), 4), (store.path("in", "a", "b"), 4)]
 
 
 def test_of_two_jobs_with_one_output_the_first_wins(store: Store) -> None:

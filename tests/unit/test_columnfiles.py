@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
+from collections import namedtuple
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from math import isnan
@@ -19,8 +22,10 @@ from recordfiles import partitions, records
 from mpirdd.formats.records import tables
 from mpirdd.formats.records.arrowipc import ArrowIpc
 from mpirdd.formats.records.columns import values_of
+from mpirdd.formats.records.csvtext import Dialect, csv_text
+from mpirdd.formats.records.filters import conditions
 from mpirdd.formats.records.orc import Orc
-from mpirdd.formats.records.parquet import Parquet, conditions, write_parquet
+from mpirdd.formats.records.parquet import Parquet, write_parquet
 from mpirdd.formats.records.rows import Row, row_class
 from mpirdd.protocol.errors import InputError, InvalidType, InvalidValue, RecordError, UsageError
 
@@ -72,6 +77,7 @@ def test_nanoseconds_are_cut_to_microseconds_at_any_depth() -> None:
     assert values_of(nano) == [datetime(2023, 11, 14, 22, 13, 20, 123456)]
     deep = pa.array([[{"t": 1_700_000_000_123_456_789}]], kind)
     assert values_of(deep) == [[{"t": datetime(2023, 11, 14, 22, 13, 20, 123456)}]]
+    assert values_of(pa.array([[1_001, None]], pa.list_(pa.timestamp("ns"), 2))) == [[datetime(1970, 1, 1, 0, 0, 0, 1), None]]
     assert values_of(pa.array([1_001], pa.time64("ns"))) == [time(0, 0, 0, 1)]
     assert isnan(values_of(pa.array([float("nan"), None]))[0])
     assert values_of(pa.array([float("nan"), None]))[1] is None
@@ -149,7 +155,10 @@ def test_columns_of_the_same_name_are_read_by_place(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "y")
     for form, name in ((ArrowIpc, "x"), (Parquet, "y")):
         assert records(form(), tmp_path / name) == [(1, 2)]
-        assert records(form(), tmp_path / name)[0]._columns == ("a", "a")
+        (row,) = records(form(), tmp_path / name)
+        assert row._columns == ("a", "a")
+        with pytest.raises(InvalidValue, match=r"columns 0, 1 \(from 0\) are all named 'a'"):
+            row._asdict()
         with pytest.raises(InputError, match="has 2 columns of the name 'a'"):
             records(form(columns=("a",)), tmp_path / name)
 
@@ -166,6 +175,54 @@ def test_the_first_files_columns_count(tmp_path: Path) -> None:
     d = written(tmp_path, Parquet, pa.table({"x": ["one"], "y": ["q"]}), "d")
     with pytest.raises(InputError, match=r"d: column 'x' is string, but int64 in .*a"):
         records(Parquet(), a, d)
+
+
+@pytest.mark.parametrize(("first", "then"), [
+    (pa.array([0.5], pa.float32()), pa.array([0.1])), (pa.array([0.5]), pa.array([Decimal("12345678901234567890.12")])),
+    (pa.array([datetime(2024, 1, 1)]), pa.array([datetime(2024, 1, 1)], pa.timestamp("us", "Europe/Berlin"))),
+    (pa.array([datetime(2024, 1, 1)], pa.timestamp("us", "UTC")), pa.array([datetime(2024, 1, 1)])),
+    (pa.array([date(2024, 1, 1)]), pa.array([datetime(2024, 1, 1, 5)])), (pa.array([True]), pa.array([7])),
+    (pa.array([1], pa.int8()), pa.array([300])), (pa.array([0.5], pa.float32()), pa.array([1e300])),
+])
+def test_a_value_that_the_first_files_type_would_change_is_refused(tmp_path: Path, first: Any, then: Any) -> None:
+    a = written(tmp_path, Parquet, pa.table({"x": first}), "a")
+    b = written(tmp_path, Parquet, pa.table({"x": then}), "b")
+    with pytest.raises(InputError, match=rf"b: column 'x' is {re.escape(str(then.type))}, but .*does not convert"):
+        records(Parquet(), a, b)
+
+
+@pytest.mark.parametrize(("first", "then", "values"), [
+    (pa.array([0.5], pa.float32()), pa.array([0.25, float("nan"), None]), [0.25, None, None]),
+    (pa.array([0.5]), pa.array([Decimal("0.10"), None]), [0.1, None]), (pa.array([1.5]), pa.array([2, None]), [2.0, None]),
+    (pa.array(["a"]), pa.array(["b", None, "b"]).dictionary_encode(), ["b", None, "b"]),
+    (pa.array([0.5], pa.float32()), pa.array([np.float16(0.25), None]), [0.25, None]),
+    (pa.array([1], pa.uint64()), pa.array([Decimal("2.0")], pa.decimal128(5, 1)), [2]),
+    (pa.array(["a"]), pa.array([b"b"]), ["b"]), (pa.array(["a"], pa.large_string()), pa.array(["b"]), ["b"]),
+    (pa.array([date(2024, 1, 1)]), pa.array([datetime(2024, 1, 2)]), [date(2024, 1, 2)]),
+    (pa.array([datetime(2024, 1, 1)], pa.timestamp("us", "UTC")), pa.array([datetime(2024, 1, 1)], pa.timestamp("ns", "UTC")),
+     [datetime(2024, 1, 1, tzinfo=UTC)]),
+    (pa.array([[1]], pa.list_(pa.int64())), pa.array([[2]], pa.list_(pa.int8())), [[2]]), (pa.array([1]), pa.array(["07"]), [7]),
+])
+def test_values_that_stay_the_same_take_the_first_files_type(tmp_path: Path, first: Any, then: Any, values: list[Any]) -> None:
+    a = written(tmp_path, ArrowIpc, pa.table({"x": first}), "a")
+    b = written(tmp_path, ArrowIpc, pa.table({"x": then}), "b")
+    assert [None if row.x != row.x else row.x for row in records(ArrowIpc(), a, b)[1:]] == values
+
+
+@pytest.mark.parametrize("array", [
+    pa.array([0, 2**58, None], pa.timestamp("us")), pa.array([10**7], pa.date32()), pa.array([2**58], pa.timestamp("us", "UTC")),
+    pa.array([[-(2**60)]], pa.list_(pa.timestamp("us"))),
+])
+def test_times_beyond_pythons_years_are_told_not_given_as_numbers(tmp_path: Path, array: Any) -> None:
+    path = written(tmp_path, Parquet, pa.table({"x": array, "y": [1] * len(array)}))
+    with pytest.raises(InputError, match=r"which go from year 1 to 9999 .*batches=True gives record batches"):
+        records(Parquet(), path)
+    (batch,) = records(Parquet(batches=True), path)
+    assert batch.column("x").equals(array)
+    assert len(records(Parquet(columns=("y",), filters=conditions([("y", "=", 1)])), path)) == len(array)
+    if not pa.types.is_list(array.type) and array.type.id == pa.timestamp("us").id and array.type.tz is None:
+        later = Parquet(batches=True, filters=conditions([("x", ">", datetime(2024, 1, 1))]))
+        assert [batch.num_rows for batch in records(later, path)] == [1]
 
 
 def test_filters_choose_rows_and_pass_over_row_groups(tmp_path: Path) -> None:
@@ -187,6 +244,43 @@ def test_filters_choose_rows_and_pass_over_row_groups(tmp_path: Path) -> None:
     data[4:40] = bytes(36)  # the first row group's data: not read
     path.write_bytes(data)
     assert len(records(Parquet(filters=conditions([("n", ">=", 95)])), path)) == 5
+
+
+@pytest.mark.parametrize("form", [Parquet, Orc, ArrowIpc])
+def test_every_format_takes_the_same_filters(tmp_path: Path, form: Any) -> None:
+    path = written(tmp_path, form, pa.table({"n": [1, None, 3, 4], "t": ["a", "b", "c", None]}))
+    for filters, expected in [
+        ([("n", ">", 1)], [(3, "c"), (4, None)]), ([("n", ">", 9)], []), ([("t", "in", ["b", None])], [(None, "b"), (4, None)]),
+        ([[("n", "=", 1)], [("t", "!=", "a"), ("n", "<=", 3)]], [(1, "a"), (3, "c")]),
+    ]:
+        made = conditions(filters)
+        assert records(form(filters=made), path, least=3) == expected
+        assert records(form(columns=("t",), filters=made), path) == [(t,) for _, t in expected]
+        assert records(form(columns=(), filters=made), path) == [()] * len(expected)
+        assert sum(batch.num_rows for batch in records(form(batches=True, filters=made), path)) == len(expected)
+    with pytest.raises(InvalidValue, match="does not compare"):
+        records(form(filters=conditions([("n", "=", "x")])), path)
+    with pytest.raises(InputError, match="has no column 'x'"):
+        records(form(filters=conditions([("x", "=", 1)])), path)
+
+
+def test_no_row_that_meets_a_filter_is_lost_to_statistics_or_other_types(tmp_path: Path) -> None:
+    huge = 2**63 + 5
+    table = pa.table({
+        "d": pa.array([Decimal("0.10"), Decimal("0.10")], pa.decimal128(10, 2)),
+        "t": pa.array([1, 1001], pa.timestamp("ns")),  # no whole microseconds
+        "u": pa.array([1, huge], pa.uint64()), "i": pa.array([2**53 + 1, -5], pa.int64()), "b": pa.array([200, None], pa.uint8()),
+    })
+    path = written(tmp_path, Parquet, table)
+    for condition, count in [
+        (("d", "=", 0.1), 2), (("d", ">=", 0.1), 2), (("d", "in", [Decimal("0.1")]), 2), (("d", "<", 0.1), 0),
+        (("t", ">", datetime(1969, 1, 1)), 2), (("t", "<", datetime(1969, 1, 1)), 0),
+        (("u", ">", 5), 1), (("u", "=", huge), 1), (("u", ">", -1), 2), (("u", "<", -1), 0), (("u", "!=", 2**70), 2),
+        (("i", "=", float(2**53)), 0), (("i", "<", 2.5), 1), (("i", ">=", -5.5), 2), (("i", "=", 2.5), 0), (("i", "!=", 2.5), 2),
+        (("i", "<", float("inf")), 2), (("i", ">", float("inf")), 0), (("i", "<", float("nan")), 0),
+        (("i", "=", np.int64(-5)), 1), (("b", "<", 300), 1), (("b", ">", 300), 0), (("b", "=", 200), 1),
+    ]:
+        assert len(records(Parquet(filters=conditions([condition])), path)) == count, condition
 
 
 def test_filters_on_codes_nulls_and_numbers_of_another_type(tmp_path: Path) -> None:
@@ -233,6 +327,12 @@ def test_rows_travel_by_any_pickler() -> None:
         back = pickle.loads(pickler.dumps([row, row]))[1]
         assert back == row == (1, 2, 3) and isinstance(back, Row) and type(back) is type(row)
         assert back._columns == ("a", "my col", "a") and back.a == 1
+
+
+def test_columns_named_like_places_are_attributes_by_their_names() -> None:
+    row = row_class(("_1", "_2"))("first", "second")  # as Spark names the items of tuples
+    assert (row._1, row._2) == ("first", "second")
+    assert row_class(("class", "_0"))(1, 2)._0 == 2
 
 
 def test_every_name_is_an_attribute_that_can_be_one() -> None:
@@ -341,6 +441,49 @@ def test_values_that_only_look_different_are_written(tmp_path: Path) -> None:
         save(tmp_path / "x", [{"a": value} for value in values], tables.schema_from({"a": kind}))
         assert [row.a for row in records(Parquet(), tmp_path / "x")] == (values if back is None else back), kind
     save(tmp_path / "x", [{"a": 0.1}, {"a": float("nan")}], tables.schema_from({"a": "float32"}))  # rounded
+
+
+def test_rows_and_named_tuples_are_written_by_their_names() -> None:
+    first, other = row_class(("a", "b")), namedtuple("other", ["b", "a"])  # type: ignore[name-match]
+    rows = [first(1, 2), other(2, 1), row_class(("b",))(2), (1, 2), {"b": 2}]
+    schema = tables.inferred_schema("saveAsParquetFile", rows[:3])
+    (table,) = tables.batches_from("saveAsParquetFile", rows, pa.ipc.read_schema(pa.py_buffer(schema)), 100)
+    assert table.to_pydict() == {"a": [1, 1, None, 1, None], "b": [2] * 5}
+    text = b"".join(csv_text(Dialect(), True, ("b", "a"), [first(1, 2), other(2, 1), (2, 1)]))
+    assert text == b"b,a\n2,1\n2,1\n2,1\n"
+    renamed = tables.batches_from("saveAsParquetFile", [first(1, 2)], pa.schema([("x", pa.int8()), ("y", pa.int8())]), 100)
+    assert next(renamed).to_pylist() == [{"x": 1, "y": 2}]  # as they know none of the names
+    for save_them in (
+        lambda row: list(tables.batches_from("save", [row], pa.schema([("a", pa.int8()), ("b", pa.int8())]), 100)),
+        lambda row: list(csv_text(Dialect(), True, ("a", "b"), [row])),
+    ):
+        for strange in (("a", "c"), ("a", "b", "b")):
+            with pytest.raises(RecordError, match="where 'a', 'b' are written"):
+                save_them(row_class(strange)(*strange))
+
+
+def test_record_batches_are_written_one_by_one_and_whole() -> None:
+    taken = 0
+
+    def batches() -> Iterator[Any]:
+        nonlocal taken
+        for number in range(5000):
+            taken += 1
+            yield pa.record_batch({"a": [number]})
+
+    schema = pa.schema([("a", pa.int64())])
+    made = tables.batches_from("save", batches(), schema, 100_000)
+    assert next(made).to_pylist() == [{"a": 0}] and taken == 1
+    more = pa.record_batch({"a": [1], "b": [2]})
+    for wrong, said in [(more, "it has the column 'b', too"), (pa.record_batch({"b": [1]}), "b"),
+                        (pa.record_batch({"a": [1.5]}), "does not fit"), (5, "records are record batches")]:
+        with pytest.raises(RecordError, match=said):
+            list(tables.batches_from("save", [pa.record_batch({"a": [1]}), wrong], schema, 100))
+    aware = pa.record_batch({"a": pa.array([datetime(2024, 1, 1)], pa.timestamp("us", "UTC"))})
+    with pytest.raises(RecordError, match="times with a time zone and times without one"):
+        list(tables.batches_from("save", [aware], pa.schema([("a", pa.timestamp("us"))]), 100))
+    (rounded,) = tables.batches_from("save", [pa.table({"a": [0.1]})], pa.schema([("a", pa.float32())]), 100)
+    assert rounded.schema.types == [pa.float32()]
 
 
 def test_schemas_that_are_none_are_refused() -> None:

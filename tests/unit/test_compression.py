@@ -226,6 +226,17 @@ def test_lz4_of_the_command_line_tool_is_read(tmp_path: Path) -> None:
         lines(tmp_path / "a")
 
 
+@pytest.mark.parametrize("name", ["zstd", "lz4frame"])
+def test_frames_of_no_content_are_passed_over(tmp_path: Path, name: str) -> None:
+    """As pzstd, zstd's seekable format and LZ4's tools write them."""
+    codec = codec_named(name)
+    none = b"\x5e\x2a\x4d\x18" + (300).to_bytes(4, "little") + bytes(300)
+    frame, path = pack(codec, TEXT), tmp_path / f"a{codec.suffix}"
+    for data, times in ((none + frame, 1), (frame + none, 1), (none + none + frame + none + frame, 2)):
+        path.write_bytes(data)
+        assert lines(path) == TEXT.splitlines() * times
+
+
 def test_a_gzip_header_with_a_name_is_read(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "named.gz", "wb") as file:
         file.write(TEXT)

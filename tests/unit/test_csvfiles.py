@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recordfiles import partitions, records
+from recordfiles import found, partitions, records
 
 from mpirdd.formats.lineends import TextOptions
 from mpirdd.formats.records.csvcuts import Cuts
 from mpirdd.formats.records.csvtext import Csv, Dialect, csv_text
+from mpirdd.formats.records.pieces import plan, read_pieces
 from mpirdd.formats.records.rows import row_class
 from mpirdd.protocol.errors import InputError, RecordError
 
@@ -240,3 +241,78 @@ def test_rows_without_names_get_those_of_spark(tmp_path: Path) -> None:
 def test_records_that_are_no_rows_are_refused(record: Any) -> None:
     with pytest.raises(RecordError, match="saveAsCsvFile"):
         list(csv_text(Dialect(), True, ("a", "b"), [record]))
+
+
+# --- names that come twice --------------------------------------------------------------------------------------------
+
+
+def test_names_that_a_header_repeats_or_leaves_out_get_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b,a,\n" + "1,2,3,4\n" * 50)
+    for least in (1, 20):
+        rows = records(Csv(), path, least=least)
+        assert rows == [("1", "2", "3", "4")] * 50
+        assert {tuple(row._asdict().items()) for row in rows} == {(("a0", "1"), ("b", "2"), ("a2", "3"), ("_c3", "4"))}
+    assert rows[0].a2 == "3" and rows[0]._c3 == "4"
+    assert records(Csv(columns=("a2", "a0"), types=(("a0", int),)), path)[0] == ("3", 1)
+    (tmp_path / "y.csv").write_text("b,a,\n9,8,7\n")
+    with pytest.raises(InputError, match=r"y\.csv has no column 'a0'"):
+        records(Csv(), path, tmp_path / "y.csv")
+    path.write_text("a,a,a1\n1,2,3\n")
+    with pytest.raises(InputError, match=r"x\.csv: columns 1, 2 \(from 0\) are all named 'a1'"):
+        records(Csv(), path)
+
+
+# --- what comes first -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("empty", [b"", b"\n\n", gzip.compress(b"")])
+def test_a_first_file_without_records_says_nothing(tmp_path: Path, empty: bytes) -> None:
+    """Such as the part of a partition without records."""
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.write_bytes(empty)
+    second.write_text("x,y\n1,2\n")
+    assert records(Csv(), first, first, second) == [("1", "2")]
+    assert [row._asdict() for row in records(Csv(header=False), first, second)] == [
+        {"_c0": "x", "_c1": "y"}, {"_c0": "1", "_c1": "2"}]
+    assert records(Csv(columns=("y",), types=(("y", int),)), first, second, least=5) == [(2,)]
+    assert records(Csv(header=False, columns=("_c1",)), first, second) == [("y",), ("2",)]
+    with pytest.raises(InputError, match=r"b\.csv has no column 'z'"):
+        records(Csv(columns=("z",)), first, second)
+    assert records(Csv(), first) == records(Csv(header=False), first, first) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le"])
+def test_a_mark_counts_at_the_start_of_a_file_alone(tmp_path: Path, encoding: str) -> None:
+    path, options = tmp_path / "x.csv", TextOptions.of(encoding, "strict", None)
+    path.write_bytes(("\ufeffa,b\n" + "\ufeffx,y\n" * 30).encode(encoding))
+    for least in (1, 20):
+        rows = records(Csv(options=options), path, least=least)
+        assert rows[0]._columns == ("a", "b") and rows == [("\ufeffx", "y")] * 30
+
+
+@pytest.mark.parametrize("separator", [" ", ":", "\x1e", "\x1d", "m", "t"])
+def test_any_character_may_be_the_separator(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(f"a{separator}b\n" + f'1{separator}"2\n3"\n' * 30)
+    for least in (1, 20):
+        assert records(Csv(Dialect(separator)), path, least=least) == [("1", "2\n3")] * 30
+
+
+def test_text_whose_separators_are_other_bytes_is_not_cut(tmp_path: Path) -> None:
+    path, text = tmp_path / "x.csv", "a,b\n" + "1,\x8e\n" * 30  # in EBCDIC that character is the byte 0x0a
+    path.write_bytes(text.encode("cp037"))
+    assert records(Csv(options=TextOptions.of("cp037", "strict", None)), path, least=20) == [("1", "\x8e")] * 30
+
+
+def test_a_file_that_has_become_shorter_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n" + "1,2\n" * 100)
+    for least in (1, 10):
+        form, groups = plan(Csv(), found(path), least, given=True)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2 // 4 * 4])
+        for group in groups:
+            with pytest.raises(InputError, match=r"x\.csv has become shorter: 200 bytes now, 404 or more"):
+                list(read_pieces(form, group))
+        path.write_bytes(data)

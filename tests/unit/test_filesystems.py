@@ -41,6 +41,8 @@ from mpirdd.formats.filesystems.bounded import BoundedCalls, NoAnswer
 from mpirdd.formats.filesystems.objectoptions import store_settings
 from mpirdd.formats.filesystems.readahead import FIRST_BYTES, ReadAheadFile
 from mpirdd.formats.filesystems.streams import Fetched
+from mpirdd.formats.outputfolders.copied import CopiedFolder
+from mpirdd.formats.outputfolders.protocol import Token
 from mpirdd.formats.paths import find_inputs
 from mpirdd.protocol.errors import InputError, InvalidType, UsageError
 from mpirdd.protocol.package import install_command
@@ -594,3 +596,60 @@ def test_it_reads_what_a_file_would_wherever_it_seeks(
             else:
                 position = file.seek(number) if move == "seek" else file.seek(number, SEEK_CUR)
         assert file.seek(0, SEEK_END) == len(data)
+
+
+def test_an_attempt_that_is_given_up_leaves_the_file_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On stores of fsspec that do not rename: a file there appears when it is closed, whole or not."""
+    registry = pytest.importorskip("fsspec.registry")
+    from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+
+    files: dict[str, bytes] = {}
+
+    class ShelfFile(AbstractBufferedFile):  # type: ignore[misc]
+        def _upload_chunk(self, final: bool = False) -> bool:
+            if final:
+                files[self.path] = self.buffer.getvalue()
+            return False
+
+    class Shelf(AbstractFileSystem):  # type: ignore[misc]
+        protocol = "shelf"
+
+        def _open(self, path: str, mode: str = "rb", **more: Any) -> ShelfFile:
+            return ShelfFile(self, path, mode)
+
+        def ls(self, path: str, detail: bool = True, **more: Any) -> list[dict[str, Any]]:
+            below = path.rstrip("/") + "/"
+            names = {below + name[len(below) :].partition("/")[0] for name in files if name.startswith(below)}
+            if path in files:
+                names = {path}
+            if not names:
+                raise FileNotFoundError(path)
+            return [{"name": name, "size": len(files.get(name, b"")), "type": "file" if name in files else "directory"}
+                    for name in sorted(names)]
+
+        def cp_file(self, source: str, target: str, **more: Any) -> None:
+            files[target] = files[source]
+
+        def rm_file(self, path: str) -> None:
+            del files[path]
+
+    monkeypatch.setitem(registry._registry, "shelf", Shelf)
+    fs = filesystem_of("shelf://h", Options({"new": uuid4().hex}))
+    with fs.create("shelf://h/x") as file:
+        file.write(b"whole")
+    given_up = fs.create("shelf://h/x", overwrite=True)
+    given_up.write(b"ha")
+    given_up.abort()
+    assert list(files.values()) == [b"whole"]
+    output = CopiedFolder(fs, "shelf://h/out", Token("1"))
+    first = output.write("part-00000", 0, [b"whole"])
+
+    def half() -> Iterator[bytes]:
+        yield b"ha"
+        raise ValueError("the other attempt was first")
+
+    with pytest.raises(ValueError, match="the other attempt"):
+        output.write("part-00000", 1, half())
+    output.commit([first])
+    assert {name.rpartition("/")[2]: data for name, data in files.items() if "/out/" in name} == {
+        "part-00000": b"whole", "_SUCCESS": b""}

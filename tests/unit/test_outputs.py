@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import resource
@@ -12,6 +13,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -19,6 +21,10 @@ from hypothesis import strategies as st
 
 from mpirdd.formats import outputs
 from mpirdd.formats.compression import codec_named
+from mpirdd.formats.filesystems import filesystem_of, name_of
+from mpirdd.formats.filesystems.protocol import FileInfo
+from mpirdd.formats.outputfolders.copied import CopiedFolder
+from mpirdd.formats.outputfolders.protocol import Token, replaces
 from mpirdd.formats.outputs import abandon_output, commit_output, start_output, write_text_part
 from mpirdd.formats.paths import find_inputs
 from mpirdd.formats.text import plan_splits, read_lines
@@ -436,3 +442,77 @@ def test_large_lines_behind_small_ones_are_held_once() -> None:
         tracemalloc.stop()
     assert written == 4000 + 40 * ((2 << 20) + 1)
     assert peak < (outputs._TAKEN + 6) * (2 << 20)
+
+
+# --- other file systems ---------------------------------------------------------------------------------------------
+
+
+class Listed:
+    """A file system without renames, as far as ``replaces`` asks it."""
+
+    can_rename = False
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def info(self, path: str) -> FileInfo:
+        return FileInfo(path, 0, True)
+
+    def entries(self, folder: str) -> list[FileInfo]:
+        return [FileInfo(f"{folder}/{name}", 1) for name in self.names]
+
+
+@pytest.mark.parametrize("names", [(), ("x",), ("_SUCCESS", "part-00000")])
+def test_an_object_stores_folder_is_refused_in_the_words_of_a_local_one(folder: Path, names: tuple[str, ...]) -> None:
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).touch()
+    with pytest.raises(UsageError) as local:
+        start_output(str(folder))
+    with pytest.raises(UsageError) as remote:
+        replaces(Listed(*names), "s3://b/out", False)  # type: ignore[arg-type]
+    assert str(remote.value).replace("s3://b/out", str(folder)) == str(local.value)
+
+
+def test_what_a_killed_job_has_left_on_an_object_store_is_no_output() -> None:
+    assert not replaces(Listed("_temporary-1", "_temporary-2"), "gs://b/out", False)  # type: ignore[arg-type]
+
+
+def fails_at(count: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function``, which fails when it is called for the ``count``-th time."""
+    calls = iter(range(1, 1_000_000))
+
+    def called(*arguments: Any) -> Any:
+        if next(calls) == count:
+            raise OSError(errno.EIO, "the disk fails", str(arguments[-1]))
+        return function(*arguments)
+
+    return called
+
+
+def test_a_commit_that_fails_in_the_middle_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = start_output(str(folder))
+    names = [write_text_part(str(folder), token, index, 0, [index]) for index in range(4)]
+    monkeypatch.setattr(os, "replace", fails_at(3, os.replace))
+    with pytest.raises(ClusterError, match="the disk fails"):
+        commit_output(str(folder), token, names)
+    assert tree(folder) == ["_temporary-", *(f"_temporary-/part-0000{index}" for index in (2, 3))]
+    abandon_output(str(folder), token)
+    assert not folder.exists()
+
+
+def test_a_commit_that_fails_while_a_store_copies_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fsspec")
+    root = f"memory:///{uuid4().hex}/out"
+    fs = filesystem_of(root)
+    for failing in ("rename", "create"):
+        output = CopiedFolder(fs, root, Token(uuid4().hex))
+        names = [output.write(f"part-0000{index}", 0, [b"x"]) for index in range(4)]
+        with monkeypatch.context() as patched, pytest.raises(ClusterError, match="the disk fails"):
+            patched.setattr(fs, failing, fails_at(3 if failing == "rename" else 1, getattr(fs, failing)))
+            output.commit(names)
+        output.abandon()
+        assert fs.info(root) is None or fs.entries(root) == []
+    output = CopiedFolder(fs, root, Token(uuid4().hex))
+    output.commit([output.write("part-00000", 0, [b"x"])])
+    assert [name_of(each.path) for each in fs.entries(root)] == ["_SUCCESS", "part-00000"]

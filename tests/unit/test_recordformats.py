@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
+import os
 import subprocess
 import sys
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
@@ -20,14 +22,18 @@ from recordfiles import found, partitions, records
 
 from mpirdd.formats.filesystems import NO_OPTIONS
 from mpirdd.formats.inputfiles import InputFile
+from mpirdd.formats.lineends import TextOptions
 from mpirdd.formats.records.avro import Avro
+from mpirdd.formats.records.csvtext import Csv
 from mpirdd.formats.records.hdf5 import Hdf5, NetCdf
 from mpirdd.formats.records.jsonlines import JsonDocuments, JsonLines, json_lines
 from mpirdd.formats.records.npy import Npy, Raw, write_npy
-from mpirdd.formats.records.pieces import plan
+from mpirdd.formats.records.pieces import plan, read_pieces
 from mpirdd.formats.records.rows import row_class
 from mpirdd.formats.records.warc import Warc
 from mpirdd.formats.records.zarrays import Zarr
+from mpirdd.formats.splits import FileSplit
+from mpirdd.formats.text import read_lines
 from mpirdd.protocol.errors import InputError, RecordError
 from mpirdd.protocol.package import install_command
 
@@ -103,6 +109,8 @@ def test_documents_give_their_elements(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="multiLine=True"):
         records(JsonLines(), tmp_path / "a.json")
     (tmp_path / "d.json").write_text("[1,")
+    (tmp_path / "m.json").write_bytes("\ufeff[1, 2]".encode("utf-16-le"))
+    assert records(JsonDocuments(TextOptions.of("utf-16-le", "strict", None)), tmp_path / "m.json") == [1, 2]
     with pytest.raises(InputError, match=r"d\.json is no JSON document"):
         records(JsonDocuments(), tmp_path / "d.json")
 
@@ -125,6 +133,8 @@ def test_json_is_read_as_it_was_written_or_refused(tmp_path: Path) -> None:
     for wrong in same_keys:
         with pytest.raises(RecordError, match="are the same text"):
             list(json_lines([wrong]))
+    with pytest.raises(RecordError, match=r"columns 0, 2 \(from 0\) are all named 'a', and an object holds one of them"):
+        list(json_lines([row_class(("a", "b", "a"))(1, 2, 3)]))
     with pytest.raises(RecordError, match="pair of surrogates"):
         list(json_lines(["\ud83d\ude00"]))
 
@@ -154,6 +164,15 @@ def test_avro_comes_back_however_it_is_cut(tmp_path_factory: Any, count: int, le
         fastavro.writer(file, SCHEMA, rows, codec=codec, sync_interval=interval)
     assert records(Avro(), path, least=least) == rows
     assert records(Avro(("t", "n")), path, least=least) == [{"t": row["t"], "n": row["n"]} for row in rows]
+
+
+def test_a_field_of_avro_may_be_of_a_type_that_another_field_names(tmp_path: Path) -> None:
+    inner = {"type": "record", "name": "Q", "fields": [{"name": "i", "type": "int"}]}
+    schema = {"type": "record", "name": "P", "fields": [{"name": "a", "type": inner}, {"name": "b", "type": "Q"}]}
+    with open(tmp_path / "x.avro", "wb") as file:
+        fastavro.writer(file, schema, [{"a": {"i": 1}, "b": {"i": 2}}] * 3)
+    assert records(Avro(("b",)), tmp_path / "x.avro") == [{"b": {"i": 2}}] * 3
+    assert records(Avro(("a",)), tmp_path / "x.avro") == [{"a": {"i": 1}}] * 3
 
 
 def test_avro_that_is_wrong_is_told(tmp_path: Path) -> None:
@@ -187,9 +206,44 @@ def test_web_archives_give_pages(tmp_path: Path) -> None:
         (f"http://a.org/{place}", 200, b"page %d" % place) for place in range(3)]
     assert pages[0].http_headers == {"Content-Type": "text/plain"} and pages[0].headers["WARC-Type"] == "response"
     assert [record.type for record in records(Warc(), path)] == ["warcinfo", *["response"] * 3]
+    path = tmp_path / "x.warc"
     path.write_bytes(b"no archive at all\n" * 3)
     with pytest.raises(InputError, match="is not a WARC file"):
         records(Warc(), path)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_web_archives_that_are_cut_short_or_damaged_are_told(tmp_path: Path, packed: bool) -> None:
+    pytest.importorskip("warcio")
+    from warcio.statusandheaders import StatusAndHeaders
+    from warcio.warcwriter import WARCWriter
+
+    buffer = BytesIO()
+    writer, ends = WARCWriter(buffer, gzip=packed), [0]
+    for kind in ("resource", "response"):
+        headers = StatusAndHeaders("200 OK", [("Transfer-Encoding", "chunked")], protocol="HTTP/1.1")
+        payload = BytesIO(b"a\r\n0123456789\r\n0\r\n\r\n" if kind == "response" else np.random.default_rng(0).bytes(500))
+        more = {"http_headers": headers} if kind == "response" else {}
+        writer.write_record(writer.create_warc_record("http://a.org/", kind, payload=payload, **more))
+        ends.append(buffer.tell())
+    data, path = buffer.getvalue(), tmp_path / "x"
+    path.write_bytes(data)
+    assert [len(page.content) for page in records(Warc(), path)] == [500, 10]
+    line_ends = 0 if packed else 4  # behind a record
+    for size in range(1, len(data), 6):
+        path.write_bytes(data[:size])
+        if any(end - line_ends <= size <= end for end in ends):
+            continue  # its records are whole
+        for types in (None, ("response",)):
+            with pytest.raises(InputError, match="damaged"):
+                records(Warc(types), path)
+    if packed:
+        path.write_bytes(data[:300] + bytes(50) + data[350:])
+        with pytest.raises(InputError, match="damaged"):
+            records(Warc(), path)
+    for empty in (b"", gzip.compress(b"")):
+        path.write_bytes(empty)
+        assert records(Warc(), path) == []
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------------
@@ -236,6 +290,19 @@ def test_arrays_come_back_from_each_kind_of_file(tmp_path: Path, array: Any, lea
         (tmp_path / "y.npy").write_bytes(b"".join(write_npy(dtype, array.tolist())))
         assert np.array_equal(np.load(tmp_path / "y.npy").view("u1"), array.view("u1"))
         assert same(records(Npy(), tmp_path / "y.npy"), array)
+
+
+def test_times_of_arrays_are_pythons_or_told(tmp_path: Path) -> None:
+    path, moment = tmp_path / "x.npy", "2024-01-01T00:00:00.5"
+    np.save(path, np.array([(moment, 1_500, 1), ("NaT", "NaT", 2)], [("t", "M8[ns]"), ("d", "m8[ns]"), ("n", "i4")]))
+    assert records(Npy(), path) == [(datetime(2024, 1, 1, 0, 0, 0, 500_000), timedelta(microseconds=1), 1), (None, None, 2)]
+    np.save(path, np.array([[moment]], "M8[ns]"))
+    assert records(Npy(), path)[0].dtype == "M8[ns]"
+    for far, kind in ((2**58, "M8[us]"), (10**7, "M8[D]"), (-(2**40), "M8[s]"), (20_000, "M8[Y]")):
+        np.save(path, np.array([0, "NaT", far], kind))
+        with pytest.raises(InputError, match=r"which go from year 1 to 9999, in the items 0 to 2; batches=True"):
+            records(Npy(), path)
+        assert [block.shape for block in records(Npy(batches=True), path)] == [(3,)]
 
 
 def test_records_of_arrays_can_be_written_and_blocks_are_views(tmp_path: Path) -> None:
@@ -325,6 +392,12 @@ def test_hdf5_text_names_and_errors(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match="is not an HDF5 file, or it is damaged or cut short"):
         records(Hdf5(), path)
+    with h5py.File(path, "w") as file:
+        file["fixed"] = np.array(["Älan".encode(), b"Ada"])  # HDF5 calls it ASCII
+        file["none"] = h5py.Empty("f4")
+    assert records(Hdf5(dataset="fixed"), path) == ["Älan", "Ada"]
+    with pytest.raises(InputError, match="the dataset /none has no data"):
+        records(Hdf5(dataset="none"), path)
 
 
 def test_classic_netcdf_by_records_and_as_a_whole(tmp_path: Path) -> None:
@@ -373,6 +446,35 @@ def test_zarr_arrays_and_groups_by_chunks(tmp_path: Path) -> None:
 
 
 # --- libraries --------------------------------------------------------------------------------------------------------
+
+
+def test_a_reader_that_is_left_closes_its_file_at_once(tmp_path: Path) -> None:
+    """Not when the garbage is collected, which an executor puts off: each would hold a file, or a connection and a thread."""
+    path = tmp_path / "x"
+    path.write_bytes(b'{"a": 1}\n' * 100_000)
+    (tmp_path / "x.npy").write_bytes(b"".join(write_npy("i8", range(100_000))))
+
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    def first_of_each(form: Any, name: str) -> int:
+        form, groups = plan(form, found(tmp_path / name), 4, given=True)
+        readers = [read_pieces(form, group) for group in groups]
+        assert all(next(reader) for reader in readers[1:])
+        return open_files()
+
+    gc.disable()
+    try:
+        before = open_files()
+        for form, name in ((JsonLines(), "x"), (Csv(header=False), "x"), (Npy(), "x.npy")):
+            assert first_of_each(form, name) > before and open_files() == before
+        for use_unicode in (True, False):
+            lines = read_lines(FileSplit(str(path), 0, 10_000), use_unicode=use_unicode)
+            assert next(lines) and open_files() == before + 1
+            del lines
+            assert open_files() == before
+    finally:
+        gc.enable()
 
 
 def test_a_missing_library_is_told_with_the_command_that_installs_it() -> None:

@@ -488,3 +488,22 @@ def test_counting_finds_what_is_no_utf_8_in_any_buffer(tmp_path: Path, monkeypat
             read_lines(whole(path)).count()
         with pytest.raises(InputError, match=r"is not UTF-8: byte 0x(ff|c3) at offset (40|14)"):
             list(read_lines(whole(path)))
+
+
+@given(st.lists(st.sampled_from(["a", "bc", "\n", "\r", "\r\n", "||", "|"]), max_size=30).map("".join),
+       st.lists(st.integers(0, 70), max_size=5), st.sampled_from([None, "||", "aa"]),
+       st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]), st.integers(1, 9))
+def test_the_bytes_of_a_file_are_counted_once_wherever_it_is_cut(
+    tmp_path_factory: pytest.TempPathFactory, text: str, cuts: list[int], delimiter: str | None, encoding: str, chunk: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "counted.txt"
+    path.write_bytes(text.encode(encoding))
+    size = path.stat().st_size
+    splits = cut(path, sorted(offset for offset in cuts if offset < size))
+    options = TextOptions.of(encoding, "strict", delimiter)
+    for only_count in (False, True):
+        costs = Costs()
+        for split in splits:
+            lines = read_lines(split, options=options, chunk_bytes=chunk, costs=costs)
+            _ = lines.count() if only_count else list(lines)
+        assert costs.take().get("input_bytes", 0) == size

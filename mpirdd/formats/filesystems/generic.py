@@ -135,7 +135,8 @@ class GenericFileSystem:
             if above and above != inner:
                 self._files.makedirs(above, exist_ok=True)
             file = self._files.open(inner, "wb")
-        return GenericWriter(file, partial(self._told, path), partial(self.remove, path))
+        # Where files are not renamed, another attempt may have put a whole file under this name.
+        return GenericWriter(file, partial(self._told, path), partial(self.remove, path), may_discard=not self.can_rename)
 
     def rename(self, source: str, target: str) -> None:
         self._check_writable(target)
@@ -195,8 +196,8 @@ class GenericFileSystem:
 class GenericWriter(AbortingWriter):
     """fsspec's own file. Most stores show it when it is closed."""
 
-    def __init__(self, file: Any, told: Any, remove: Any) -> None:
-        self._file, self._told, self._remove = file, told, remove
+    def __init__(self, file: Any, told: Any, remove: Any, *, may_discard: bool) -> None:
+        self._file, self._told, self._remove, self._may_discard = file, told, remove, may_discard
 
     def __enter__(self) -> GenericWriter:
         return self
@@ -211,11 +212,19 @@ class GenericWriter(AbortingWriter):
             self._file.close()
 
     def abort(self) -> None:
-        for step in (self._file.close, self._remove):
+        discards = self._may_discard and hasattr(self._file, "discard")
+        for step in (self._discard,) if discards else (self._file.close, self._remove):
             try:
                 step()
             except Exception:  # it never raises; what is left, nobody reads
                 continue
+
+    def _discard(self) -> None:
+        """Forget the upload. Closing the file would complete it."""
+        try:
+            self._file.discard()
+        finally:
+            self._file.closed = True
 
 
 def _what_is_missing(scheme: str, error: ImportError) -> str:

@@ -121,7 +121,8 @@ class ObjectFileSystem:
         folders = {str(prefix).rstrip("/") for prefix in found["common_prefixes"]}
         files = [
             FileInfo(f"{self._root}/{each['path']}", each["size"], False, self.block_bytes) for each in found["objects"]
-            if each["path"] not in folders and each["path"].rstrip("/") != key  # keys that stand for folders, of no content
+            # Empty keys that stand for folders do not count. (One with content, beside a folder of its name, is a file.)
+            if each["path"].rstrip("/") != key and (each["size"] or each["path"] not in folders)
         ]
         if not files and not folders and key and self.info(folder) is None:
             raise failure(errno.ENOENT, folder, "nothing is there; check the spelling")

@@ -72,9 +72,23 @@ class S3Uploads:
             for part in sorted(parts, key=lambda part: part.number)
         )
         body = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
-        answer = self._request("POST", upload.path, {"uploadId": upload.id}, body)
+        try:
+            answer = self._request("POST", upload.path, {"uploadId": upload.id}, body)
+        except FileNotFoundError:
+            # Where the answer to the first try is lost, the next one finds no upload, though the file is there.
+            if not self._is_there(upload.path, parts):
+                raise
+            return
         if answer.tag.endswith("Error"):  # S3 may say 200 first, and then that it failed
             raise failure(errno.EIO, upload.path, f"the store could not complete its upload: {_text(answer, 'Message')}")
+
+    def _is_there(self, path: str, parts: Sequence[UploadedPart]) -> bool:
+        """Does the store have a file of these parts, as far as its tag says?"""
+        try:
+            found: dict[str, str] = self._request("HEAD", path, {}, headers_only=True)
+        except OSError:
+            return False
+        return found.get("etag", "").strip('"') == _tag_of(parts)
 
     def abort(self, upload: Upload) -> None:
         try:
@@ -162,6 +176,16 @@ class S3Uploads:
             f"AWS4-HMAC-SHA256 Credential={keys.id}/{scope}, SignedHeaders={names}, Signature={signature}")
         headers["content-length"] = str(len(body))
         return headers
+
+
+def _tag_of(parts: Sequence[UploadedPart]) -> str | None:
+    """What S3 tags a file of these parts with: the MD5 sum of their MD5 sums, and their number. None: their tags are no such
+    sums."""
+    try:
+        sums = [bytes.fromhex(part.tag.strip('"')) for part in sorted(parts, key=lambda part: part.number)]
+    except ValueError:
+        return None
+    return f"{hashlib.md5(b''.join(sums), usedforsecurity=False).hexdigest()}-{len(sums)}"
 
 
 def _text(element: Any, name: str) -> str:

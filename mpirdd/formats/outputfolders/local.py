@@ -65,13 +65,19 @@ class LocalFolder:
         with _clear_errors(folder):
             names = self._complete_parts() if parts is None else sorted(map(str, parts))
             self._check_parts(names)
-            old = self._old_names() if self._replaces else []
-            for name in names:
-                os.replace(os.path.join(temporary, name), os.path.join(folder, name))
+            old, moved = self._old_names() if self._replaces else [], []
+            try:
+                for name in names:
+                    os.replace(os.path.join(temporary, name), os.path.join(folder, name))
+                    moved.append(name)
+                for name in set(old).difference(names):
+                    _remove_old(os.path.join(folder, name))
+                open(os.path.join(folder, SUCCESS), "xb").close()
+            except BaseException:  # whatever it is: no half of an output stays
+                for name in moved:
+                    _remove_old(os.path.join(folder, name))
+                raise
             _remove_temporary(temporary)
-            for name in set(old).difference(names):
-                _remove_old(os.path.join(folder, name))
-            open(os.path.join(folder, SUCCESS), "xb").close()
 
     def abandon(self) -> None:
         if os.path.isdir(self._temporary):  # else it is committed or abandoned, and an empty folder is someone else's

@@ -79,8 +79,8 @@ def replaces(fs: FileSystem, folder: str, overwrite: bool) -> bool:
     if found.is_folder and overwrite:
         check_replaceable(folder, names)
         return True
-    if not fs.can_rename and found.is_folder and all(name.startswith(TEMPORARY) for name in names):
-        return False  # of jobs that were killed; an object store has no empty folders
+    if not fs.can_rename and names and all(name.startswith(TEMPORARY) for name in names):
+        return False  # of jobs that were killed. (An object store has an empty folder only where someone put its marker.)
     raise UsageError(refusal(folder, SUCCESS in names or not found.is_folder))
 
 

@@ -97,7 +97,12 @@ class ArrayFormat(ABC):
                 self._check(piece.file, rows)
             for start in range(piece.start, end, rows.block_rows):
                 block = rows.block(start, min(start + rows.block_rows, end))
-                yield [block] if self.batches else _items(block)
+                try:
+                    yield [block] if self.batches else _items(block)
+                except OverflowError as error:
+                    raise InputError(
+                        f"{piece.file.path}: {error}, in the items {start} to {start + len(block) - 1}; batches=True gives "
+                        "numpy's arrays, which hold it") from error
 
     def count(self, piece: Piece) -> int:
         if self.batches:
@@ -125,12 +130,36 @@ class ArrayFormat(ABC):
 
 def _items(block: Any) -> SizedRun:
     """The items of a block, as Python values where they are single ones."""
-    numpy = library("numpy", "an array")
-    if block.dtype.names is not None and block.ndim == 1:
-        return Run(len(block), map(row_maker(block.dtype.names), block.tolist()))
     if block.ndim > 1:
         return list(block if block.flags.writeable else block.copy())
-    if block.dtype.kind in "mM" and numpy.datetime_data(block.dtype)[0] in ("ns", "ps", "fs", "as"):
-        block = block.astype(f"{block.dtype.kind}8[us]")  # Python's times have no more
+    block = _with_pythons_times(block)
+    if block.dtype.names is not None:
+        return Run(len(block), map(row_maker(block.dtype.names), block.tolist()))
     listed: list[Any] = block.tolist()
     return listed
+
+
+def _with_pythons_times(block: Any) -> Any:
+    """The block, with times in microseconds where they are finer, also in the fields of structures.
+
+    Raises:
+        OverflowError: a date or time is beyond the years 1 to 9999, for which numpy would give Python an int.
+    """
+    if block.dtype.names is not None:
+        fields = [(name, block.dtype.fields[name][0]) for name in block.dtype.names]
+        if not any(_is_fine(kind) for _, kind in fields):
+            return block
+        return block.astype([(name, f"{kind.kind}8[us]" if _is_fine(kind) else kind) for name, kind in fields])
+    if _is_fine(block.dtype):
+        return block.astype(f"{block.dtype.kind}8[us]")
+    if block.dtype.kind == "M":
+        numpy = library("numpy", "an array")
+        years = block[~numpy.isnat(block)].astype("M8[Y]").astype("i8") + 1970
+        if years.size and not 1 <= years.min() <= years.max() <= 9999:
+            raise OverflowError("a date or time is none of Python's, which go from year 1 to 9999")
+    return block
+
+
+def _is_fine(dtype: Any) -> bool:
+    """Are these times finer than Python's?"""
+    return dtype.kind in "mM" and library("numpy", "an array").datetime_data(dtype)[0] in ("ns", "ps", "fs", "as")

@@ -14,7 +14,8 @@ from typing import Any
 
 from mpirdd.formats.counted import Run, SizedRun
 from mpirdd.formats.inputfiles import InputFile
-from mpirdd.formats.records.columns import rows_of
+from mpirdd.formats.records.columns import cast_exactly, rows_of
+from mpirdd.formats.records.filters import Conditions, check_comparable, chosen_rows, columns_in
 from mpirdd.formats.records.library import library
 from mpirdd.formats.records.opening import is_packed, opened_for_arrow
 from mpirdd.formats.records.pieces import END, Piece, cut_units, whole
@@ -49,6 +50,8 @@ class ArrowFormat(ABC):
     """Records are ``pyarrow.RecordBatch``, not rows."""
     schema: Schema | None = None
     """Of the columns to read; None before ``known``."""
+    filters: Conditions = ()
+    """The rows to read. A format may pass over units that hold none of them."""
 
     # --- what each format says ------------------------------------------------------------------------------------
 
@@ -81,26 +84,16 @@ class ArrowFormat(ABC):
         """How many units the file has."""
         return len(self.unit_bytes(reader, InputFile("", 0)))
 
-    def chosen(self, batch: Any) -> Any:
-        """The rows of a batch that the call asks for."""
-        return batch
-
-    @property
-    def more_columns(self) -> tuple[str, ...]:
-        """Columns that ``chosen`` needs."""
-        return ()
-
     # --- the format -----------------------------------------------------------------------------------------------
 
     def known(self, first: InputFile) -> Any:
         with opened_for_arrow(first) as source:
             found = self.schema_of(self.reader(source))
-        if self.columns is None and not self.more_columns:
-            wanted = found
-        else:
-            names = found.names if self.columns is None else self.columns
-            check_columns(first.path, found.names, (*(self.columns or ()), *self.more_columns))
-            wanted = found if self.columns is None else _arrow().schema([found.field(name) for name in names])
+        needed = columns_in(self.filters)
+        check_columns(first.path, found.names, (*(self.columns or ()), *needed))
+        for name in needed:
+            check_comparable(found.field(name), self.filters)
+        wanted = found if self.columns is None else _arrow().schema([found.field(name) for name in self.columns])
         return replace(self, schema=Schema(wanted.remove_metadata().serialize().to_pybytes(), first.path))
 
     def cut(self, file: InputFile, goal_bytes: int) -> list[Piece]:
@@ -113,7 +106,12 @@ class ArrowFormat(ABC):
         make = None
         for batch in self._batches(piece):
             make = make or row_maker(batch.schema.names)
-            yield [batch] if self.batches else Run(batch.num_rows, rows_of(batch, make))
+            try:
+                yield [batch] if self.batches else Run(batch.num_rows, rows_of(batch, make))
+            except OverflowError as error:
+                raise InputError(
+                    f"{piece.file.path}: a date or time is none of Python's, which go from year 1 to 9999 ({error}); "
+                    "batches=True gives record batches, which hold it, columns= leaves it out") from error
 
     def count(self, piece: Piece) -> int:
         return sum(1 if self.batches else batch.num_rows for batch in self._batches(piece))
@@ -125,16 +123,16 @@ class ArrowFormat(ABC):
         with opened_for_arrow(piece.file) as source:
             reader = self.reader(source)
             names = self.schema_of(reader).names
-            as_is = names == expected.names
-            if not as_is or self.more_columns:
-                check_columns(piece.file.path, names, (*expected.names, *self.more_columns), self.schema.path)
+            as_is, needed = names == expected.names, columns_in(self.filters)
+            if not as_is or needed:
+                check_columns(piece.file.path, names, needed if as_is else (*expected.names, *needed), self.schema.path)
             end = self.unit_count(reader) if piece.end == END else piece.end
-            wanted = None if as_is else list(dict.fromkeys((*expected.names, *self.more_columns)))
+            wanted = None if as_is else list(dict.fromkeys((*expected.names, *needed)))
             units = range(piece.start, end)
             if isinstance(source, _arrow().OSFile):  # the library reads it itself
                 counting().note("input_bytes", self.read_bytes(reader, piece.file, units, wanted))
             for batch in self.batches_of(reader, units, wanted):
-                found = self.chosen(batch)
+                found = chosen_rows(batch, self.filters)
                 if not as_is:
                     found = found.select(expected.names)
                 if found.schema != expected:
@@ -148,8 +146,8 @@ class ArrowFormat(ABC):
         arrow, columns = _arrow(), []
         for field, column in zip(expected, batch.columns, strict=True):
             try:
-                columns.append(column if column.type == field.type else column.cast(field.type))
-            except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError) as error:
+                columns.append(cast_exactly(column, field.type))
+            except arrow.ArrowException as error:
                 raise InputError(
                     f"{path}: column {field.name!r} is {column.type}, but {field.type} in {self.schema.path}, and does "
                     f"not convert: {error}. Read the files apart, and bring their rows together with map and union"

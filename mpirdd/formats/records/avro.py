@@ -55,6 +55,8 @@ class Avro:
             else:
                 file.seek(0)
             records = iter(_reader(source, schema))
+            if schema is None and self.columns is not None:
+                records = ({name: record[name] for name in self.columns or ()} for record in records)
             while run := list(islice(records, _RUN)):
                 yield run
 
@@ -62,14 +64,20 @@ class Avro:
         return sum(map(len, self.read(piece)))
 
     def _schema_to_read(self, file: InputFile, written: Any) -> Any:
-        """The schema with the fields that are asked for; None: all of it."""
+        """The schema with the fields that are asked for; None: all of it, also where one of these fields is of a type that a
+        field has named which is not asked for."""
         if self.columns is None:
             return None
         if not isinstance(written, dict) or written.get("type") != "record":
             raise InputError(f"{file.path} holds no records but {written!r}, so columns= says nothing")
         fields = {field["name"]: field for field in written["fields"]}
         check_columns(file.path, list(fields), self.columns)
-        return {**written, "fields": [fields[name] for name in self.columns]}
+        schema = {**written, "fields": [fields[name] for name in self.columns]}
+        try:
+            library("fastavro.schema", "an Avro file").parse_schema(schema)
+        except library("fastavro.schema", "an Avro file").UnknownType:
+            return None
+        return schema
 
 
 def _reader(source: Any, schema: Any = None) -> Any:

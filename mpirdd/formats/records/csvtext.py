@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedReader, RawIOBase, StringIO, TextIOWrapper
@@ -20,13 +21,13 @@ from typing import Any, BinaryIO
 
 from mpirdd.formats.counted import Run, SizedRun
 from mpirdd.formats.inputfiles import InputFile
-from mpirdd.formats.lineends import TextOptions, unit_of
+from mpirdd.formats.lineends import TextOptions, mark_of
 from mpirdd.formats.records.arrowformat import check_columns
 from mpirdd.formats.records.csvcuts import Cuts
 from mpirdd.formats.records.jsonlines import DROPMALFORMED, FAILFAST, PERMISSIVE
-from mpirdd.formats.records.opening import opened_file, opened_unpacked
+from mpirdd.formats.records.opening import check_size, opened_file, opened_unpacked
 from mpirdd.formats.records.pieces import Piece, cut_bytes, whole
-from mpirdd.formats.records.rows import columns_of, row_maker
+from mpirdd.formats.records.rows import columns_of, ordering, repeated, row_maker
 from mpirdd.formats.signatures import HEAD_BYTES, other_format
 from mpirdd.formats.text import is_cut
 from mpirdd.protocol.errors import InputError, RecordError
@@ -39,8 +40,6 @@ bytes, where 512 take 1.3 us; the parser alone takes 0.45 us, and 0.58 us with m
 _WRITE_RUN = 1024
 _LINE_END = re.compile("\r\n?|\n")
 _UTF8 = TextOptions()
-_LAST = ["\x1empirdd: the end", "of the piece"]
-"""Given to the parser as a line behind the last one. Within quotes it does not become two fields."""
 _IN_ONE_PIECE = "multiLine=True reads each file in one piece, where quotes that are not in order do no harm"
 _Where = Callable[..., str]
 """The place of the parser for messages, or so many lines further."""
@@ -56,6 +55,13 @@ class Dialect:
     separator: str = ","
     quote: str | None = '"'
     escape: str | None = None
+
+    @property
+    def last(self) -> list[str]:
+        """A record for behind the last one: within quotes its line does not become two fields. No character of it means
+        anything in this dialect."""
+        plain = next(each for each in "\x1c\x1d\x1e\x1f" if each not in (self.separator, self.quote, self.escape))
+        return [plain * 30, plain * 30]
 
     def parser(self, lines: Iterable[str]) -> Any:
         csv.field_size_limit(max(csv.field_size_limit(), _MOST_FIELD))
@@ -75,7 +81,7 @@ class Csv:
     options: TextOptions = _UTF8
     mode: str = FAILFAST
     header: bool = True
-    """The first record of each file names its columns."""
+    """The first record of each file names its columns; each gets another name (``_header_names``)."""
     names: tuple[str, ...] | None = None
     """Of the columns; None before ``known``."""
     columns: tuple[str, ...] | None = None
@@ -96,20 +102,20 @@ class Csv:
                 other = other_format(head, lambda: b"")
                 if other is not None or head.startswith(b"PAR1\x15"):
                     raise InputError(f"{first.path} is no CSV but {other or 'a Parquet file: parquetFile reads it'}")
-                parser = self.dialect.parser(_text(file, self.options))
+                parser = self.dialect.parser(_lines(file, self.options))
                 found = self._run(
                     filter(None, parser), lambda more=0: f"line {parser.line_num + more}", whole(first), 1)
                 record = found[0] if found else None
             if record is None:
-                names = ()
-            else:
-                names = tuple(record) if self.header else tuple(f"_c{place}" for place in range(len(record)))
+                return self
+            names = _header_names(first.path, record) if self.header else tuple(map(_numbered, range(len(record))))
         if names:
             check_columns(first.path, names, (*(self.columns or ()), *(name for name, _ in self.types)))
         return replace(self, names=names, first_path=first.path)
 
     def cut(self, file: InputFile, goal_bytes: int) -> list[Piece]:
-        may_cut = self.may_cut and self.dialect.escape is None and unit_of(self.options.encoding) == 1 and is_cut(file)
+        as_ascii = "\r\n,\"".encode(self.options.encoding) == b"\r\n,\""  # not so in UTF-16, nor in EBCDIC
+        may_cut = self.may_cut and self.dialect.escape is None and as_ascii and is_cut(file)
         return cut_bytes(file, goal_bytes) if may_cut and not self.options.needs_head else [whole(file)]
 
     def read(self, piece: Piece) -> Iterator[SizedRun]:
@@ -127,12 +133,13 @@ class Csv:
         """What makes rows of text, some rows of text, and what tells the line for messages."""
         if piece.is_whole:
             with opened_unpacked(piece.file) as file:
-                yield from self._rows(piece, _text(file, self.options), self.names, 0, is_last=True)
+                yield from self._rows(piece, _lines(file, self.options), self.names, 0, is_last=True)
             return
         with opened_file(piece.file) as file:
             cuts = Cuts(self.dialect.separator.encode(), (self.dialect.quote or "").encode())
             start = cuts.first_record(file, piece.start, piece.file.size)
             end = cuts.first_record(file, piece.end, piece.file.size)
+            check_size(piece.file, file)  # now that a store has told it with a piece
             if start >= piece.end and start == end:
                 return  # a record of an earlier piece goes on through all of this one
             if end < start or start >= piece.end:
@@ -140,30 +147,31 @@ class Csv:
             names = self.names
             if self.header and start:
                 file.seek(0)
-                parser = self.dialect.parser(_text(BufferedReader(_Bounded(file, start)), self.options))
+                parser = self.dialect.parser(_lines(BufferedReader(_Bounded(file, start)), self.options))
                 found = self._run(filter(None, parser), lambda more=0: f"line {parser.line_num + more}", piece, 1)
                 names = self._own_names(piece, found[0], names) if found else names
             file.seek(start)
-            text = _text(BufferedReader(_Bounded(file, end - start)), self.options)
-            yield from self._rows(piece, text, names, start, is_last=end == piece.file.size, end=end)
+            lines = _lines(BufferedReader(_Bounded(file, end - start)), self.options, start)
+            yield from self._rows(piece, lines, names, start, is_last=end == piece.file.size, end=end)
 
     def _rows(
         self, piece: Piece, lines: Iterable[str], names: tuple[str, ...] | None, start: int, *, is_last: bool, end: int = 0
     ) -> Iterator[tuple[_Convert, list[list[str]], _Where]]:
-        parser = self.dialect.parser(chain(lines, (self.dialect.separator.join(_LAST),)))
+        last = self.dialect.last
+        parser = self.dialect.parser(chain(lines, (self.dialect.separator.join(last),)))
         records = filter(None, parser)  # empty lines are no records
         where = (lambda more=0: f"line {parser.line_num + more}") if start == 0 else (
             lambda more=0: f"line {parser.line_num + more} behind byte {start}")
         if self.header and start == 0:
             found = self._run(records, where, piece, 1)[0]
-            if found == _LAST:
+            if found == last:
                 return
             names = self._own_names(piece, found, names)
         convert = self._converter(piece, names)
         waiting = self._run(records, where, piece)
         while waiting:
             following = self._run(records, where, piece)
-            if not following and waiting.pop() != _LAST:
+            if not following and waiting.pop() != last:
                 raise self._unclosed(piece, end) if is_last else self._ambiguous(piece, end)
             if waiting:
                 yield convert, self._even(piece, waiting, names, where), where
@@ -187,9 +195,10 @@ class Csv:
 
     def _own_names(self, piece: Piece, found: list[str], names: tuple[str, ...] | None) -> tuple[str, ...]:
         """The names in the order of this file; it must have those of the first file, unless that one was empty."""
-        if names and tuple(found) != names:
-            check_columns(piece.file.path, found, self.columns if self.columns is not None else names, self.first_path)
-        return tuple(found)
+        own = _header_names(piece.file.path, found)
+        if names and own != names:
+            check_columns(piece.file.path, own, self.columns if self.columns is not None else names, self.first_path)
+        return own
 
     def _even(
         self, piece: Piece, run: list[list[str]], names: tuple[str, ...] | None, where: _Where
@@ -284,6 +293,26 @@ class Csv:
         )
 
 
+def _numbered(place: int) -> str:
+    return f"_c{place}"
+
+
+def _header_names(path: str, header: Sequence[str]) -> tuple[str, ...]:
+    """The names of the columns, each another one, as Spark makes them: ``a,b,a,`` gives ``a0``, ``b``, ``a2``, ``_c3``.
+
+    Raises:
+        InputError: names come twice even so.
+    """
+    times = Counter(header)
+    names = tuple(_numbered(place) if not name else f"{name}{place}" if times[name] > 1 else name
+                  for place, name in enumerate(header))
+    if twice := repeated(names):
+        raise InputError(
+            f"{path}: {twice}, once the place is put behind names that the header repeats; header=[...] gives names "
+            "of your own (then the header is a row like others), or repair the header")
+    return names
+
+
 class _Bounded(RawIOBase):
     """The next ``size`` bytes of a file."""
 
@@ -300,9 +329,12 @@ class _Bounded(RawIOBase):
         return len(data)
 
 
-def _text(file: Any, options: TextOptions) -> TextIOWrapper:
-    encoding = "utf-8-sig" if options.encoding == "utf-8" else options.encoding
-    return TextIOWrapper(file, encoding, options.errors, newline="")
+def _lines(file: Any, options: TextOptions, start: int = 0) -> Iterator[str]:
+    """The lines from ``start`` of a file on; at its very start without a byte order mark."""
+    lines = TextIOWrapper(file, options.encoding, options.errors, newline="")
+    if start or not mark_of(options.encoding):
+        return lines
+    return chain((line.removeprefix("\ufeff") for line in islice(lines, 1)), lines)
 
 
 # --- write ------------------------------------------------------------------------------------------------------------
@@ -339,7 +371,7 @@ def made_columns(record: Any) -> tuple[str, ...] | None:
     """The names of a record's columns, or, of a tuple or list without names, ``_c0``, ``_c1``, ..., as Spark's."""
     names = columns_of(record)
     if names is None and isinstance(record, tuple | list):
-        names = tuple(f"_c{place}" for place in range(len(record)))
+        names = tuple(map(_numbered, range(len(record))))
     return names
 
 
@@ -360,6 +392,9 @@ def _fields(record: Any, names: tuple[str, ...] | None) -> Sequence[Any]:
             )
         return [record.get(name) for name in names]
     if isinstance(record, tuple | list):
+        order = ordering("saveAsCsvFile", type(record), names or ())
+        if order is not None:
+            return order(record)
         if not names or len(record) != len(names):
             raise RecordError(
                 f"saveAsCsvFile: the record {short_repr(record)} has {len(record)} fields, where there are {len(names or ())} "

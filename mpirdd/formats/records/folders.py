@@ -4,18 +4,23 @@
 of a file are added to each of its records, behind its own columns. As in Spark: whole numbers, other numbers, dates, times,
 else text; ``__HIVE_DEFAULT_PARTITION__`` is None; a column of the same name within the files does not count. Conditions on
 these columns, in ``filters``, leave out whole files, which then are not even opened.
+
+Whole numbers are exact: of up to 38 digits ints, in record batches decimals beyond 64 bits; where they are longer, or a float
+in the same column would round one, the column is text. So are times of which some have an offset from UTC and some have none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timezone
+from math import isfinite
 from operator import itemgetter
 from typing import Any
 
 from mpirdd.formats.counted import Run, SizedRun
 from mpirdd.formats.inputfiles import InputFile
+from mpirdd.formats.records.filters import COMPARE, Condition, Conditions
 from mpirdd.formats.records.library import library
 from mpirdd.formats.records.pieces import Piece
 from mpirdd.formats.records.rows import columns_of, row_maker
@@ -23,10 +28,29 @@ from mpirdd.protocol.errors import InputError, InvalidValue
 from mpirdd.protocol.shown import short_repr
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"
-_KINDS: tuple[tuple[Callable[[str], Any], str], ...] = (
-    (int, "int64"), (float, "float64"), (date.fromisoformat, "date32"), (datetime.fromisoformat, "timestamp[us]"),
-    (str, "string"))
-"""What makes a value of a text, and Arrow's name of its type; the first that takes all texts of a column."""
+_DECIMAL, _UTC = "decimal128(38, 0)", "timestamp[us, UTC]"
+
+
+def _is_exact(text: str, value: float) -> bool:
+    try:
+        return int(text) == value
+    except ValueError:
+        return isfinite(value)
+
+
+_KINDS: tuple[tuple[Callable[[str], Any], str, Callable[[str, Any], bool]], ...] = (
+    (int, "int64", lambda text, value: -(1 << 63) <= value < 1 << 63),
+    (int, _DECIMAL, lambda text, value: abs(value) < 10**38),
+    (float, "float64", _is_exact),
+    (date.fromisoformat, "date32", lambda text, value: True),
+    (datetime.fromisoformat, "timestamp[us]", lambda text, value: value.tzinfo is None),
+    (datetime.fromisoformat, _UTC, lambda text, value: value.tzinfo is not None),
+    (str, "string", lambda text, value: True))
+"""What makes a value of a text, Arrow's name of its type, and does it hold the value? The first that takes all texts of a
+column."""
+_LEAST = {"int64": 0, _DECIMAL: 0, "float64": 0.0, "date32": date.min, "timestamp[us]": datetime.min,
+          _UTC: datetime.min.replace(tzinfo=timezone.utc)}
+"""A value of each type, to compare with a filter's."""
 _DIGITS = frozenset("0123456789+-.:eE T")
 """Other texts are text: "nan", "1_000"."""
 _WITHOUT = "recursive=True reads all files without such columns"
@@ -43,7 +67,17 @@ class Column:
 
     def value(self, file: InputFile) -> Any:
         text = dict(file.folders)[self.name]
-        return None if text == _NULL else self.make(text)
+        try:
+            return None if text == _NULL else self.make(text)
+        except Exception as error:  # of a function that the program gives
+            raise InputError(
+                f"{file.path}: {getattr(self.make, '__name__', self.make)}({text!r}), of {self.name}= in the name of a folder, "
+                f"raised {type(error).__name__}: {error}; {_WITHOUT}") from error
+
+    def arrow_value(self, arrow: Any, value: Any) -> Any:
+        """The same for record batches."""
+        special = {"timestamp[us]": arrow.timestamp("us"), _UTC: arrow.timestamp("us", "UTC"), _DECIMAL: arrow.decimal128(38, 0)}
+        return arrow.scalar(value, special.get(self.arrow_type) or arrow.type_for_alias(self.arrow_type))
 
 
 def with_folders(form: Any, files: Sequence[InputFile]) -> tuple[Any, list[InputFile]]:
@@ -91,22 +125,21 @@ def _shown(file: InputFile) -> str:
 
 def _kind_of(texts: set[str]) -> tuple[Callable[[str], Any], str]:
     plain = all(text and _DIGITS.issuperset(text) for text in texts)
-    for make, arrow_type in _KINDS if plain and texts else _KINDS[-1:]:
+    for make, arrow_type, holds in _KINDS if plain and texts else _KINDS[-1:]:
         try:
-            values = [make(text) for text in texts]
+            if all(holds(text, make(text)) for text in texts):
+                return make, arrow_type
         except ValueError:
             continue
-        if arrow_type != "int64" or all(-(1 << 63) <= value < 1 << 63 for value in values):
-            return make, arrow_type
     raise AssertionError("str takes every text")
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------
 
 
-def _check_comparable(column: Column, condition: tuple[str, str, Any]) -> None:
+def _check_comparable(column: Column, condition: Condition) -> None:
     _, how, value = condition
-    example = {"int64": 0, "float64": 0.0, "date32": date.min, "timestamp[us]": datetime.min}.get(column.arrow_type, "")
+    example = _LEAST.get(column.arrow_type, "")
     for each in value if how in ("in", "not in") else [value]:
         try:
             if each is not None:
@@ -124,8 +157,8 @@ def _holds(found: Any, how: str, value: Any) -> bool:
         return False
     if how == "not in":
         return found not in value
-    from mpirdd.formats.records.parquet import COMPARE
-
+    if value is None:  # as with columns of files: nothing compares with a null
+        return False
     return bool(COMPARE[how](found, value))
 
 
@@ -142,7 +175,7 @@ class InFolders:
     """In the order of the folders."""
     wanted: tuple[str, ...] | None
     """The columns that the call asks for, of both kinds; None: all."""
-    filters: tuple[tuple[tuple[str, str, Any], ...], ...] = ()
+    filters: Conditions = ()
 
     @property
     def name(self) -> str:
@@ -150,6 +183,8 @@ class InFolders:
 
     def known(self, first: InputFile) -> InFolders:
         form = self.form.known(first)
+        if form is self.form:
+            return self
         twice = {column.name for column in self.columns} & set(_names_in(form))
         if twice and self.wanted is None:  # what a folder says counts
             form = replace(self.form, columns=tuple(name for name in _names_in(form) if name not in twice)).known(first)
@@ -171,7 +206,7 @@ class InFolders:
         """May any row of this file meet the filters?"""
         return not self.filters or any(self._may_meet(each, file) for each in self.filters)
 
-    def _may_meet(self, conditions: Sequence[tuple[str, str, Any]], file: InputFile) -> bool:
+    def _may_meet(self, conditions: Sequence[Condition], file: InputFile) -> bool:
         values = {column.name: column.value(file) for column in self.columns}
         return all(_holds(values[name], how, value) for name, how, value in conditions if name in values)
 
@@ -187,7 +222,7 @@ class InFolders:
             changes["types"] = tuple(each for each in self.form.types if each[0] not in names)
         return replace(self, form=replace(self.form, **changes) if changes else self.form)
 
-    def _own_filters(self, filters: Sequence[Sequence[tuple[str, str, Any]]]) -> tuple[tuple[tuple[str, str, Any], ...], ...]:
+    def _own_filters(self, filters: Sequence[Sequence[Condition]]) -> Conditions:
         """Those on columns of the files."""
         names = {column.name for column in self.columns}
         own = (tuple(each for each in some if each[0] not in names) for some in filters)
@@ -236,12 +271,13 @@ class InFolders:
         if self.wanted == ():
             return batch.select([])  # a batch that is made of no columns would have no rows
         arrow = library("pyarrow", self.name)
-        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-        for column, value in zip(self.columns, values, strict=True):
-            kind = arrow.timestamp("us") if column.arrow_type == "timestamp[us]" else arrow.type_for_alias(column.arrow_type)
-            columns[column.name] = arrow.repeat(arrow.scalar(value, kind), batch.num_rows)
-        names = list(columns) if self.wanted is None else list(self.wanted)
-        return arrow.RecordBatch.from_arrays([columns[name] for name in names], names)
+        more = [arrow.repeat(column.arrow_value(arrow, value), batch.num_rows)
+                for column, value in zip(self.columns, values, strict=True)]
+        names, columns = [*batch.schema.names, *(column.name for column in self.columns)], [*batch.columns, *more]
+        if self.wanted is not None:
+            place_of = {name: place for place, name in enumerate(names)}
+            names, columns = list(self.wanted), [columns[place_of[name]] for name in self.wanted]
+        return arrow.RecordBatch.from_arrays(columns, names)
 
     def _refuse(self, record: Any, file: InputFile) -> Any:
         raise InputError(

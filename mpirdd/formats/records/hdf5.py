@@ -68,11 +68,13 @@ class _Dataset(Rows):
     """A dataset of an open file."""
 
     def __init__(self, dataset: Any) -> None:
+        if dataset.shape is None:
+            raise ValueError(f"the dataset {dataset.name} has no data (a null dataspace)")
         self._dataset = dataset
         self.shape, self.dtype = dataset.shape, dataset.dtype
         self.chunk_rows = dataset.chunks[0] if dataset.chunks else 1
         if library("h5py", "an HDF5 file").check_string_dtype(dataset.dtype) is not None:
-            self._dataset = dataset.asstr()
+            self._dataset = dataset.asstr("utf-8")  # many writers call it ASCII
 
     def block(self, start: int, end: int) -> Any:
         return self._dataset[start:end]

@@ -20,7 +20,7 @@ from mpirdd.formats.binary import read_text
 from mpirdd.formats.inputfiles import InputFile
 from mpirdd.formats.lineends import TextOptions
 from mpirdd.formats.records.pieces import END, Piece, cut_bytes, whole
-from mpirdd.formats.records.rows import columns_of
+from mpirdd.formats.records.rows import columns_of, repeated
 from mpirdd.formats.splits import FileSplit
 from mpirdd.formats.text import is_cut, read_lines, read_lines_at
 from mpirdd.protocol.errors import InputError, RecordError
@@ -116,8 +116,7 @@ class JsonDocuments:
         return [whole(file)]
 
     def read(self, piece: Piece) -> Iterator[list[Any]]:
-        encoding = "utf-8-sig" if self.options.encoding == "utf-8" else self.options.encoding
-        text = read_text(piece.file, errors=self.options.errors, encoding=encoding)
+        text = read_text(piece.file, errors=self.options.errors, encoding=self.options.encoding).removeprefix("\ufeff")
         if not text.strip():
             return
         try:
@@ -148,7 +147,7 @@ def json_lines(records: Iterable[Any]) -> Iterator[bytes]:
     lists; Spark does the same, but for decimals.
 
     Raises:
-        RecordError: a record holds something else, or keys that become one text, such as 1 and "1".
+        RecordError: a record holds something else, two columns of one name, or keys that become one text, such as 1 and "1".
     """
     encode = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
     lines: list[str] = []
@@ -157,7 +156,7 @@ def json_lines(records: Iterable[Any]) -> Iterator[bytes]:
     for record in records:
         names = None if isinstance(record, dict) else columns_of(record)
         try:
-            value = record if names is None else dict(zip(names, record, strict=True))
+            value = record if names is None else _object(names, record)
             lines.append(encode(value))
         except (TypeError, ValueError, RecursionError) as error:
             raise RecordError(f"saveAsJsonFile: the record {short_repr(record)} is not JSON: {error}") from error
@@ -170,6 +169,13 @@ def json_lines(records: Iterable[Any]) -> Iterator[bytes]:
     _check_keys(run)
     yield _joined(lines)
     costs.note("records_out", len(lines))
+
+
+def _object(names: tuple[str, ...], row: Iterable[Any]) -> dict[str, Any]:
+    made = dict(zip(names, row, strict=True))
+    if len(made) < len(names):
+        raise ValueError(f"{repeated(names)}, and an object holds one of them; rename one with map")
+    return made
 
 
 def _joined(lines: list[str]) -> bytes:

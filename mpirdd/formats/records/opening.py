@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader, BytesIO, FileIO, RawIOBase
+from io import SEEK_END, BufferedReader, BytesIO, FileIO, RawIOBase
 from typing import Any, BinaryIO
 
 from mpirdd.formats.compression import HEAD_BYTES, Damaged, Unpacked, codec_by_suffix, codec_of, pieces
-from mpirdd.formats.inputfiles import InputFile, opened
+from mpirdd.formats.inputfiles import InputFile, opened, shrunk
 from mpirdd.formats.records.library import library
 from mpirdd.protocol.errors import InputError
 
@@ -43,6 +43,14 @@ def opened_file(file: InputFile, buffer_bytes: int = _BUFFER_BYTES) -> Iterator[
         yield BytesIO(data)
 
 
+def check_size(file: InputFile, content: BinaryIO | RawIOBase) -> None:
+    """Raises InputError if the open file is shorter than the driver saw it: formats whose files end anywhere would take what is
+    left for all of it."""
+    size = content.seek(0, SEEK_END)
+    if size < file.size:
+        raise shrunk(file.path, size, file.size)
+
+
 @contextmanager
 def _content_errors() -> Iterator[None]:
     """Some libraries raise OSError for content that they do not understand. Those have no number of an error."""
@@ -63,6 +71,7 @@ def opened_unpacked(file: InputFile) -> Iterator[BinaryIO]:
     """
     with opened(file) as raw:
         codec = codec_of(file.path, raw.read(HEAD_BYTES))
+        check_size(file, raw)
         raw.seek(0)
         yield BufferedReader(raw if codec is None else _Unpacking(Unpacked(raw, codec), file), _BUFFER_BYTES)
 

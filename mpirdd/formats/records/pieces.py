@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, chain
 from math import ceil
 from sys import maxsize
@@ -68,7 +69,8 @@ class RecordFormat(Protocol):
         """For messages, with its article: "a Parquet file"."""
 
     def known(self: _Format, first: InputFile) -> _Format:
-        """The format with what the first file says (a schema), which the other files must then agree with. On the driver.
+        """The format with what a file says (a schema), which the other files must then agree with; the same object where it says
+        nothing, since it is empty, or no file of this format says anything. On the driver.
 
         Raises:
             InputError, UsageError: the file, or the call, is wrong: a missing column, a missing library.
@@ -90,7 +92,7 @@ def whole(file: InputFile) -> Piece:
 
 
 def plan(form: _Format, files: Sequence[InputFile], least: int, *, given: bool) -> tuple[_Format, list[Group]]:
-    """The format that knows its first file, and the pieces of each partition, in the order of the files.
+    """The format that knows the first file that says anything, and the pieces of each partition, in the order of the files.
 
     Args:
         least: so many partitions at least, if the files are large enough.
@@ -101,7 +103,7 @@ def plan(form: _Format, files: Sequence[InputFile], least: int, *, given: bool) 
     """
     if not files:
         return form, []
-    form = _guarded_known(form, files[0])
+    form = next((known for file in files if (known := _guarded_known(form, file)) is not form), form)
     total, least = sum(file.size for file in files), max(least, 1)
     goal = max(total // least, 1 if given else _LEAST_GOAL_BYTES)
     pieces = [piece for file in files for piece in _pieces_of(form, file, min(goal, file.block_bytes))]
@@ -109,13 +111,13 @@ def plan(form: _Format, files: Sequence[InputFile], least: int, *, given: bool) 
     return form, _packed(pieces, full)
 
 
-def _guarded_known(form: _Format, first: InputFile) -> _Format:
+def _guarded_known(form: _Format, file: InputFile) -> _Format:
     try:
-        return form.known(first)
+        return form.known(file)
     except (MpirddError, MemoryError):
         raise
     except Exception as error:  # each library has errors of its own
-        raise unreadable(form, first, error) from error
+        raise unreadable(form, file, error) from error
 
 
 def _pieces_of(form: RecordFormat, file: InputFile, goal: int) -> list[Piece]:
@@ -178,7 +180,8 @@ class Records(Countable):
 
     def __init__(self, form: RecordFormat, group: Group) -> None:
         self._form, self._group = form, group
-        self._records = chain.from_iterable(chain.from_iterable(map(self._runs, group)))
+        # Of functions, not of methods: in a cycle with this object, files would stay open until the garbage is collected.
+        self._records = chain.from_iterable(chain.from_iterable(map(partial(_runs, form), group)))
 
     def __iter__(self) -> Iterator[Any]:
         return self._records  # without this object's frame for each record
@@ -189,27 +192,29 @@ class Records(Countable):
     def count(self) -> int:
         return sum(map(self._counted, self._group))
 
-    def _runs(self, piece: Piece) -> Iterator[SizedRun]:
-        with self._errors_of(piece):
-            yield from counted(self._form.read(piece))
-
     def _counted(self, piece: Piece) -> int:
         costs = counting()
         began, counted_s = perf_counter(), costs.counted_s
-        with self._errors_of(piece):
+        with _errors_of(self._form, piece):
             count = self._form.count(piece)
         costs.add_rest("parse_s", began, counted_s)
         costs.note("input_records", count)
         return count
 
-    @contextmanager
-    def _errors_of(self, piece: Piece) -> Iterator[None]:
-        try:
-            yield
-        except (MpirddError, MemoryError):
-            raise
-        except Exception as error:
-            raise unreadable(self._form, piece.file, error) from error
+
+def _runs(form: RecordFormat, piece: Piece) -> Iterator[SizedRun]:
+    with _errors_of(form, piece):
+        yield from counted(form.read(piece))
+
+
+@contextmanager
+def _errors_of(form: RecordFormat, piece: Piece) -> Iterator[None]:
+    try:
+        yield
+    except (MpirddError, MemoryError):
+        raise
+    except Exception as error:
+        raise unreadable(form, piece.file, error) from error
 
 
 def unreadable(form: RecordFormat, file: InputFile, error: Exception) -> InputError:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from time import perf_counter
 from typing import Any
 
-from mpirdd.formats.records.columns import values_of
+from mpirdd.formats.records.columns import cast_exactly, values_of
 from mpirdd.formats.records.exact import all_kept, kept
 from mpirdd.formats.records.library import library
-from mpirdd.formats.records.rows import columns_of
+from mpirdd.formats.records.rows import columns_of, ordering
 from mpirdd.protocol.errors import RecordError, UsageError
 from mpirdd.protocol.shown import short_repr
 from mpirdd.store.costs import counting
@@ -131,12 +131,13 @@ def batches_from(operation: str, records: Iterable[Any], schema: Any, rows: int)
     """
     arrow, costs = library("pyarrow", operation), counting()
     iterator = iter(records)
-    while chunk := list(islice(iterator, rows if rows < 1024 else 1024)):
-        if isinstance(chunk[0], arrow.RecordBatch | arrow.Table):
-            for table in (*chunk, *iterator):
-                yield from _conformed(operation, table, schema)
-            return
-        chunk += islice(iterator, rows - len(chunk))
+    first = list(islice(iterator, 1))
+    iterator = chain(first, iterator)
+    if first and isinstance(first[0], arrow.RecordBatch | arrow.Table):
+        for table in iterator:
+            yield from _conformed(operation, table, schema)
+        return
+    while chunk := list(islice(iterator, rows)):
         began, counted_s = perf_counter(), costs.counted_s
         names = schema.names
         columns = _columns(operation, chunk, names)
@@ -151,11 +152,17 @@ def _conformed(operation: str, table: Any, schema: Any) -> Iterator[Any]:
     arrow = library("pyarrow", operation)
     if not isinstance(table, arrow.RecordBatch | arrow.Table):
         raise RecordError(f"{operation}: records are record batches, but {short_repr(table)} is {type(table).__name__}")
-    table = arrow.Table.from_batches([table]) if isinstance(table, arrow.RecordBatch) else table
+    names = table.schema.names
     try:
-        yield from table.select(schema.names).cast(schema).to_batches()
+        if unknown := [name for name in names if name not in schema.names]:
+            raise KeyError(f"it has the column {unknown[0]!r}, too; pass schema= with all columns, or drop it with map")
+        for batch in [table] if isinstance(table, arrow.RecordBatch) else table.to_batches():
+            columns = batch.select(schema.names).columns
+            made = [cast_exactly(column, field.type, may_round=True) for column, field in zip(columns, schema, strict=True)]
+            yield arrow.RecordBatch.from_arrays(made, schema=schema)
     except (KeyError, arrow.ArrowException) as error:
-        raise RecordError(f"{operation}: a record batch does not fit the schema {schema.to_string()!r}: {error}") from error
+        said = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise RecordError(f"{operation}: a record batch does not fit the schema {schema.to_string()!r}: {said}") from error
 
 
 def _columns(operation: str, chunk: Sequence[Any], names: Sequence[str]) -> list[Sequence[Any]]:
@@ -164,7 +171,14 @@ def _columns(operation: str, chunk: Sequence[Any], names: Sequence[str]) -> list
         return []
     known, count = frozenset(names), len(names)
     tuples = []
+    kind: Any = tuple
+    order = None
     for record in chunk:
+        if type(record) is not kind:
+            kind = type(record)
+            order = ordering(operation, kind, tuple(names))
+        if order is not None:
+            record = order(record)
         if isinstance(record, dict):
             if not record.keys() <= known:
                 unknown = ", ".join(repr(name) for name in record if name not in known)

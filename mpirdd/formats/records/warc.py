@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mpirdd.formats.inputfiles import InputFile, opened
+from mpirdd.formats.inputfiles import InputFile
 from mpirdd.formats.records.library import library
+from mpirdd.formats.records.opening import opened_unpacked
 from mpirdd.formats.records.pieces import Piece, whole
 from mpirdd.protocol.errors import InputError
+
+_SKIPPED_BYTES = 64 << 10
 
 
 class WebRecord(NamedTuple):
@@ -33,7 +36,7 @@ class WebRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class Warc:
-    """WARC and ARC files, as they are or packed by gzip."""
+    """WARC and ARC files, as they are or packed."""
 
     types: tuple[str, ...] | None = None
     """The types of records to give; None: all."""
@@ -50,21 +53,36 @@ class Warc:
         iterator = library("warcio.archiveiterator", self.name).ArchiveIterator
         failures = library("warcio.exceptions", self.name).ArchiveLoadFailed
         count = 0
-        with opened(piece.file) as file:
+        # Unpacked here: warcio takes packed bytes that are damaged or cut short for the end of the file.
+        with opened_unpacked(piece.file) as file:
             records = iterator(file)
             try:
                 for record in records:
+                    made = [_web_record(record)] if self.types is None or record.rec_type in self.types else []
+                    _check_is_whole(record)
                     count += 1
-                    if self.types is None or record.rec_type in self.types:
-                        yield [_web_record(record)]
+                    yield made
+                if records.next_line or (not count and records.fh.tell()):
+                    raise EOFError("it ends within a record's headers")
             except (failures, EOFError) as error:
                 raise InputError(
                     f"{piece.file.path} is not a WARC file, or it is damaged, behind record {count} "
-                    f"(byte {records.get_record_offset() if count else 0}): {error}"
+                    f"(byte {records.get_record_offset() if count else 0}, unpacked): {error}"
                 ) from error
 
     def count(self, piece: Piece) -> int:
         return sum(map(len, self.read(piece)))
+
+
+def _check_is_whole(record: Any) -> None:
+    """Raises EOFError where the file ends before the record, as warcio takes what there is for all of it."""
+    length = record.rec_headers.get_header("length" if record.format == "arc" else "Content-Length")
+    if not (length or "").strip().isdigit():
+        raise EOFError("a record does not tell its length")
+    while record.raw_stream.read(_SKIPPED_BYTES):
+        pass
+    if record.raw_stream.limit:
+        raise EOFError(f"{record.raw_stream.limit} of the {record.length} bytes of a record are missing")
 
 
 def _web_record(record: Any) -> WebRecord:
