@@ -1,0 +1,44 @@
+"""A barrier stage that runs again: what the program gets is of one attempt, as tasks have exchanged messages within one only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from operator import add
+from typing import Any
+
+import pytest
+from chaos import Cluster
+
+from mpirdd.api.taskcontext import BarrierTaskContext
+
+_CLUSTERS: list[Cluster] = []
+
+
+def die() -> None:
+    _CLUSTERS[-1].die_here()
+
+
+def fail() -> None:
+    raise ValueError("not yet")
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize("end", [die, fail])
+def test_results_and_additions_are_of_the_last_attempt(end: Any, shuffled: bool) -> None:
+    for seed in range(25):  # some of them take results of the first attempt before they learn of its end
+        with Cluster(4, seed, task_retries=1) as running:
+            _CLUSTERS[:] = [running]
+            added = running.sc.accumulator(0)
+
+            def talk(records: Iterable[Any], added: Any = added) -> Iterator[tuple[int, int]]:
+                task = BarrierTaskContext.get()
+                attempt, part = task.attemptNumber(), task.partitionId()
+                task.barrier()
+                added.add(10 ** attempt)
+                if (attempt, part) == (0, 2):
+                    end()
+                yield part, attempt
+
+            rdd = running.sc.parallelize(range(3), 3).barrier().mapPartitions(talk)
+            got = sorted((rdd.reduceByKey(add, 2) if shuffled else rdd).collect())
+            assert (got, added.value) == ([(0, 1), (1, 1), (2, 1)], 30), seed
