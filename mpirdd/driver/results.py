@@ -14,6 +14,7 @@ from mpirdd.protocol.frames import Frames
 from mpirdd.protocol.ids import JobId, NodeId, Rank, StageId
 from mpirdd.protocol.stage import Stage
 from mpirdd.scheduler import events
+from mpirdd.scheduler.state import NOBODY_LEFT
 from mpirdd.store.codec import decode
 
 _UNSET = object()
@@ -61,7 +62,7 @@ class Job:
         self.results = dict.fromkeys(self.results, _UNSET)
         self.result_bytes = 0
 
-    def values(self, *, executors_left: bool) -> list[Any]:
+    def values(self) -> list[Any]:
         """The results of a job that has ended, in the order of its partitions.
 
         Raises:
@@ -71,7 +72,7 @@ class Job:
             raise self.error
         if self.cancelled:
             raise JobCancelled(f"{self.label} was cancelled")
-        if self.failure is not None and not executors_left:
+        if self.failure is not None and self.failure.summary == NOBODY_LEFT:
             raise ClusterError(f"{self.label}: all executors are lost, so nothing can run any more. The lines above say "
                                "which, and why.")
         if self.failure is not None:

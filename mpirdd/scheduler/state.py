@@ -15,6 +15,9 @@ from mpirdd.scheduler.spares import Spares
 from mpirdd.scheduler.task_set import TaskSet
 from mpirdd.scheduler.task_sets import TaskSets
 
+NOBODY_LEFT = ("ClusterError: all executors are lost, so nothing can run any more. Start the program again; the lines above, and "
+               "the logs of the hosts, say what became of them.")
+
 
 class SchedulerState:
     """Shared by the parts of one scheduler.
@@ -160,6 +163,4 @@ class SchedulerState:
 
 
 def nobody_left(job: JobState) -> JobEnded:
-    summary = ("ClusterError: all executors are lost, so nothing can run any more. Start the program again; the lines "
-               "above, and the logs of the hosts, say what became of them.")
-    return JobEnded(job.id, Failure(summary, "", 0, "driver", job.label, 0, None))
+    return JobEnded(job.id, Failure(NOBODY_LEFT, "", 0, "driver", job.label, 0, None))

@@ -7,15 +7,9 @@ from operator import add
 from typing import Any
 
 import pytest
-from chaos import Cluster
+from chaos import Cluster, die
 
 from mpirdd.api.taskcontext import BarrierTaskContext
-
-_CLUSTERS: list[Cluster] = []
-
-
-def die() -> None:
-    _CLUSTERS[-1].die_here()
 
 
 def fail() -> None:
@@ -27,7 +21,6 @@ def fail() -> None:
 def test_results_and_additions_are_of_the_last_attempt(end: Any, shuffled: bool) -> None:
     for seed in range(25):  # some of them take results of the first attempt before they learn of its end
         with Cluster(4, seed, task_retries=1) as running:
-            _CLUSTERS[:] = [running]
             added = running.sc.accumulator(0)
 
             def talk(records: Iterable[Any], added: Any = added) -> Iterator[tuple[int, int]]:
