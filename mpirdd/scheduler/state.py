@@ -28,8 +28,10 @@ class SchedulerState:
 
     def __init__(self, executors: Iterable[Rank], epoch: int = 0) -> None:
         self.executors: list[Rank] = sorted(executors)
-        """The living executors. A spare gets the index of the lost executor that it replaces, so RDDs with equal partitioners
-        still meet without moving."""
+        """The living executors, in the order of their places."""
+        self.places: dict[Rank, int] = {executor: place for place, executor in enumerate(self.executors)}
+        """By living executor, its index while nobody is missing. A spare gets that of the lost executor that it replaces, so RDDs
+        with equal partitioners still meet without moving."""
         self.spares = Spares()
         self.hosts: dict[Rank, str] = {}
         self.epoch = epoch
