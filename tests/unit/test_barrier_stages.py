@@ -1,4 +1,6 @@
-"""A barrier stage that runs again: what the program gets is of one attempt, as tasks have exchanged messages within one only."""
+"""Barrier stages on the whole engine: what the program gets is of one attempt, as tasks have exchanged messages within one only;
+and what becomes of tasks that wait at a barrier.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,8 @@ import pytest
 from chaos import Cluster, die
 
 from mpirdd.api.taskcontext import BarrierTaskContext
+from mpirdd.observe.run_events import TaskFailed
+from mpirdd.protocol.errors import TaskError
 
 
 def fail() -> None:
@@ -35,3 +39,21 @@ def test_results_and_additions_are_of_the_last_attempt(end: Any, shuffled: bool)
             rdd = running.sc.parallelize(range(3), 3).barrier().mapPartitions(talk)
             got = sorted((rdd.reduceByKey(add, 2) if shuffled else rdd).collect())
             assert (got, added.value) == ([(0, 1), (1, 1), (2, 1)], 30), seed
+
+
+def all_but_the_first(records: Iterable[Any]) -> Iterable[Any]:
+    task = BarrierTaskContext.get()
+    if task.partitionId():
+        task.barrier()
+    return records
+
+
+def test_an_attempt_that_waits_in_vain_is_stopped_and_is_an_event() -> None:
+    failed: list[TaskFailed] = []
+    with Cluster(2, 1, task_retries=1) as running:
+        assert running.driver is not None
+        running.driver.observers.bus.subscribe({TaskFailed: failed.append})
+        with pytest.raises(TaskError, match="another task of its stage has ended without coming there"):
+            running.sc.parallelize(range(2), 2).barrier().mapPartitions(all_but_the_first).collect()
+        assert running.sc.parallelize(range(8), 8).sum() == 28
+    assert [(event.partition, event.error.partition(":")[0]) for event in failed] == [(1, "UsageError")] * 2
