@@ -67,7 +67,10 @@ class Executor:
         self._exchanges = Exchanges(transport, self._state, self._reports, self._tell)
         barrier = BarrierWait(
             self._state, self._interrupts, self._reports, self._tell,
-            at_once={**self._broadcasts.handlers, messages.Ping: self._answer}, put_off=self._put_off)
+            at_once={
+                **self._broadcasts.handlers, messages.Ping: self._answer,
+                messages.TellStack: self._interrupts.tell_stacks, messages.EndProcess: self._end_process},
+            put_off=self._put_off)
         self._runner = TaskRunner(
             transport, self._state, self._closures, self._broadcasts, self._interrupts, self._reports, barrier,
             self._tell, self._process)

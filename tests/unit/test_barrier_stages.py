@@ -4,6 +4,8 @@ and what becomes of tasks that wait at a barrier.
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from collections.abc import Iterable, Iterator
 from operator import add
 from typing import Any
@@ -12,8 +14,14 @@ import pytest
 from chaos import Cluster, die
 
 from mpirdd.api.taskcontext import BarrierTaskContext
+from mpirdd.comm.inprocess import Network
+from mpirdd.executor.executor import Executor
+from mpirdd.executor.interrupt import Interrupts
 from mpirdd.observe.run_events import TaskFailed
 from mpirdd.protocol.errors import TaskError
+from mpirdd.protocol.messages import BarrierPassed, EndProcess, Start, TellStack
+from mpirdd.protocol.settings import Settings
+from mpirdd.store.codec import encode
 
 
 def fail() -> None:
@@ -57,3 +65,30 @@ def test_an_attempt_that_waits_in_vain_is_stopped_and_is_an_event() -> None:
             running.sc.parallelize(range(2), 2).barrier().mapPartitions(all_but_the_first).collect()
         assert running.sc.parallelize(range(8), 8).sum() == 28
     assert [(event.partition, event.error.partition(":")[0]) for event in failed] == [(1, "UsageError")] * 2
+
+
+class Noting(Interrupts):
+    """Notes the questions about stacks."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.questions: list[TellStack] = []
+
+    def tell_stacks(self, question: TellStack) -> None:
+        self.questions.append(question)
+
+
+def test_a_rank_at_a_barrier_does_what_it_is_asked_to_about_its_host() -> None:
+    network = Network(2)
+    interrupts = Noting(network.end(1))
+    executor = Executor(network.end(1), interrupts)
+    network.end(0).send(1, encode(Start(Settings(), "", ())))
+    assert executor.step()
+    question = TellStack("why", 2, 77)
+    with subprocess.Popen(["sleep", "20"]) as stuck:
+        for message in (question, EndProcess(stuck.pid), BarrierPassed(1, ("a", "b"))):
+            network.end(0).send(1, encode(message))
+        assert executor._runner._barrier.wait(1, 0, 2, "a") == ("a", "b")
+        assert interrupts.questions == [question]
+        assert not executor._put_off
+        assert stuck.wait(10) == -signal.SIGKILL
