@@ -24,6 +24,7 @@ from mpirdd.api.context import BaseContext
 from mpirdd.comm.inprocess import Network
 from mpirdd.driver.driver import Driver
 from mpirdd.executor.executor import Executor
+from mpirdd.executor.interrupt import Interrupted, Interrupts
 from mpirdd.protocol.errors import TaskError, UsageError
 from mpirdd.protocol.ids import BlockId
 from mpirdd.protocol.settings import Settings
@@ -305,3 +306,19 @@ def test_results_keep_the_order_of_their_partitions(engine: Engine) -> None:
 
 def test_a_thousand_small_tasks(engine: Engine) -> None:
     assert engine.sc.parallelize(range(1_000), 1_000).sum() == sum(range(1_000))
+
+
+@pytest.mark.timeout(30)
+def test_an_interruption_while_a_task_ends_comes_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal may come at the very call that would keep it off."""
+    ends: list[Interrupts] = []
+
+    def end(self: Interrupts) -> None:
+        ends.append(self)
+        if len(ends) == 1:
+            raise Interrupted
+
+    monkeypatch.setattr(Interrupts, "end", end)
+    engine = Engine(1)
+    assert engine.sc.parallelize(range(4), 2).sum() == 6
+    assert len(ends) == 3 and engine.executors[0].running == 0
