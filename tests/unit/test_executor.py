@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chaos import Cluster
 
 from mpirdd.api.context import BaseContext
 from mpirdd.comm.inprocess import Network
@@ -322,3 +324,10 @@ def test_an_interruption_while_a_task_ends_comes_too_late(monkeypatch: pytest.Mo
     engine = Engine(1)
     assert engine.sc.parallelize(range(4), 2).sum() == 6
     assert len(ends) == 3 and engine.executors[0].running == 0
+
+
+def test_a_function_that_prepares_executors_ends_none_of_them() -> None:
+    with Cluster(2, 1) as cluster:
+        assert cluster.driver is not None
+        cluster.driver.on_every_executor(sys.exit)
+        assert cluster.sc.parallelize(range(8), 4).sum() == 28
