@@ -26,11 +26,11 @@ class Barriers:
     """All barrier stages under way.
 
     Args:
-        tell: passes an event to the scheduler.
+        fail: takes the event of a task that has failed.
     """
 
-    def __init__(self, channel: Channel, hosts: Mapping[Rank, str], tell: Callable[[events.Event], None]) -> None:
-        self._channel, self._hosts, self._tell = channel, hosts, tell
+    def __init__(self, channel: Channel, hosts: Mapping[Rank, str], fail: Callable[[events.TaskFailed], None]) -> None:
+        self._channel, self._hosts, self._fail = channel, hosts, fail
         self._stages: dict[StageId, _Stage] = {}
 
     def tasks_started(self, command: events.StartTasks) -> None:
@@ -74,5 +74,6 @@ class Barriers:
         summary = ("UsageError: this task waits at a barrier, but another task of its stage has ended without coming there. All "
                    "tasks of a barrier stage must call barrier() and allGather() equally often: do not leave them out in some "
                    "partitions, and do not unite or coalesce barrier RDDs with others before a shuffle.")
+        self._channel.send(rank, messages.CancelTask(stage_id, partition))  # it would wait on: nobody stops a failed task
         failure = Failure(summary, "", rank, self._hosts[rank], stage.label, partition, None)
-        self._tell(events.TaskFailed(rank, stage_id, partition, failure))
+        self._fail(events.TaskFailed(rank, stage_id, partition, failure))

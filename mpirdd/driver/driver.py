@@ -151,7 +151,7 @@ class Driver:
                         job_id, status, monotonic() - began, process_time() - cpu_s, error))
                 loop.closures.drop_action(job_id)
         _log.info("job %d ended after %.3f s", job_id, monotonic() - began)
-        return job.values(executors_left=bool(self.executors))
+        return job.values()
 
     def _wait_for(self, job_id: JobId, job: Job) -> None:
         """Advance all jobs until this one has ended."""

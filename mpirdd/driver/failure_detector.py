@@ -54,7 +54,8 @@ class FailureDetector:
         self._exits: dict[Rank, int] = {}
         self._dying: list[Rank] = []
         """Dead ranks for which the kernel will tell in a moment how they died."""
-        self._asked: set[Rank] = set()
+        self.last_stacks: dict[Rank, list[str]] = {}
+        """The stack of each executor that is about to be given up; empty until it is told."""
 
     def joined(self, rank: Rank, host: str, pid: int) -> None:
         self.hosts[rank], self.pids[rank] = host, pid
@@ -70,8 +71,13 @@ class FailureDetector:
         the message."""
         if rank in self.lost:
             return False
-        self._silences.heard(rank, monotonic())
+        self._not_silent(rank, monotonic())
         return True
+
+    def _not_silent(self, rank: Rank, now: float) -> None:
+        self._silences.heard(rank, now)
+        if self.last_stacks:
+            self.last_stacks.pop(rank, None)  # that of another silence would mislead
 
     def newly_lost(self) -> Iterator[Rank]:
         """Yield the executors lost since the last call. Call this when there is nothing else to do.
@@ -108,12 +114,12 @@ class FailureDetector:
                     if how is not None and rank not in self._dying:
                         yield from self._give_up(rank, how or "its process has ended")
                 elif before is not None and ticks > before:
-                    self._silences.heard(rank, now)
+                    self._not_silent(rank, now)
                 self._ticks[rank] = ticks or 0
         for rank in silent:
             if self._silences.is_silent(rank):
-                if rank not in self._asked and self.stacks.ask(rank, GIVEN_UP, itself=False):
-                    self._asked.add(rank)  # it has until the next look to send its stack
+                if rank not in self.last_stacks and self.stacks.ask(rank, GIVEN_UP, itself=False):
+                    self.last_stacks[rank] = []  # it has until the next look to send its stack
                     continue
                 state = self.witnesses.state(rank)
                 if self._transport.recovers:  # otherwise its death would end this rank too, before the message is out

@@ -72,7 +72,7 @@ class Loop:
         self.closures = Closures(
             self.channel, self.broadcasts, settings.broadcast_bytes, told.node, told.function)
         self.results = Results(settings.max_result_bytes, hosts, self.tell)
-        self.barriers = Barriers(self.channel, hosts, self.tell)
+        self.barriers = Barriers(self.channel, hosts, self._fail)
         self.commands = Commands(
             self.channel, settings, hosts=hosts, levels=self.levels, closures=self.closures,
             broadcasts=self.broadcasts, barriers=self.barriers, results=self.results, bus=self.bus,
@@ -156,22 +156,20 @@ class Loop:
     def _task_finished(self, sender: Rank, done: messages.Done) -> None:
         event = self.results.take(sender, done)
         if isinstance(event, events.TaskFailed):
-            self._emit_failure(event)
-        if event is not None:
+            self._fail(event)
+        elif event is not None:
             self.tell(event)
-        if isinstance(event, events.TaskFinished):
             self.barriers.task_finished(done.stage)
 
     def _task_failed(self, sender: Rank, message: messages.Failed) -> None:
-        event = events.TaskFailed(sender, message.stage, message.partition, message.failure)
-        self._emit_failure(event)
-        self.tell(event)
+        self._fail(events.TaskFailed(sender, message.stage, message.partition, message.failure))
 
-    def _emit_failure(self, event: events.TaskFailed) -> None:
+    def _fail(self, event: events.TaskFailed) -> None:
         failure = event.failure
         self.bus.emit(run_events.TaskFailed(
             event.stage, event.partition, event.executor, failure.host, failure.stage, failure.summary,
             with_cells(failure.traceback)))
+        self.tell(event)
 
     def _blocks_gone(self, sender: Rank, message: messages.Gone) -> None:
         self.memory.gone(sender, message.blocks)

@@ -42,8 +42,6 @@ class Losses:
         """The number of the current group of executors."""
         self._channel, self._detector = channel, detector
         self._forget, self._tell, self._bus = tuple(forget), tell, bus
-        self._stacks: dict[Rank, list[str]] = {}
-        """Stacks of executors that may be given up."""
         self._inbox = StackInbox(log)
 
     def look(self) -> None:
@@ -73,7 +71,7 @@ class Losses:
         host = self._detector.hosts.get(command.lost, "unknown")
         self._bus.emit(run_events.ExecutorLost(
             command.lost, host, command.why, command.blocks, command.tasks, command.left, command.joins, command.spares))
-        stack = self._stacks.pop(command.lost, []) or self._detector.witnesses.last_stack(command.lost)
+        stack = self._detector.last_stacks.pop(command.lost, []) or self._detector.witnesses.last_stack(command.lost)
         self._emit_stack(command.lost, command.why, stack)
 
     def task_slow(self, command: events.TaskSlow) -> None:
@@ -89,10 +87,10 @@ class Losses:
     def _take_stack(self, rank: Rank, why: str, lines: list[str], doing: str = "") -> None:
         if why.startswith(ASKED):
             self._bus.emit(StackAskedFor(rank, why, "\n".join(lines), doing))
-        elif why == GIVEN_UP and rank not in self._detector.lost:
-            self._stacks[rank] = lines
-        else:
+        elif why != GIVEN_UP or rank in self._detector.lost:
             self._emit_stack(rank, why, lines)
+        elif rank in self._detector.last_stacks:
+            self._detector.last_stacks[rank] = lines
 
     def _emit_stack(self, rank: Rank, why: str, lines: list[str]) -> None:
         if lines:

@@ -10,9 +10,11 @@ from typing import Any
 from mpirdd.executor.failures import failure_of
 from mpirdd.protocol import messages
 from mpirdd.protocol.errors import ClusterError, Failure, JobCancelled, ResultTooLarge, TaskError
+from mpirdd.protocol.frames import Frames
 from mpirdd.protocol.ids import JobId, NodeId, Rank, StageId
 from mpirdd.protocol.stage import Stage
 from mpirdd.scheduler import events
+from mpirdd.scheduler.state import NOBODY_LEFT
 from mpirdd.store.codec import decode
 
 _UNSET = object()
@@ -35,6 +37,8 @@ class Job:
         self.request, self.label = request, label
         self.results: dict[int, Any] = dict.fromkeys(partitions, _UNSET)
         self.result_bytes = 0
+        self.counted: set[int] = set()
+        """The partitions whose additions to accumulators have been counted."""
         self.ended = False
         self.cancelled = False
         self.failure: Failure | None = None
@@ -53,7 +57,12 @@ class Job:
             return "FAILED", text.partition("\n")[0]
         return "CANCELLED", ""
 
-    def values(self, *, executors_left: bool) -> list[Any]:
+    def begin_again(self) -> None:
+        """All partitions will be computed again."""
+        self.results = dict.fromkeys(self.results, _UNSET)
+        self.result_bytes = 0
+
+    def values(self) -> list[Any]:
         """The results of a job that has ended, in the order of its partitions.
 
         Raises:
@@ -63,7 +72,7 @@ class Job:
             raise self.error
         if self.cancelled:
             raise JobCancelled(f"{self.label} was cancelled")
-        if self.failure is not None and not executors_left:
+        if self.failure is not None and self.failure.summary == NOBODY_LEFT:
             raise ClusterError(f"{self.label}: all executors are lost, so nothing can run any more. The lines above say "
                                "which, and why.")
         if self.failure is not None:
@@ -72,6 +81,16 @@ class Job:
                 raise exception
             raise TaskError(self.failure) from exception
         return list(self.results.values())
+
+
+@dataclass(slots=True)
+class _Barrier:
+    """A barrier stage under way. After a failure all of its tasks run again, so the additions of those that have finished wait
+    for the others."""
+
+    tasks: int
+    additions: dict[int, Frames] = field(default_factory=dict)
+    """By finished task; empty if it added nothing."""
 
 
 class Results:
@@ -92,14 +111,21 @@ class Results:
         self._max_result_bytes, self._hosts, self._tell = max_result_bytes, hosts, tell
         self._stages: dict[StageId, Stage] = {}
         """The stages under way."""
-        self._counted: set[tuple[NodeId, int]] = set()
-        """Map tasks, by shuffle and partition, whose additions have been counted."""
+        self._barriers: dict[StageId, _Barrier] = {}
+        self._counted: dict[NodeId, set[int]] = {}
+        """By shuffle, the map tasks whose additions have been counted."""
 
     def tasks_started(self, command: events.StartTasks) -> None:
-        self._stages[command.stage.id] = command.stage
+        stage = command.stage
+        if command.barrier and stage.id not in self._stages:
+            self._barriers[stage.id] = _Barrier(command.total)
+            if stage.output.kind == "result":
+                self.jobs[stage.output.of].begin_again()  # tasks of an earlier attempt talked to others than these will
+        self._stages[stage.id] = stage
 
     def stage_closed(self, stage: StageId) -> None:
         self._stages.pop(stage, None)
+        self._barriers.pop(stage, None)
 
     def take(self, sender: Rank, done: messages.Done) -> events.TaskFinished | events.TaskFailed | None:
         """Take the result and the additions of a finished task.
@@ -113,10 +139,7 @@ class Results:
             return finished  # its job has ended
         output = stage.output
         if output.kind == "map":
-            if done.updates and (output.of, done.partition) not in self._counted:
-                self._counted.add((output.of, done.partition))
-                return self._update(sender, done, stage) or finished
-            return finished
+            return self._count(sender, done, stage) or finished
         job = self.jobs[output.of]
         if job.results[done.partition] is not _UNSET:
             return finished  # another attempt was faster
@@ -128,16 +151,29 @@ class Results:
             result = decode(done.result)
         except Exception as problem:  # the user's classes may raise anything when they are unpickled
             return self._not_taken(sender, done, stage, problem, "unpickle its result")
-        failed = self._update(sender, done, stage) if done.updates else None
+        failed = self._count(sender, done, stage)
         if failed is None:
             job.results[done.partition] = result
         return failed or finished
 
-    def _update(self, sender: Rank, done: messages.Done, stage: Stage) -> events.TaskFailed | None:
-        try:
-            self.take_updates(decode(done.updates))
-        except Exception as problem:  # the user's classes and accumulators may raise anything
-            return self._not_taken(sender, done, stage, problem, "add its updates to accumulators")
+    def _count(self, sender: Rank, done: messages.Done, stage: Stage) -> events.TaskFailed | None:
+        """Count the additions of a finished task; those of a barrier stage when its last task has finished."""
+        barrier, output = self._barriers.get(stage.id), stage.output
+        if barrier is None:
+            ended = {done.partition: done.updates}
+        else:
+            barrier.additions[done.partition] = done.updates
+            ended = barrier.additions if len(barrier.additions) == barrier.tasks else {}
+        for partition, updates in ended.items():
+            if not updates:
+                continue
+            counted = self._counted.setdefault(output.of, set()) if output.kind == "map" else self.jobs[output.of].counted
+            if partition not in counted:
+                try:
+                    self.take_updates(decode(updates))
+                except Exception as problem:  # the user's classes and accumulators may raise anything
+                    return self._not_taken(sender, done, stage, problem, "add its updates to accumulators")
+                counted.add(partition)
         return None
 
     def _not_taken(
@@ -170,9 +206,8 @@ class Results:
 
     def forget(self, nodes: Iterable[NodeId]) -> None:
         """The nodes are gone, so none of their partitions will be computed again."""
-        if self._counted:
-            gone = set(nodes)
-            self._counted = {counted for counted in self._counted if counted[0] not in gone}
+        for node in nodes:
+            self._counted.pop(node, None)
 
 
 def _exception(failure: Failure) -> BaseException | None:

@@ -23,8 +23,8 @@ class BarrierWait:
     """The only place where a task waits for a message.
 
     Args:
-        at_once: handlers of messages that cannot wait for the end of the task: pings, and broadcast values that this rank must
-            pass on.
+        at_once: handlers of messages that cannot wait for the end of the task: pings, requests about ranks of this host, and
+            broadcast values that this rank must pass on.
         put_off: collects all other messages, in order.
     """
 

@@ -29,6 +29,7 @@ from mpirdd.executor.task_queue import TaskQueue
 from mpirdd.executor.task_runner import TaskRunner
 from mpirdd.protocol import messages
 from mpirdd.protocol.ids import DRIVER, BlockId, Rank
+from mpirdd.protocol.signals import raised_by_a_handler
 from mpirdd.store.codec import decode, encode
 
 _BUDGET_BYTES = 1 << 30
@@ -67,7 +68,10 @@ class Executor:
         self._exchanges = Exchanges(transport, self._state, self._reports, self._tell)
         barrier = BarrierWait(
             self._state, self._interrupts, self._reports, self._tell,
-            at_once={**self._broadcasts.handlers, messages.Ping: self._answer}, put_off=self._put_off)
+            at_once={
+                **self._broadcasts.handlers, messages.Ping: self._answer,
+                messages.TellStack: self._interrupts.tell_stacks, messages.EndProcess: self._end_process},
+            put_off=self._put_off)
         self._runner = TaskRunner(
             transport, self._state, self._closures, self._broadcasts, self._interrupts, self._reports, barrier,
             self._tell, self._process)
@@ -162,7 +166,9 @@ class Executor:
         try:
             with self._runner.output:
                 pickle.loads(message.pickled)()
-        except Exception as error:  # the tasks that depend on it will fail, and this line says why
+        except BaseException as error:  # the tasks that depend on it will fail, and this line says why
+            if self._process.hosted and raised_by_a_handler(error):
+                raise
             self._reports.print_lines(traceback.format_exception_only(error)[-1].splitlines())
         self._reports.send()
 

@@ -43,6 +43,8 @@ _NOTE_BYTES = 512
 _LABEL = slice(_NOTE.size, _NOTE_BYTES - 1)
 _QUIET_S, _PATIENCE_S = 0.05, 2.0
 """A stack is complete when nothing was added for 0.05 s; a rank that has written nothing for 2 s cannot answer."""
+_LAST_BYTES = 1 << 20
+"""The last words are looked for in the end of the file: before them are the answers to all requests."""
 _FATAL, _HEADING = "Fatal Python error: ", "(most recent call first):"
 _ENDED = f"Stack {_HEADING}"
 """The heading of the stack of one thread, written only at the end of a process; stacks of all threads have thread numbers."""
@@ -205,8 +207,9 @@ class Seen:
 
     def last_words(self) -> str:
         """The stack that a signal made the process write as it ended; empty if there is none."""
-        size = os.fstat(self._fd).st_size - _NOTE_BYTES
-        text = os.pread(self._fd, min(size, 1 << 20), _NOTE_BYTES).decode(errors="replace") if size > 0 else ""
+        size = os.fstat(self._fd).st_size
+        begin = max(_NOTE_BYTES, size - _LAST_BYTES)
+        text = os.pread(self._fd, size - begin, begin).decode(errors="replace")
         at = text.rfind(_ENDED)
         fault = text.rfind(_FATAL, 0, max(at, 0))
         return text[fault if text[fault:at].count("\n") == 2 else at:] if at >= 0 else ""

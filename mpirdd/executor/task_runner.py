@@ -115,7 +115,10 @@ class TaskRunner:
                 result = [] if stage.output.kind == "map" else self._encoded_result(outcome.result, stage.label)
                 updates = inside(encode(task.updates)) if task.updates else []
             finally:
-                self._interrupts.end()
+                try:
+                    self._interrupts.end()
+                except Interrupted:  # too late: the task has ended
+                    self._interrupts.end()
                 task.memory.close()
                 self.depth = depth
                 if not depth:

@@ -44,7 +44,7 @@ class LostExecutors:
         if lost not in state.task_sets.load:
             return []
         deadly = self._deadly_task(lost, event.why)
-        state.spares.vacate(lost, state.host_of(lost), state.executors.index(lost))
+        state.spares.vacate(lost, state.host_of(lost), state.places.pop(lost))
         state.executors.remove(lost)
         state.began.pop(lost, None)
         state.silent.discard(lost)
@@ -83,7 +83,9 @@ class LostExecutors:
         joining = []
         while found := state.spares.take_place():
             spare, host, instead, place = found
-            state.executors.insert(place, spare)
+            state.places[spare] = place
+            state.executors.append(spare)
+            state.executors.sort(key=state.places.__getitem__)
             state.hosts[spare] = host
             state.task_sets.join(spare)
             state.silent.add(spare)

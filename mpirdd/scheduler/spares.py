@@ -18,7 +18,7 @@ class Spares:
         self._hosts: dict[Rank, str] = {}
         self._losses: Counter[str] = Counter()
         self._vacant: deque[tuple[Rank, str, int]] = deque()
-        """Lost executors that have no replacement, the earliest first: rank, host, index among the executors."""
+        """Lost executors that have no replacement, the earliest first: rank, host, place."""
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -31,12 +31,12 @@ class Spares:
         return self._hosts.pop(rank, None) is not None
 
     def vacate(self, executor: Rank, host: str, place: int) -> None:
-        """An executor is lost. ``place`` is its index among the executors."""
+        """An executor is lost. ``place`` is its index among the executors while nobody is missing."""
         self._losses[host] += 1
         self._vacant.append((executor, host, place))
 
     def take_place(self) -> tuple[Rank, str, Rank, int] | None:
-        """Take a spare for a vacant place: (spare, its host, the lost executor, that one's index). None if no spare waits or no
+        """Take a spare for a vacant place: (spare, its host, the lost executor, the place). None if no spare waits or no
         place is vacant."""
         if not self._hosts or not self._vacant:
             return None

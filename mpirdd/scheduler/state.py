@@ -15,6 +15,9 @@ from mpirdd.scheduler.spares import Spares
 from mpirdd.scheduler.task_set import TaskSet
 from mpirdd.scheduler.task_sets import TaskSets
 
+NOBODY_LEFT = ("ClusterError: all executors are lost, so nothing can run any more. Start the program again; the lines above, and "
+               "the logs of the hosts, say what became of them.")
+
 
 class SchedulerState:
     """Shared by the parts of one scheduler.
@@ -25,8 +28,10 @@ class SchedulerState:
 
     def __init__(self, executors: Iterable[Rank], epoch: int = 0) -> None:
         self.executors: list[Rank] = sorted(executors)
-        """The living executors. A spare gets the index of the lost executor that it replaces, so RDDs with equal partitioners
-        still meet without moving."""
+        """The living executors, in the order of their places."""
+        self.places: dict[Rank, int] = {executor: place for place, executor in enumerate(self.executors)}
+        """By living executor, its index while nobody is missing. A spare gets that of the lost executor that it replaces, so RDDs
+        with equal partitioners still meet without moving."""
         self.spares = Spares()
         self.hosts: dict[Rank, str] = {}
         self.epoch = epoch
@@ -160,6 +165,4 @@ class SchedulerState:
 
 
 def nobody_left(job: JobState) -> JobEnded:
-    summary = ("ClusterError: all executors are lost, so nothing can run any more. Start the program again; the lines "
-               "above, and the logs of the hosts, say what became of them.")
-    return JobEnded(job.id, Failure(summary, "", 0, "driver", job.label, 0, None))
+    return JobEnded(job.id, Failure(NOBODY_LEFT, "", 0, "driver", job.label, 0, None))

@@ -145,16 +145,19 @@ def test_what_takes_some_seconds_is_not_reported(runs: Runs) -> None:
 
 def test_a_barrier_that_one_task_does_not_come_to_is_an_error(runs: Runs) -> None:
     done = runs("""
-from mpirdd import BarrierTaskContext
+from mpirdd import BarrierTaskContext, TaskError
 def talk(partition, records):
     if partition != 1:
         BarrierTaskContext.get().barrier()
     return records
 with Context() as sc:
-    print(sc.parallelize(range(40), 3).barrier().mapPartitionsWithIndex(talk).sum())
-""")
-    assert (done.code, done.out) == (1, "")
-    assert "another task of its stage has ended without coming there" in done.err, done.err
+    try:
+        sc.parallelize(range(40), 3).barrier().mapPartitionsWithIndex(talk).sum()
+    except TaskError as error:
+        print("another task of its stage has ended without coming there" in str(error))
+    print(sc.parallelize(range(40), 8).sum())
+""", "--task-retries", "1")
+    assert (done.code, done.out) == (0, "True\n780\n"), done.err
 
 
 def test_a_loss_does_not_count_as_a_failure(runs: Runs) -> None:

@@ -155,7 +155,7 @@ class Account:
             if event.stage not in self._closed or event.stage not in self._barriers:
                 for block in event.made:
                     self._add(block, event.executor)
-            if output.kind == "result":
+            if output.kind == "result" and event.stage not in self._closed:
                 self.results[output.of][event.partition] += 1
         elif isinstance(event, TaskFailed):
             self._over(event.stage, event.partition, event.executor)
@@ -273,8 +273,10 @@ class Account:
     def _check_tasks(self, command: StartTasks) -> None:
         stage = command.stage.id
         self._outputs[stage] = output = command.stage.output
-        if command.barrier:
+        if command.barrier and stage not in self._barriers:
             self._barriers.add(stage)
+            if output.kind == "result":
+                self.results[output.of].clear()  # the driver takes those of one attempt only
         here = _HeldBy(self.holders, command.executor)
         for partition in command.partitions:
             touched = touch(command.stage, partition, command.splits, here)

@@ -230,3 +230,8 @@ def may_die(record: Any) -> Any:
     if len(cluster.killed) < cluster.kills and len(cluster.living) > 1 and cluster.random.random() < 0.005:
         cluster.die_here()
     return record
+
+
+def die(record: Any = None) -> None:
+    """The executor that runs this dies."""
+    _ENTERED[-1].die_here()

@@ -17,12 +17,12 @@ from random import Random
 from typing import Any
 
 import pytest
-from chaos import Cluster, may_die
+from chaos import Cluster, die, may_die
 
 from mpirdd import StorageLevel
 from mpirdd.api.context import BaseContext
 from mpirdd.api.taskcontext import BarrierTaskContext
-from mpirdd.protocol.errors import ClusterError
+from mpirdd.protocol.errors import ClusterError, TaskError
 
 ALL = os.environ.get("MPIRDD_SCHEDULES") == "all"
 FIRST, LAST = map(int, os.environ.get("MPIRDD_CHAOS_SEEDS", "0-1499" if ALL else "0-449").split("-"))
@@ -262,5 +262,13 @@ def test_when_all_are_lost_the_error_says_so(seed: int) -> None:
         with pytest.raises(ClusterError, match="all executors are lost"):
             for _ in range(100):
                 cluster.sc.parallelize([(x % 3, x) for x in range(30)], 6).reduceByKey(add).collect()
+        with pytest.raises(ClusterError, match="all executors are lost"):
+            cluster.sc.parallelize([1]).count()
+
+
+def test_a_task_that_has_ended_all_executors_is_named() -> None:
+    with Cluster(2, 1, most_losses=2) as cluster:
+        with pytest.raises(TaskError, match="2 executors died while this task ran there"):
+            cluster.sc.parallelize([1], 1).foreach(die)
         with pytest.raises(ClusterError, match="all executors are lost"):
             cluster.sc.parallelize([1]).count()

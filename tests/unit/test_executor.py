@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,11 +20,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chaos import Cluster
 
 from mpirdd.api.context import BaseContext
 from mpirdd.comm.inprocess import Network
 from mpirdd.driver.driver import Driver
 from mpirdd.executor.executor import Executor
+from mpirdd.executor.interrupt import Interrupted, Interrupts
 from mpirdd.protocol.errors import TaskError, UsageError
 from mpirdd.protocol.ids import BlockId
 from mpirdd.protocol.settings import Settings
@@ -305,3 +308,26 @@ def test_results_keep_the_order_of_their_partitions(engine: Engine) -> None:
 
 def test_a_thousand_small_tasks(engine: Engine) -> None:
     assert engine.sc.parallelize(range(1_000), 1_000).sum() == sum(range(1_000))
+
+
+@pytest.mark.timeout(30)
+def test_an_interruption_while_a_task_ends_comes_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal may come at the very call that would keep it off."""
+    ends: list[Interrupts] = []
+
+    def end(self: Interrupts) -> None:
+        ends.append(self)
+        if len(ends) == 1:
+            raise Interrupted
+
+    monkeypatch.setattr(Interrupts, "end", end)
+    engine = Engine(1)
+    assert engine.sc.parallelize(range(4), 2).sum() == 6
+    assert len(ends) == 3 and engine.executors[0].running == 0
+
+
+def test_a_function_that_prepares_executors_ends_none_of_them() -> None:
+    with Cluster(2, 1) as cluster:
+        assert cluster.driver is not None
+        cluster.driver.on_every_executor(sys.exit)
+        assert cluster.sc.parallelize(range(8), 4).sum() == 28

@@ -29,3 +29,8 @@ def test_a_hot_key_among_very_many_stays() -> None:
 def test_what_has_no_keys_passes_all_the_same() -> None:
     for records in ([1, 2, 3], [([1], 2), ([1], 3)], [(), ()], []):
         assert counted(records, 5) == (records, (0, {}))
+
+
+def test_records_before_one_without_a_key_are_counted_as_their_keys_are() -> None:
+    records = [*[("a", 1)] * 3, ("b", 1), ([], 1), ("b", 1)]
+    assert counted(records, 5) == (records, (4, {"'a'": 3, "'b'": 1}))

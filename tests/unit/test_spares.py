@@ -70,6 +70,18 @@ def test_a_spare_that_starts_after_a_loss_joins_at_once() -> None:
     assert scheduler.handle(SpareStarted(4, "a")) == [SpareJoins(4, 2), NewEpoch(2, (1, 4, 3))]
 
 
+def test_spares_that_start_after_several_losses_restore_the_order() -> None:
+    scheduler = Scheduler([1, 2, 3, 4])
+    for lost in (2, 1):
+        scheduler.handle(ExecutorLost(lost))
+    assert scheduler.handle(SpareStarted(5, "a")) == [SpareJoins(5, 2), NewEpoch(3, (5, 3, 4))]
+    assert scheduler.handle(SpareStarted(6, "a")) == [SpareJoins(6, 1), NewEpoch(4, (6, 5, 3, 4))]
+    for lost in (4, 6):
+        scheduler.handle(ExecutorLost(lost))
+    assert scheduler.handle(SpareStarted(7, "a"))[1] == NewEpoch(7, (5, 3, 7))
+    assert scheduler.handle(SpareStarted(8, "a"))[1] == NewEpoch(8, (8, 5, 3, 7))
+
+
 def test_more_losses_than_spares_and_a_spare_that_is_lost_while_it_waits() -> None:
     simulator, lineage = cluster(4, 2)
     simulator.submit(1, lineage.source(30))
