@@ -11,9 +11,10 @@ import os
 import re
 import select
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from subprocess import PIPE, CalledProcessError, Popen
 from tempfile import TemporaryFile
 from typing import IO, AnyStr
@@ -36,7 +37,8 @@ def pipe_lines(
 ) -> Iterator[str]:
     """The output lines of ``command``, which gets each record's ``str`` as a line of input. The command shares this stderr.
 
-    A command may end without reading all its input; that is no error. A command whose output is not read to its end is killed.
+    A command may end without reading all its input; that is no error. A command whose output is not read to its end is killed,
+    with all that it has started.
 
     Args:
         environment: the command's whole environment.
@@ -105,13 +107,34 @@ def stream_lines(command: str, role: str, lines: Iterable[bytes]) -> Iterator[by
 
 @contextmanager
 def _to_its_end(process: Popen[bytes]) -> Iterator[None]:
-    """Wait for the process at the end; kill it if the block raises or its reader stops early."""
+    """Wait for the process at the end; kill it, and all that it has started, if the block raises or its reader stops early."""
     with process:
         try:
             yield
         except BaseException:
-            process.kill()
+            if process.poll() is None:
+                _kill_family(process.pid)
             raise
+
+
+def _kill_family(pid: int) -> None:
+    """Kill a process and its descendants: ``sh -c 'a | b'`` has two of its own.
+
+    It has no process group of its own, which would be simpler to kill: Ctrl-C in a terminal and the mpirun that ends its ranks
+    must reach the command, and the command may ask for a password.
+    """
+    family = [pid]
+    try:
+        for each in family:  # grows meanwhile
+            with suppress(OSError):  # it has ended, or the system does not list children
+                os.kill(each, signal.SIGSTOP)  # so it starts no more of them
+                for thread in os.listdir(f"/proc/{each}/task"):
+                    with open(f"/proc/{each}/task/{thread}/children") as file:
+                        family += map(int, file.read().split())
+    finally:
+        for each in family:
+            with suppress(OSError):
+                os.kill(each, signal.SIGKILL)
 
 
 def _lines(process: Popen[bytes], chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby, islice
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Any
 
 from mpirdd.ops.group_inputs import (
@@ -157,14 +157,12 @@ class _Grouping:
 
     def _weigh(self, key: Any, values: int) -> int:
         entry = self._held[key]
-        return _weigh(self._held, entry if self._sides == 1 else max(entry, key=len), values)
+        return _weigh(self._held, entry if self._sides == 1 else max(entry, key=len), values, self._sides)
 
     def _spill(self, size: int, depth: int, files: list[SpilledList]) -> None:
         """Write all groups held, ``size`` bytes together."""
         held = self._held
-        values = held.values()
-        counts = list(map(len, values)) if self._sides == 1 else [sum(map(len, lists)) for lists in values]
-        size = self._skewed.take_out(held, counts, size, depth)
+        size = self._skewed.take_out(held, _counts(held.values(), self._sides), size, depth)
         write = write_lists if self._sides == 1 else SpilledList.write_pairs
         spread(held.items(), size, depth, files, self._trigger, write)
         held.clear()
@@ -183,21 +181,21 @@ class _Grouping:
         return Pieces.of(file.decoded()) if self._sides == 1 else SidePieces(file.pieces())
 
 
-def _weigh(held: Groups, values: list[Any], count: int) -> int:
+def _weigh(held: Groups, values: list[Any], count: int, sides: int = 1) -> int:
     """Bytes of a dictionary of groups that hold ``count`` values in all; ``values`` are some of them. A sample of the groups may
     miss the skewed key that has most of the values; the count covers it."""
     of_values = size_of(values) - sys.getsizeof(values)
-    return max(_groups_size(held), (of_values // max(1, len(values)) + _POINTER_BYTES) * count)
+    return max(_groups_size(held, sides), (of_values // max(1, len(values)) + _POINTER_BYTES) * count)
 
 
-def _groups_size(held: Groups) -> int:
+def _groups_size(held: Groups, sides: int) -> int:
     """``size_of(held)``, except that a few keys with far more values than the others count once each.
 
     Such keys come early, so they are among the first groups. In a sample of 48 groups one such key would stand for thousands
     (360,000 values of one key beside 10,000 keys: 8.6 GB instead of 39 MB).
     """
     first = list(islice(held.values(), _GROUPS_LOOKED_AT))
-    counts = list(map(len, first))
+    counts = _counts(first, sides)
     usual = sorted(counts)[len(counts) // 2] if counts else 0
     long = [values for values, count in zip(first, counts, strict=True) if count > _FAR_MORE * usual]
     if not long or len(long) > _FEW_KEYS:
@@ -206,3 +204,12 @@ def _groups_size(held: Groups) -> int:
     share = (len(held) - len(long)) / max(1, len(others))
     keys = size_of(list(islice(held, _GROUPS_LOOKED_AT))) * len(held) // len(first)
     return sys.getsizeof(held) + keys + sum(map(size_of, long)) + int(size_of(others) * share)
+
+
+def _counts(entries: Iterable[Any], sides: int) -> list[int]:
+    """The number of values of each group."""
+    lengths = list(map(len, entries if sides == 1 else chain.from_iterable(entries)))
+    counts = lengths[::sides]
+    for side in range(1, sides):
+        counts = list(map(add, counts, lengths[side::sides]))
+    return counts

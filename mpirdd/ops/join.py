@@ -218,10 +218,26 @@ def select(
             return _select_grouped(wanted, operation, records, keys, rest, memory, trigger)
     lists = slices_of(records, _AT_ONCE)
     if lists is None:
-        return (record for record in records if (record[0] in keys) is wanted)
-    if wanted:
-        return chain.from_iterable([record for record in some if record[0] in keys] for some in lists)
-    return chain.from_iterable([record for record in some if record[0] not in keys] for some in lists)
+        return _selected(wanted, records, keys, trigger)
+    return chain.from_iterable(_selected_lists(wanted, lists, keys, trigger))
+
+
+def _selected(wanted: bool, records: Iterable[Pair], keys: set[Any], trigger: SpillTrigger) -> Iterator[Pair]:
+    for record in records:
+        if (record[0] in keys) is wanted:
+            yield record
+    keys.clear()
+    trigger.emptied()
+
+
+def _selected_lists(
+    wanted: bool, lists: Iterable[Sequence[Pair]], keys: set[Any], trigger: SpillTrigger
+) -> Iterator[list[Pair]]:
+    for some in lists:
+        yield [record for record in some if record[0] in keys] if wanted else [
+            record for record in some if record[0] not in keys]
+    keys.clear()
+    trigger.emptied()
 
 
 def _select_grouped(

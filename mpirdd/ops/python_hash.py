@@ -20,6 +20,9 @@ from mpirdd.protocol.settings import hash_seed_is_fixed
 
 _hash = hash
 _SEEDED = (str, bytes, date, time, timedelta)
+_others = 0
+"""Calls of partition functions under way besides one: inside another, or in another thread of a program with one rank. The last
+call to end gives ``hash`` its meaning back."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -32,11 +35,19 @@ class SteadyHash:
     def __call__(self, key: Any) -> int:
         if self.function is _hash:
             return steady_hash(key)
+        # No lock, which would double the cost: Python switches threads and runs signal handlers only at calls and loops, and
+        # there are none on the way into the function and out of it.
+        global _others
+        if builtins.hash is steady_hash:
+            _others += 1
         builtins.hash = steady_hash
         try:
             return self.function(key)
         finally:
-            builtins.hash = _hash
+            if _others:
+                _others -= 1
+            else:
+                builtins.hash = _hash
 
     def __repr__(self) -> str:
         return getattr(self.function, "__qualname__", repr(self.function))

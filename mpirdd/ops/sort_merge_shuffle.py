@@ -60,9 +60,10 @@ def write(
                else combined(combiner, iter(records), memory))
     runs: list[SpilledList] = []
     file = None
-    per_pack = 1
-    for by_key, size, is_last in flushes:
-        per_pack = per_piece(len(by_key), size, memory)
+    count = size = 0
+    for by_key, nbytes, is_last in flushes:
+        count, size = count + len(by_key), size + nbytes
+        per_pack = per_piece(len(by_key), nbytes, memory)
         buckets = map(_sorted, splitter.split(by_key.items(), source))
         if is_last and not runs:
             yield from _packs(_pieces(buckets, per_pack), memory)
@@ -73,7 +74,8 @@ def write(
             run.write([(partition, *hashed) for hashed in piece])
         runs.append(run)
     merged = _merged(combiner, chain.from_iterable(merged_pieces(runs, _place, False, memory)))
-    yield from _packs(_cut(merged, per_pack), memory)
+    # Not per_pack of the last flush, which may have few records or none: its size is then that of an empty dictionary.
+    yield from _packs(_cut(merged, per_piece(count, size, memory)), memory)
 
 
 def read(combiner: Combiner | None, buckets: Iterable[Frames], memory: TaskMemory) -> Iterable[Any]:

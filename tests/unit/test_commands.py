@@ -8,12 +8,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CalledProcessError
+from time import monotonic, sleep
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 
 from mpirdd.ops import commands
-from mpirdd.ops.commands import check_command, pipe_lines
+from mpirdd.ops.commands import check_command, pipe_lines, stream_lines
 from mpirdd.protocol.errors import CommandError
 
 pytestmark = pytest.mark.timeout(60)
@@ -79,6 +81,29 @@ def test_an_iterator_left_early_ends_the_command() -> None:
     assert children() - before
     lines.close()  # type: ignore[attr-defined]
     assert children() == before
+
+
+def lives(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+FAMILY = """sh -c 'sleep 1000 & echo $!; sh -c "sleep 1000 & echo \\$!; wait"; cat'"""
+
+
+@pytest.mark.parametrize("lines", [
+    lambda: pipe_lines(FAMILY, PATH, False, []), lambda: stream_lines(FAMILY, "mapper", iter([]))], ids=["pipe", "stream"])
+def test_an_iterator_left_early_ends_what_the_command_has_started(lines: Any) -> None:
+    output = lines()
+    started = [int(next(output)), int(next(output))]
+    assert all(map(lives, started))
+    output.close()
+    deadline = monotonic() + 10
+    while any(map(lives, started)) and monotonic() < deadline:
+        sleep(0.01)
+    assert not any(map(lives, started))
 
 
 def test_exit_codes_matter_only_when_asked_for() -> None:

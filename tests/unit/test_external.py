@@ -200,15 +200,17 @@ def test_joining_takes_the_dictionaries_of_a_combine(
 
 
 @QUICK
-@given(PAIRS, PAIRS, LIMITS, ANSWERS, st.booleans())
+@given(PAIRS, PAIRS, LIMITS, ANSWERS, st.booleans(), st.sampled_from([list, iter]))
 def test_selecting_by_the_keys_of_others_agrees_with_a_set(
-    records: list[tuple[Any, int]], others: list[tuple[Any, int]], limit: int, answers: list[bool], wanted: bool
+    records: list[tuple[Any, int]], others: list[tuple[Any, int]], limit: int, answers: list[bool], wanted: bool,
+    given_as: Callable[[Any], Any],
 ) -> None:
-    memory, _ = tight(limit, answers)
+    memory, lender = tight(limit, answers)
     keys = {key for key, _ in others}
     expected = [record for record in records if (record[0] in keys) is wanted]
-    found = list(select(wanted, "subtractByKey", records, others, memory))
+    found = list(select(wanted, "subtractByKey", given_as(records), others, memory))
     assert Counter(map(repr, found)) == Counter(map(repr, expected))  # 1 and 1.0 are one key, but not one record
+    assert lender.lent == 0
 
 
 class Ordered:

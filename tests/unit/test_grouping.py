@@ -58,3 +58,23 @@ def test_the_size_of_groups_is_about_right_where_one_key_has_most_values(hot: in
     tracemalloc.stop()
     measured = _weigh(held, held[cold], hot + cold)
     assert 0.6 * real < measured < 1.7 * real
+
+
+@pytest.mark.parametrize("sides", [2, 3])
+@pytest.mark.parametrize("cold", [100, 10_000])
+def test_the_size_of_groups_of_several_sides_is_about_right_beside_a_skewed_key(sides: int, cold: int) -> None:
+    """The number of sides was taken for the number of values, so no key looked skewed: 3 GB for 16 MB."""
+    import tracemalloc
+
+    from mpirdd.ops.group import _weigh
+
+    tracemalloc.start()
+    held = {key: tuple([] for _ in range(sides)) for key in range(cold + 1)}
+    for place in range(36_000):
+        held[0][place % 7 == 0].append(f"{place:050d}")
+    for key in range(1, cold + 1):
+        held[key][key % sides].append(f"{key:050d}")
+    real = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    measured = _weigh(held, held[cold][cold % sides], 36_000 + cold, sides)
+    assert 0.6 * real < measured < 1.7 * real

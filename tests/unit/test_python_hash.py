@@ -7,6 +7,8 @@ import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -64,6 +66,40 @@ def test_what_has_no_hash_that_ranks_agree_about_is_refused() -> None:
         SteadyHash(by_hash)(object())
     assert builtins.hash is hash
     assert builtins.hash("a") == "a".__hash__()
+
+
+class Unfixed:
+    """Python's ``hash`` of this class is an address."""
+
+
+def of_class(key: Any) -> tuple[Any, Any]:
+    inner = SteadyHash(by_hash)(key)
+    return inner, hash(Unfixed)
+
+
+def test_a_partition_function_within_another_leaves_the_outer_one_the_steady_hash() -> None:
+    assert SteadyHash(of_class)(7) == (3, stable_hash(Unfixed))  # type: ignore[comparison-overlap]
+    assert builtins.hash(Unfixed) == object.__hash__(Unfixed)
+
+
+@pytest.mark.parametrize("first_ends", [0, 1])
+def test_partition_functions_in_two_threads_both_have_the_steady_hash_to_their_ends(first_ends: int) -> None:
+    begun, may_end = [Event(), Event()], [Event(), Event()]
+
+    def waits(place: int) -> int:
+        begun[place].set()
+        may_end[place].wait(10)
+        return hash(Unfixed)
+
+    with ThreadPoolExecutor(2) as pool:
+        found = []
+        for place in (0, 1):
+            found.append(pool.submit(SteadyHash(waits), place))
+            begun[place].wait(10)
+        for place in (first_ends, 1 - first_ends):
+            may_end[place].set()
+            assert found[place].result() == stable_hash(Unfixed)
+    assert builtins.hash(Unfixed) == object.__hash__(Unfixed)
 
 
 def test_functions_without_hash_take_any_key() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from operator import add
 from typing import Any
 
 import pytest
 
-from mpirdd.ops.combine import Combiner
+from mpirdd.ops.combine import Combiner, combined
 from mpirdd.ops.partitioners import FunctionPartitioner, HashPartitioner
 from mpirdd.ops.sort_merge_shuffle import key_hash, read, write
 from mpirdd.protocol.frames import Frames
@@ -81,6 +82,17 @@ def test_a_map_task_with_little_memory_ends_with_one_sorted_output() -> None:
         assert hashes == sorted(hashes) == [key_hash(key) for key in of_partition]
         assert len(set(of_partition)) == len(of_partition)  # combined across runs
     assert sum(map(len, keys)) == 15_000
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1, 2])
+def test_a_last_flush_of_few_records_or_none_makes_no_small_packs(beyond: int) -> None:
+    def memory() -> TaskMemory:
+        return TaskMemory(Memory(1 << 20), Scratch())
+
+    first, _, _ = next(combined(SUM, ((number, 1) for number in count()), memory()))
+    records = ((number, 1) for number in range(len(first) + beyond))
+    packs = list(write(HashPartitioner(PARTITIONS), SUM, 0, records, memory()))
+    assert len(packs) < 100, "with one record a pack: thousands"
 
 
 def test_the_reduce_side_gives_keys_in_the_order_of_their_hashes() -> None:
