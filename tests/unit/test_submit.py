@@ -127,6 +127,17 @@ def test_what_the_script_is_told_reaches_the_run(tmp_path: Path, ends_in_s: int,
         script.kill()
 
 
+def test_a_script_that_is_told_to_end_before_the_run_starts_none(tmp_path: Path) -> None:
+    (tmp_path / "mpirdd.py").write_text("print('the run')")
+    text = Batch(["job.py"], sys.executable, setup=["echo setup; sleep 1"]).text()
+    script = subprocess.Popen(["bash", "-c", text], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert script.stdout is not None
+    assert script.stdout.readline() == "setup\n"
+    script.send_signal(signal.SIGTERM)
+    assert script.communicate(timeout=30) == ("", None)
+    assert script.returncode == 143
+
+
 @pytest.mark.usefixtures("job")
 def test_the_folder_of_the_log_is_made(tmp_path: Path) -> None:
     _make_log_folder(["--output=logs/a/%x.log", "-e errors/x", "--output=%x/y.log", "--job-name=z/z"])
