@@ -39,7 +39,7 @@ walltime() {
   } 2>/dev/null &
 }
 trap walltime USR2
-trap 'ending=cancelled; kill -TERM "$run" 2>/dev/null' TERM
+trap 'ending=cancelled; [ "$run" ] || exit 143; kill -TERM "$run" 2>/dev/null' TERM  # 143: nothing runs yet
 export MPIRDD_GRACE_S=20  # seconds that the program may take to save after TERM
 most_restarts=20               # EDIT: a program that never gets anywhere must end some day
 

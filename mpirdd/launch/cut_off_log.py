@@ -39,22 +39,35 @@ def close_log(setting: str, driver: tuple[str, int] | None, *, status: str, why:
     Returns:
         The path of the log; None if the driver has none, or its log has an end.
     """
-    from mpirdd.observe.event_files import newest  # late: most runs do not need it
-
-    path = newest(os.path.abspath(setting))
-    if path is None or driver is None:
+    if driver is None:
         return None
+    return next((path for path in _logs(os.path.abspath(setting), driver[1]) if _closed(path, driver, status, why)), None)
+
+
+def _logs(path: str, pid: int) -> list[str]:
+    """The files that may be that driver's log. In a folder, where other runs write, too, the name tells: see ``name_of_log``."""
+    if not os.path.isdir(path):
+        return [path]
+    try:
+        logs = [entry for entry in os.scandir(path) if entry.name.endswith(f"-{pid}.jsonl") and entry.is_file()]
+        return [entry.path for entry in sorted(logs, key=lambda entry: entry.stat().st_mtime_ns, reverse=True)]
+    except OSError:
+        return []
+
+
+def _closed(path: str, driver: tuple[str, int], status: str, why: str) -> bool:
+    """Has this log now an end, and had none? Not if it is no log of that driver."""
     try:
         with open(path, "r+b") as file:
             run, whole = _open_run(file.fileno())
             if run is None or (run.get("host"), run.get("pid")) != driver:
-                return None
+                return False
             line = {"event": "end", "t": round(max(time.time() - run["unix"], 0.0), 6), "status": status, "error": why}
             file.seek(0, os.SEEK_END)
             file.write((b"" if whole else b"\n") + json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
     except (OSError, ValueError, KeyError, TypeError):  # a full disk, or no event log after all
-        return None
-    return path
+        return False
+    return True
 
 
 def _open_run(file: int) -> tuple[dict[str, Any] | None, bool]:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from mpirdd.launch import spark_options
+from mpirdd.protocol.errors import UsageError
 from mpirdd.protocol.package import page
 
 if TYPE_CHECKING:
@@ -81,11 +83,19 @@ def _add_kernel(commands: Commands, of_run: OfRun) -> None:
 def _kernel_install(of_run: OfRun, options: Namespace) -> int:
     from mpirdd.launch import kernel
 
-    words = [] if options.ranks is None else ["-n", str(options.ranks)]
+    if options.report is not None or options.ui:
+        raise UsageError("a kernel has neither --report nor --ui: give --events DIR/, for `mpirdd top` and `mpirdd report`")
+    if options.restarts:
+        raise UsageError("a kernel has no --restarts: started again, it would have lost its notebook's variables")
+    for remark in spark_options.remarks(options):
+        print(f"mpirdd: {remark}", file=sys.stderr)
+    count = spark_options.ranks_of(spark_options.conf_of(options), options.ranks)
+    words = [] if count is None else ["-n", str(count)]
     words += [] if options.mpirun is None else ["--mpirun", options.mpirun]
     words += [f"--mpi-args={options.mpi_args}"] if options.mpi_args else []
     words += [] if options.recover else ["--no-ft"]
-    ranks = f"{options.ranks} ranks" if options.ranks else "all cores"
+    words += ["--stage-environment"] if options.stage_environment else []
+    ranks = f"{count} ranks" if count else "all cores"
     folder = kernel.install(
         options.kernel, options.display_name or f"{options.kernel} ({ranks})", words, of_run.settings(options),
         prefix=options.prefix)

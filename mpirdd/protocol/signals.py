@@ -41,6 +41,8 @@ def _handlers() -> Iterator[CodeType]:
     """The code of all signal handlers that are written in Python."""
     for number in signal.valid_signals():
         handler: Any = signal.getsignal(number)
+        if isinstance(handler, signal.Handlers):  # SIG_DFL, say; its type's __call__ is the look-up of every enum
+            continue
         while isinstance(handler, partial) or hasattr(handler, "__wrapped__"):
             handler = handler.func if isinstance(handler, partial) else handler.__wrapped__
         function = handler if hasattr(handler, "__code__") or hasattr(handler, "__func__") else type(handler).__call__

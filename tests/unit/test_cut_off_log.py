@@ -14,7 +14,7 @@ DRIVER = ("h1", 7)
 
 
 def log(folder: Path, *lines: str, end: str = "\n") -> Path:
-    path = folder / "run.jsonl"
+    path = folder / "run-20261129-101112-7.jsonl"
     path.write_text("\n".join(lines) + end)
     return path
 
@@ -47,3 +47,13 @@ def test_other_logs_are_left_alone(tmp_path: Path, lines: list[str]) -> None:
     assert close_log(str(path), DRIVER, status="killed", why="") is None
     assert path.read_bytes() == before
     assert close_log(str(tmp_path / "absent.jsonl"), DRIVER, status="killed", why="") is None
+
+
+def test_in_a_folder_of_several_runs_the_log_of_the_driver_is_found(tmp_path: Path) -> None:
+    path = log(tmp_path, run())
+    (tmp_path / "elsewhere").mkdir()
+    same_number = log(tmp_path / "elsewhere", run().replace("h1", "h2")).rename(tmp_path / "run-20261129-101113-7.jsonl")
+    newer = tmp_path / "run-20261129-101114-8.jsonl"
+    newer.write_text(run(8) + "\n")
+    assert close_log(str(tmp_path), DRIVER, status="killed", why="by signal 9") == str(path)
+    assert [each.read_text().count('"end"') for each in (path, same_number, newer)] == [1, 0, 0]

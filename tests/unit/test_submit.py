@@ -14,10 +14,11 @@ from runpy import run_path
 import pytest
 
 from mpirdd.launch import cli
+from mpirdd.launch.slurm import follow
 from mpirdd.launch.slurm.batch import Batch
 from mpirdd.launch.slurm.follow import _described, _exit_code, _Log, fields, log_of
 from mpirdd.launch.slurm.submit import _make_log_folder, lead_s, walltime_s
-from mpirdd.protocol.errors import UsageError
+from mpirdd.protocol.errors import ClusterError, UsageError
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "slurm").glob("*.sh"))
 
@@ -124,6 +125,17 @@ def test_what_the_script_is_told_reaches_the_run(tmp_path: Path, ends_in_s: int,
         assert script.wait(30) == code
     finally:
         script.kill()
+
+
+def test_a_script_that_is_told_to_end_before_the_run_starts_none(tmp_path: Path) -> None:
+    (tmp_path / "mpirdd.py").write_text("print('the run')")
+    text = Batch(["job.py"], sys.executable, setup=["echo setup; sleep 1"]).text()
+    script = subprocess.Popen(["bash", "-c", text], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert script.stdout is not None
+    assert script.stdout.readline() == "setup\n"
+    script.send_signal(signal.SIGTERM)
+    assert script.communicate(timeout=30) == ("", None)
+    assert script.returncode == 143
 
 
 @pytest.mark.usefixtures("job")
@@ -269,6 +281,43 @@ def test_a_short_walltime_is_not_spent_on_ending() -> None:
 )
 def test_the_exit_code_is_as_a_shell_would_have_it(record: dict[str, str], code: int) -> None:
     assert _exit_code(record) == code
+
+
+DOWN = (1, "", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
+FORGOTTEN = (1, "", "slurm_load_jobs error: Invalid job id specified")
+
+
+class Slurm:
+    """Answers the commands in the place of subprocess.run: exit code, stdout, stderr. The last answer stays."""
+
+    def __init__(self, **answers: list[tuple[int, str, str]]) -> None:
+        self.answers = answers
+
+    def __call__(self, words: tuple[str, ...], **_: object) -> subprocess.CompletedProcess[str]:
+        left = self.answers[words[0]]
+        return subprocess.CompletedProcess(words, *(left.pop(0) if len(left) > 1 else left[0]))
+
+
+RUNNING, DONE = (0, "JobId=7 JobState=RUNNING NodeList=n1", ""), (0, "JobId=7 JobState=FAILED ExitCode=3:0", "")
+
+
+@pytest.mark.parametrize(("slurm", "code"), [
+    (Slurm(scontrol=[RUNNING, DOWN, DONE], squeue=[DOWN, (0, "", "")], sacct=[(0, "RUNNING|0:0", "")]), 3),
+    (Slurm(scontrol=[RUNNING, FORGOTTEN], squeue=[DOWN, FORGOTTEN], sacct=[(0, "COMPLETED|0:0", "")]), 0),
+    (Slurm(scontrol=[FORGOTTEN], squeue=[FORGOTTEN], sacct=[(0, "RUNNING|0:0", "")]), None),
+    (Slurm(scontrol=[FORGOTTEN], squeue=[FORGOTTEN], sacct=[DOWN]), None),
+], ids=["down for a moment", "forgotten and accounted", "forgotten but running", "forgotten and no accounting"])
+def test_a_job_is_followed_until_slurm_says_that_it_is_over(
+    slurm: Slurm, code: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(follow, "_LOOK_S", 0.0)
+    monkeypatch.setattr("mpirdd.launch.slurm.follow.subprocess.run", slurm)
+    if code is None:
+        with pytest.raises(ClusterError, match="forgotten job 7"):
+            follow.follow("7")
+    else:
+        assert follow.follow("7") == code
+    assert capsys.readouterr().err.count("no answer from Slurm") == (1 if code == 3 else 0)
 
 
 # --- the scripts ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from http import HTTPStatus
 from threading import Thread
 
 import pytest
@@ -127,3 +128,9 @@ def test_what_handlers_raise_is_known_from_other_exceptions(handler: object) -> 
         raise Came
     except Came as error:
         assert not raised_by_a_handler(error)
+
+
+def test_a_failed_look_up_in_an_enum_comes_from_no_handler() -> None:
+    with pytest.raises(ValueError) as caught:
+        HTTPStatus(999)
+    assert not raised_by_a_handler(caught.value)

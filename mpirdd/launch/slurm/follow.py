@@ -15,6 +15,8 @@ COMMAND_TIMEOUT_S = 60.0
 NO_INDEX = "4294967294"
 """Slurm shows this as the index of an array's jobs that have not started yet."""
 _LOOK_S = 2.0
+_FORGOTTEN = "Invalid job id"
+"""How Slurm's commands say that they do not know the job any more."""
 _OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "PREEMPTED")
 
 
@@ -28,16 +30,16 @@ def follow(job: str) -> int:
     try:
         while True:
             records = records_of(job)
-            over = all(_state(record) in _OVER for record in records)
-            state = _described(records)
+            over = records is not None and all(_state(record) in _OVER for record in records)
+            state = "no answer from Slurm; asking again" if records is None else _described(records)
             if state != said and state:
                 print(f"mpirdd: job {job}: {state}", file=sys.stderr, flush=True)
                 said = state
-            for record in records:
+            for record in records or ():
                 path, index = log_of(record), record.get("ArrayTaskId", "")
                 if path and NO_INDEX not in path:
                     logs.setdefault(path, _Log(f"[{index}] " if index else "")).print_new(path)
-            if over and not _in_queue(job):
+            if over and _in_queue(job) is False:
                 break
             time.sleep(_LOOK_S)
     except KeyboardInterrupt:
@@ -45,9 +47,9 @@ def follow(job: str) -> int:
               f"first: {ending_gently(job)}", file=sys.stderr)
         return 130
     if not records:
-        records = _accounted(job)
+        records = [record for record in _accounted(job) if _state(record) in _OVER]
     if not records:
-        raise ClusterError(f"Slurm has forgotten job {job}, and sacct does not know it: how it ended is in its log")
+        raise ClusterError(f"Slurm has forgotten job {job}, and sacct does not know its end: how it ended is in its log")
     return max(_exit_code(record) for record in records)
 
 
@@ -61,7 +63,7 @@ def log_of(record: Mapping[str, str]) -> str:
     node, path = record.get("BatchHost", ""), record.get("StdOut", "")
     if "%N" not in path or not node:
         return path
-    host = fields(_ask("scontrol", "show", "node", "-o", node)).get("NodeHostName", node)  # a node's name may be another
+    host = fields(_ask("scontrol", "show", "node", "-o", node) or "").get("NodeHostName", node)  # a node's name may be another
     return path.replace("%N", host.split(".")[0])  # scontrol leaves this one to the reader
 
 
@@ -88,10 +90,10 @@ class _Log:
         sys.stdout.flush()
 
 
-def records_of(job: str) -> list[dict[str, str]]:
-    """slurmctld's records of the job, one for each job of an array; empty some minutes after its end."""
+def records_of(job: str) -> list[dict[str, str]] | None:
+    """slurmctld's records of the job, one for each job of an array; empty some minutes after its end. None: no answer."""
     text = _ask("scontrol", "show", "job", "-o", job)
-    return [fields(line) for line in text.splitlines() if "JobState=" in line]
+    return None if text is None else [fields(line) for line in text.splitlines() if "JobState=" in line]
 
 
 def fields(line: str) -> dict[str, str]:
@@ -105,20 +107,27 @@ def fields(line: str) -> dict[str, str]:
 
 def _accounted(job: str) -> list[dict[str, str]]:
     """The same from the accounting, if the site has one."""
-    lines = [line.split("|") for line in _ask("sacct", "-n", "-P", "-X", "-j", job, "-o", "State,ExitCode").splitlines()]
+    text = _ask("sacct", "-n", "-P", "-X", "-j", job, "-o", "State,ExitCode") or ""
+    lines = [line.split("|") for line in text.splitlines()]
     return [{"JobState": line[0].split()[0], "ExitCode": line[1]} for line in lines if len(line) == 2 and line[0]]
 
 
-def _in_queue(job: str) -> bool:
-    return bool(_ask("squeue", "-h", "-j", job, "-t", "PENDING,RUNNING,SUSPENDED,COMPLETING,REQUEUED", "-o", "%T").strip())
+def _in_queue(job: str) -> bool | None:
+    """None: no answer."""
+    text = _ask("squeue", "-h", "-j", job, "-t", "PENDING,RUNNING,SUSPENDED,COMPLETING,REQUEUED", "-o", "%T")
+    return None if text is None else bool(text.strip())
 
 
-def _ask(*words: str) -> str:
-    """The answer of a command of Slurm; empty if it fails, as slurmctld may be busy, or have forgotten the job."""
+def _ask(*words: str) -> str | None:
+    """The answer of a command of Slurm: empty if Slurm has forgotten the job, or has no such command. None: no answer, as
+    slurmctld may be busy, or just restart."""
     try:
-        return subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S).stdout
-    except (OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S)
+    except FileNotFoundError:
         return ""
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return None if done.returncode and _FORGOTTEN not in done.stderr else done.stdout
 
 
 def _state(record: Mapping[str, str]) -> str:

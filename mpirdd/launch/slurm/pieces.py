@@ -27,7 +27,7 @@ walltime() {{
   }} 2>/dev/null &
 }}
 trap walltime {notice}
-trap 'ending=cancelled; kill -TERM "$run" 2>/dev/null' TERM
+trap 'ending=cancelled; [ "$run" ] || exit 143; kill -TERM "$run" 2>/dev/null' TERM  # 143: nothing runs yet
 export MPIRDD_GRACE_S={saving}  # seconds that the program may take to save after TERM
 """
 
