@@ -157,6 +157,19 @@ def test_beyond_a_number_of_tasks_the_page_has_the_longest_and_a_sample() -> Non
     assert any("2,000 of 12,000" in note for note in data["notes"])
 
 
+def test_the_share_of_a_large_partition_is_of_its_whole_stage() -> None:
+    def task(partition: int) -> dict[str, object]:
+        return {"event": "task", "t": 9.0, "stage": 1, "partition": partition, "executor": 1, "start": 8.0, "seconds": 1.0,
+                "bytes_in": 1000}
+
+    short = {"event": "tasks", "t": 9.0, "stage": 1, "executor": 1, "count": 98, "start": 8.0, "until": 9.0, "seconds": 0.5,
+             "longest": 0.01, "partition": 7, "bytes_in": 98_000}
+    partitions = report_data(RunView().take_all([*eventful()[:9], *map(task, range(3)), short]))["partitions"]
+    assert [(each["share"], each["times"]) for each in partitions] == [(1000 / 101_000, None)] * 3
+    few_rows = report_data(RunView().take_all([*eventful()[:9], *map(task, range(50))]), most_tasks=20)["partitions"]
+    assert [(each["share"], each["times"]) for each in few_rows] == [(0.02, 1.0)] * 5
+
+
 def test_the_live_view_stays_small() -> None:
     view = RunView(details=False).take_all(large(2000))
     assert not view.tasks
