@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import doctest
+import errno
 import io
 import json
 import sys
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,20 @@ def test_without_plotly_or_rich_the_command_to_install_them_is_told(
         assert cli.main(words) == 2
         assert f"fix: {install_command('observe')}\n" in capsys.readouterr().err
     assert cli.main(["trace", log, "-o", str(tmp_path / "a.json")]) == 0
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz"])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_file_that_cannot_be_written_leaves_no_part_behind(
+        error: BaseException, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fails(*paths: str) -> None:
+        raise error
+
+    log = write(tmp_path / "a.jsonl", eventful())
+    monkeypatch.setattr("mpirdd.launch.observing.os.replace", fails)
+    with suppress(KeyboardInterrupt):
+        assert cli.main(["trace", str(log), "-o", str(tmp_path / name)]) == 2
+    assert list(tmp_path.iterdir()) == [log]
 
 
 def test_the_page_names_nothing_to_load(view: RunView) -> None:
