@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from time import monotonic
 
 from mpirdd.executor.stacks import Running, Seen, fatal_error, readable
-from mpirdd.observe.endings import Ending, state_of
+from mpirdd.observe.endings import Ending, MemoryKills, state_of
 from mpirdd.protocol.ids import Rank
 
 _PATIENCE_S = 0.3
@@ -26,6 +26,7 @@ class Witnesses:
         self._pids: dict[Rank, int] = {}
         self._seen: dict[Rank, Seen] = {}
         self._endings: dict[Rank, Ending] = {}
+        self._kills = MemoryKills()
         self._dying: dict[Rank, float] = {}
         """By rank, the time until which its exit status may come."""
         self._asked: dict[Rank, str] = {}
@@ -38,7 +39,7 @@ class Witnesses:
             return True
         self._pids[rank] = pid
         if rank not in self._endings:
-            self._endings[rank] = Ending(pid)
+            self._endings[rank] = Ending(pid, self._kills)
         seen = Seen.of(pid)
         if seen is not None:
             self._seen[rank] = seen

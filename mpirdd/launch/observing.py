@@ -11,6 +11,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mpirdd.observe.event_file import is_url, name_of_log
@@ -380,3 +381,6 @@ def _write_local(target: str, pieces: list[str]) -> int:
         return os.path.getsize(target)
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}") from None
+    finally:
+        with suppress(OSError):  # a whole one has the name of target now
+            os.unlink(part)

@@ -25,15 +25,36 @@ _COUNTS = ("memory.events", "memory.oom_control")
 _STATES = {"T": "it is stopped (SIGSTOP)", "t": "a debugger holds it", "D": "it waits for a disk or a file system"}
 
 
-class Ending:
-    """Watches a living process; afterwards ``told`` says how it has ended."""
+class MemoryKills:
+    """The kernel's kills for memory that have explained the end of a process, by cgroup. Each explains one end."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid, self._fd = pid, -1
+    def __init__(self) -> None:
+        self._explained: dict[str, int] = {}
+
+    def explain(self, counts: str, since: int) -> bool:
+        """Has the kernel killed more than ``since`` processes, one of which explains no other end? If so, it now explains this
+        one."""
+        known = max(since, self._explained.get(counts, since))
+        if not killed_for_memory(counts) > known >= 0:
+            return False
+        self._explained[counts] = known + 1
+        return True
+
+
+class Ending:
+    """Watches a living process; afterwards ``told`` says how it has ended.
+
+    Args:
+        kills: shared by all processes that are watched together.
+    """
+
+    def __init__(self, pid: int, kills: MemoryKills) -> None:
+        self._pid, self._fd, self._kills = pid, -1, kills
         with suppress(OSError, AttributeError):
             self._fd = os.pidfd_open(pid)
         self._counts = memory_counts(pid)
-        self._kills = killed_for_memory(self._counts)
+        self._since = killed_for_memory(self._counts)
+        self._for_memory: bool | None = None
 
     def __del__(self) -> None:
         with suppress(OSError):
@@ -54,7 +75,9 @@ class Ending:
         number = os.WTERMSIG(status)
         if number != signal.SIGKILL:
             return f"it was ended by signal {number} ({_name(number)})"
-        if killed_for_memory(self._counts) > self._kills >= 0:
+        if self._for_memory is None:
+            self._for_memory = self._kills.explain(self._counts, self._since)
+        if self._for_memory:
             return "the kernel killed it for memory: its cgroup had reached its limit"
         if in_kernel_log(self._pid):
             return "the kernel killed it for memory: the host, or the job's share of it, had none left (see dmesg)"

@@ -47,6 +47,7 @@ class Recorder:
         self._stages: dict[StageId, _Stage] = {}
         self._started = self._kept = 0
         self._beats: dict[tuple[StageId, int, Rank], float] = {}
+        """By running task, the seconds at which its next heartbeat is written."""
         self._jobs = self._tasks = 0
 
     def add(self, sink: Sink) -> None:
@@ -61,10 +62,17 @@ class Recorder:
         for sink in self._sinks:
             sink(line)
 
-    def _finished(self, stage: StageId, count: int) -> None:
-        self._tasks += count
+    def _finished(self, stage: StageId, executor: Rank, partitions: tuple[int, ...]) -> None:
+        self._tasks += len(partitions)
         if stage in self._stages:
-            self._stages[stage].done += count
+            self._stages[stage].done += len(partitions)
+        self._over(stage, executor, partitions)
+
+    def _over(self, stage: StageId, executor: Rank, partitions: tuple[int, ...]) -> None:
+        """These attempts no longer run."""
+        if self._beats:
+            for partition in partitions:
+                self._beats.pop((stage, partition, executor), None)
 
     def _wanted(self, event: Event, t: float) -> bool:
         if isinstance(event, run_events.TasksStarted):
@@ -87,9 +95,9 @@ class Recorder:
     def _complete(self, line: dict[str, Any], event: Event, t: float) -> None:
         """Add figures that the event itself does not have, and note the event."""
         if isinstance(event, run_events.TaskMeasured):
-            self._finished(event.stage, 1)
+            self._finished(event.stage, event.executor, (event.partition,))
         elif isinstance(event, run_events.TasksMeasured):
-            self._finished(event.stage, event.count)
+            self._finished(event.stage, event.executor, event.partitions)
         elif isinstance(event, run_events.StageStarted):
             self._stages[event.stage] = _Stage(t, event.tasks)
         elif isinstance(event, run_events.StageEnded):
@@ -98,8 +106,11 @@ class Recorder:
                 line.update(done=stage.done, failed=stage.failed, seconds=round(t - stage.began, 6))
             self._beats = {task: due for task, due in self._beats.items() if task[0] != event.stage} if self._beats else {}
         elif isinstance(event, run_events.TaskFailed):
+            self._over(event.stage, event.executor, (event.partition,))
             if event.stage in self._stages:
                 self._stages[event.stage].failed += 1
+        elif isinstance(event, run_events.TaskStopped):
+            self._over(event.stage, event.executor, (event.partition,))
         elif isinstance(event, run_events.ExecutorLost):
             line["running"] = [[stage, partition] for stage, partition, executor in self._beats if executor == event.executor]
         elif isinstance(event, run_events.JobStarted):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from heapq import nlargest
+from operator import itemgetter
 from typing import Any
 
 from mpirdd.observe import flame, lineage_layout
@@ -51,7 +53,8 @@ def report_data(run: RunView, *, notes: Sequence[str] = (), over: bool = True, h
         notes.append(f"The last {_MOST_STAGES:,} of {len(stages):,} stages.")
         stages = stages[-_MOST_STAGES:]
     keys = {stage.id: key for key, stage in enumerate(stages)}
-    rows, note = _chosen([row for row in run.tasks if row.stage in keys], most_tasks)
+    tasks = [row for row in run.tasks if row.stage in keys]
+    rows, note = _chosen(tasks, most_tasks)
     notes += note
     if run.strange:
         notes.append(f"{run.strange:,} events make no sense to this version of mpirdd, and are left out.")
@@ -71,7 +74,7 @@ def report_data(run: RunView, *, notes: Sequence[str] = (), over: bool = True, h
         "stages": [_stage(stage, key) for key, stage in enumerate(stages)],
         "statuses": statuses, "tasks": _columns(rows, keys, statuses),
         "exchanges": _exchanges(run), "losses": _losses(run), "memory": _memory(run), "shuffles": _shuffles(run),
-        "partitions": _largest(rows, run), "keys": _keys(run),
+        "partitions": _largest(tasks, run), "keys": _keys(run),
         "lineage": _lineage(run), "kept": _kept(run), "settings": _settings(run), "errors": _errors(run),
         "flame": flame.tree(run.profiles),
     }
@@ -256,21 +259,24 @@ def _matrix(name: str, cells: Counter[tuple[int, int]]) -> Data:
 
 
 def _largest(rows: Iterable[TaskRow], run: RunView) -> list[Data]:
-    """The largest partitions by what their tasks took in."""
-    by_stage: dict[int, list[tuple[int, TaskRow]]] = defaultdict(list)
+    """The largest partitions by what their tasks took in: from shuffles, else from files."""
+    by_stage: dict[int, list[TaskRow]] = defaultdict(list)
     for row in rows:
-        amount = row.counts.get("shuffle_read", 0) or row.counts.get("bytes_in", 0)
-        if row.tasks == 1 and row.status == OK and amount:
-            by_stage[row.stage].append((amount, row))
+        if row.tasks == 1 and row.status == OK:
+            by_stage[row.stage].append(row)
     found: list[Data] = []
-    for number, sizes in by_stage.items():
-        sizes.sort(key=lambda each: -each[0])
-        total, median = sum(amount for amount, _ in sizes), sizes[len(sizes) // 2][0]
-        for amount, row in sizes[:5]:
-            found.append({
-                "name": f"{number}: {run.stages[number].label}", "partition": row.partition, "bytes": amount,
-                "records": row.counts.get("records_in") or None, "share": amount / total if len(sizes) > 1 else None,
-                "times": amount / median if len(sizes) > 2 and median else None})
+    for number, single in by_stage.items():
+        stage = run.stages[number]
+        name = "shuffle_read" if stage.sums["shuffle_read"] else "bytes_in"
+        total, sizes = stage.sums[name], [row.counts.get(name) or 0 for row in single]
+        # Tasks that share a line have no size, so these may be too few for a median.
+        median = sorted(sizes)[len(sizes) // 2] if len(sizes) > max(2, stage.done / 2) else 0
+        for amount, row in nlargest(5, zip(sizes, single, strict=True), key=itemgetter(0)):
+            if amount:
+                found.append({
+                    "name": f"{number}: {stage.label}", "partition": row.partition, "bytes": amount,
+                    "records": row.counts.get("records_in") or None, "share": amount / total if stage.done > 1 else None,
+                    "times": amount / median if median else None})
     return sorted(found, key=lambda each: -each["bytes"])[:_MOST_PARTITIONS]
 
 

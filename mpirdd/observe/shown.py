@@ -10,14 +10,17 @@ def duration(seconds: float) -> str:
 
     >>> duration(0.0123), duration(3.14159), duration(75), duration(7300)
     ('12 ms', '3.1 s', '1 min 15 s', '2 h 1 min')
+    >>> duration(0.9997), duration(59.97), duration(119.7), duration(3599.8)
+    ('1.0 s', '1 min 0 s', '2 min 0 s', '1 h 0 min')
     """
-    if seconds < 1:
+    if round(1000 * seconds, 0) < 1000:
         return f"{1000 * seconds:.3g} ms" if seconds < 0.01 else f"{1000 * seconds:.0f} ms"
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+    minutes, rest = divmod(round(seconds, 0), 60)
+    if minutes < 60:
+        return f"{minutes:.0f} min {rest:.0f} s"
+    return f"{minutes // 60:.0f} h {minutes % 60:.0f} min"
 
 
 def moment(unix: float) -> str:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from math import inf
 from typing import Any
 
 from mpirdd.protocol.errors import UsageError
@@ -20,6 +21,8 @@ _PREFIX = "MPIRDD_"
 _MODES = ("memory", "mapreduce")
 EXCHANGES = ("auto", "collective", "pairwise")
 _KINDS = {"bool": "yes or no (1, 0, true, false)", "int": "a whole number", "float": "a number", "str": "a text"}
+_NOT_NEGATIVE = ("broadcast_bytes", "report_interval_s", "poll_sleep_s", "spin_s", "task_retries", "most_losses", "spares",
+                 "grace_s")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _OTHERS = ("CONF", "DEBUG", "LAUNCHED_SPARES", "MPI_ARGS", "PYSPARK", "RANK", "RESTARTED", "STAGE", "STAGE_LOCK", "STAGE_PACK",
            "STATUS_FILE", "STREAMS")
@@ -101,11 +104,13 @@ class Settings:
             raise UsageError(f"exchange must be {', '.join(EXCHANGES[:-1])} or {EXCHANGES[-1]}, not {self.exchange!r}")
         if self.parallelism < 0:
             raise UsageError(f"parallelism must be 0 (automatic) or more, not {self.parallelism}")
-        if self.task_retries < 0:
-            raise UsageError(f"task_retries must be 0 or more, not {self.task_retries}")
-        if self.spares < 0:
-            raise UsageError(f"spares must be 0 or more, not {self.spares}")
-        if self.progress_every_s < 0:
+        for name in _NOT_NEGATIVE:
+            value = getattr(self, name)
+            if not value >= 0:  # also NaN
+                raise UsageError(f"{name} must be 0 or more, not {value}")
+        if self.grace_s == inf:  # timers have a limit
+            raise UsageError("grace_s must be a number of seconds, not infinite")
+        if not self.progress_every_s >= 0:
             raise UsageError(f"progress_every_s must be 0 (never) or more, not {self.progress_every_s}")
         if self.hot_keys < 0:
             raise UsageError(f"hot_keys must be 0 (off) or more, not {self.hot_keys}")

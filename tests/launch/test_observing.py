@@ -104,6 +104,7 @@ def test_a_report_of_all_that_can_happen_opens_without_complaint(tmp_path: Path,
     browser.run("document.querySelector('#timeline-plot').emit('plotly_click', {points: [{customdata: 1}]})")
     browser.until("document.querySelectorAll('#task-table tbody tr').length === 4")
     browser.run("Plotly.relayout('timeline-plot', {'xaxis.range[0]': 1, 'xaxis.range[1]': 2}).then(() => 0)")
+    assert browser.run("[0.9997, 119.7, 179.7, 7199.7].map(seconds)") == ["1 s", "120 s", "3 min 0 s", "2 h 0 min"]
     assert browser.run("document.title") != "taken"
     assert browser.complaints == []
 

@@ -16,7 +16,7 @@ from launcher import KIND, with_mpirun, with_open_mpi
 from ways import ROOT, run
 
 from mpirdd.executor.stacks import Offered, Seen
-from mpirdd.observe.endings import Ending
+from mpirdd.observe.endings import Ending, MemoryKills
 
 pytestmark = [with_mpirun, pytest.mark.timeout(120), pytest.mark.second_lane]
 
@@ -55,7 +55,7 @@ IN_TASK = rf"in partition 2 of sum at job\.py:{LINE}"
 def exits_are_known() -> bool:
     """Does this kernel tell how processes of others end?"""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    ending = Ending(child.pid)
+    ending = Ending(child.pid, MemoryKills())
     child.communicate()
     return ending.told(wait=True) == "it ended with exit code 1"
 

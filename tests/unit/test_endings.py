@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from mpirdd.executor.stacks import fatal_error, main_stack, readable
-from mpirdd.observe.endings import in_kernel_log, killed_for_memory, memory_counts
+from mpirdd.observe.endings import Ending, MemoryKills, in_kernel_log, killed_for_memory, memory_counts
 
 FAULT = """Fatal Python error: Segmentation fault
 
@@ -34,6 +38,22 @@ def test_the_cgroups_count_of_kills_is_found_in_both_versions(tmp_path: Path) ->
         found = memory_counts(7, root=str(root))
         assert found.endswith(name) and killed_for_memory(found) == 2
     assert killed_for_memory("") == -1
+
+
+def test_a_kill_for_memory_explains_one_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = tmp_path / "memory.events"
+    counts.write_text("oom_kill 2\n")
+    monkeypatch.setattr("mpirdd.observe.endings.memory_counts", lambda pid: str(counts))
+    monkeypatch.setattr("mpirdd.observe.endings.in_kernel_log", lambda pid: False)
+    monkeypatch.setattr(Ending, "_status", lambda self: signal.SIGKILL)
+    kills = MemoryKills()
+    first, second, third = (Ending(os.getpid(), kills) for _ in range(3))
+    counts.write_text("oom_kill 3\n")
+    told = [ending.told() for ending in (first, second, first, third)]
+    assert ["its cgroup" in (each or "") for each in told] == [True, False, True, False]
+    later = Ending(os.getpid(), kills)
+    counts.write_text("oom_kill 4\n")
+    assert "its cgroup" in (later.told() or "")
 
 
 def test_the_kernels_log_names_the_process(tmp_path: Path) -> None:

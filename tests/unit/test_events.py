@@ -23,6 +23,7 @@ from mpirdd.observe.figures import figures_of
 from mpirdd.observe.history import History
 from mpirdd.observe.recorder import Recorder
 from mpirdd.observe.run_state import RunState
+from mpirdd.observe.run_view import RunView
 from mpirdd.protocol import messages
 from mpirdd.protocol.errors import UsageError
 from mpirdd.protocol.ids import BlockId
@@ -82,6 +83,22 @@ def test_a_stage_ends_with_what_became_of_its_tasks() -> None:
 def test_the_loss_of_an_executor_names_the_tasks_known_to_run_there() -> None:
     lines = recorded(events.TaskRunning(1, 7, 2, 1.5), events.ExecutorLost(2, "a", "it died", {}, 3, 1))
     assert lines[-1]["running"] == [[1, 7]]
+
+
+@pytest.mark.parametrize("over", [
+    events.TaskMeasured(1, 7, 2, 0.0, 2.5, {}), events.TasksMeasured(1, 2, 2, 0.0, 2.5, 2.5, 2.4, 7, (6, 7), {}),
+    events.TaskFailed(1, 7, 2, "a", "count at job.py:3", "ValueError: x", ""),
+    events.TaskStopped(1, 7, 2, "other attempt won")])
+def test_a_task_that_is_over_does_not_run_when_its_executor_is_lost(over: events.Event) -> None:
+    beats = events.TaskRunning(1, 7, 2, 1.5), events.TaskRunning(1, 7, 3, 1.5)
+    lost = [events.ExecutorLost(rank, "a", "it died", {}, 1, 1) for rank in (2, 3)]
+    assert [line["running"] for line in recorded(STAGE, *beats, over, *lost)[-2:]] == [[], [[1, 7]]]
+
+
+def test_the_task_that_a_lost_executor_ran_is_known_though_an_earlier_one_had_a_heartbeat() -> None:
+    lines = recorded(STAGE, events.TasksStarted(1, 2, (0, 1), 0), events.TaskRunning(1, 0, 2, 2.0),
+                     events.TaskMeasured(1, 0, 2, 0.0, 0.0, {}), events.ExecutorLost(2, "a", "it died", {}, 1, 1))
+    assert [(row.partition, row.status) for row in RunView().take_all(lines).tasks] == [(0, "ok"), (1, "lost")]
 
 
 # --- reports of executors -------------------------------------------------------------------------

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import doctest
+import errno
 import io
 import json
 import sys
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,20 @@ def test_without_plotly_or_rich_the_command_to_install_them_is_told(
     assert cli.main(["trace", log, "-o", str(tmp_path / "a.json")]) == 0
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz"])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_file_that_cannot_be_written_leaves_no_part_behind(
+        error: BaseException, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fails(*paths: str) -> None:
+        raise error
+
+    log = write(tmp_path / "a.jsonl", eventful())
+    monkeypatch.setattr("mpirdd.launch.observing.os.replace", fails)
+    with suppress(KeyboardInterrupt):
+        assert cli.main(["trace", str(log), "-o", str(tmp_path / name)]) == 2
+    assert list(tmp_path.iterdir()) == [log]
+
+
 def test_the_page_names_nothing_to_load(view: RunView) -> None:
     html = page(report_data(view))
     head = html[: html.index('<script id="data"')]
@@ -155,6 +171,19 @@ def test_beyond_a_number_of_tasks_the_page_has_the_longest_and_a_sample() -> Non
     assert sorted(data["tasks"]["duration"], reverse=True)[:500] == longest
     assert {*data["tasks"]["stage"]} == {*range(50)}
     assert any("2,000 of 12,000" in note for note in data["notes"])
+
+
+def test_the_share_of_a_large_partition_is_of_its_whole_stage() -> None:
+    def task(partition: int) -> dict[str, object]:
+        return {"event": "task", "t": 9.0, "stage": 1, "partition": partition, "executor": 1, "start": 8.0, "seconds": 1.0,
+                "bytes_in": 1000}
+
+    short = {"event": "tasks", "t": 9.0, "stage": 1, "executor": 1, "count": 98, "start": 8.0, "until": 9.0, "seconds": 0.5,
+             "longest": 0.01, "partition": 7, "bytes_in": 98_000}
+    partitions = report_data(RunView().take_all([*eventful()[:9], *map(task, range(3)), short]))["partitions"]
+    assert [(each["share"], each["times"]) for each in partitions] == [(1000 / 101_000, None)] * 3
+    few_rows = report_data(RunView().take_all([*eventful()[:9], *map(task, range(50))]), most_tasks=20)["partitions"]
+    assert [(each["share"], each["times"]) for each in few_rows] == [(0.02, 1.0)] * 5
 
 
 def test_the_live_view_stays_small() -> None:

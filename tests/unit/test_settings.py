@@ -69,6 +69,16 @@ def test_values_out_of_bounds_are_refused(name: str, value: int) -> None:
         Settings.read({}, **{name: value})
 
 
+@pytest.mark.parametrize(("name", "texts"), [
+    *((name, ("-1", "nan")) for name in ("poll_sleep_s", "spin_s", "report_interval_s", "progress_every_s")),
+    *((name, ("-1",)) for name in ("most_losses", "task_retries", "spares", "broadcast_bytes")),
+    ("grace_s", ("-0.5", "nan", "inf")), ("ping_s", ("nan",)), ("executor_timeout_s", ("nan",))])
+def test_what_is_no_length_or_number_is_refused(name: str, texts: tuple[str, ...]) -> None:
+    for text in texts:
+        with pytest.raises(UsageError, match=name):
+            Settings.read({f"MPIRDD_{name.upper()}": text})
+
+
 def test_other_variables_are_left_alone() -> None:
     assert Settings.read({"MPIRDD_TEST_REPORT": "x", "PARALLELISM": "3"}) == Settings()
 

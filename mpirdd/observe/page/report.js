@@ -15,11 +15,13 @@ function count(n) { return n === null || n === undefined ? "" : Math.round(n).to
 
 function seconds(s) {
   if (s === null || s === undefined) return "";
-  if (s < 0.001) return s <= 0 ? "0 s" : `${Number((s * 1e6).toPrecision(2))} µs`;
-  if (s < 1) return `${Number((s * 1e3).toPrecision(3))} ms`;
+  if (s <= 0) return "0 s";
+  const us = Number((s * 1e6).toPrecision(2)), ms = Number((s * 1e3).toPrecision(3)), whole = Math.round(s), minutes = Math.round(s / 60);
+  if (us < 1000) return `${us} µs`;
+  if (ms < 1000) return `${ms} ms`;
   if (s < 120) return `${Number(s.toPrecision(3))} s`;
-  if (s < 7200) return `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`;
-  return `${Math.floor(s / 3600)} h ${Math.round(s % 3600 / 60)} min`;
+  if (whole < 7200) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 const SHOWN = { bytes, count, seconds, text: value => value === null || value === undefined ? "" : String(value) };
