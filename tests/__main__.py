@@ -74,19 +74,20 @@ SUITES = {
     "memory": Suite(600, path="launch", marked="alone"),  # how large ranks become depends on what else runs
     "recovery": Suite(1200, workers=3, marked="not second_lane"),
     "recovery-rest": Suite(1200, workers=3, path="recovery", marked="second_lane"),
-    "matrix": Suite(1800, workers=3, path="recovery/test_matrix.py", variables={"MPIRDD_MATRIX": "all"}),
-    "jobs": Suite(900, workers=2, only=f"not ({JOBS_REST})"),
-    "jobs-rest": Suite(900, workers=2, path="jobs", only=JOBS_REST),
+    "matrix": Suite(1800, workers=4, path="recovery/test_matrix.py", variables={"MPIRDD_MATRIX": "all"}),
+    "jobs": Suite(900, workers=3, only=f"not ({JOBS_REST})"),
+    "jobs-rest": Suite(900, workers=3, path="jobs", only=JOBS_REST),
     "slurm": Suite(900, workers=2),
     "sites": Suite(600, workers=2),  # the MPIs of other places, which it fetches once a clone
     "stores": Suite(900),  # one HDFS and one S3 server for all its tests
-    "hosts": Suite(600),  # not beside others: their MPI would take the bridge between its hosts for a network
+    "hosts": Suite(600),  # not beside other ranks: their MPI would take the bridge between its hosts for a network
     "pyspark": Suite(1500, workers=2, by_file=True), "pyspark@5": Suite(1200),
 }
 LANES = {
     "daily": ["unit", "contract@1", "contract@3", "engine@1", "engine@4", "launch", "recovery", "jobs"],
-    "rest": ["unit-rest", "schedules", "contract@2", "contract@5", "slurm+engine@2", "engine-pairwise@4",
-             "stores+engine-mapreduce@4", "matrix", "jobs-rest", "launch-rest", "recovery-rest", "memory", "hosts", "sites"],
+    "rest": ["unit-rest", "contract@2", "contract@5", "slurm+engine@2", "engine-pairwise@4",
+             "stores+engine-mapreduce@4", "matrix", "jobs-rest", "launch-rest", "recovery-rest", "memory", "hosts+schedules",
+             "sites"],
     "mpich": ["contract@1", "contract@3", "engine@4", "engine-pairwise@4", "launch", "launch-rest", "recovery"],
     "python": ["unit-python", "engine@3"],
     "peers": ["pyspark+pyspark@5"],
