@@ -266,7 +266,7 @@ def test_names_that_a_header_repeats_or_leaves_out_get_their_place(tmp_path: Pat
 # --- what comes first -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("empty", [b"", b"\n\n", gzip.compress(b"")])
+@pytest.mark.parametrize("empty", [b"", b"\n\n", gzip.compress(b"")], ids=["empty", "empty lines", "packed"])
 def test_a_first_file_without_records_says_nothing(tmp_path: Path, empty: bytes) -> None:
     """Such as the part of a partition without records."""
     first, second = tmp_path / "a.csv", tmp_path / "b.csv"
