@@ -378,6 +378,8 @@ def test_what_is_written_is_what_arrow_reads(tmp_path: Path) -> None:
         ([5], "a record must be a dict"),
         ([{1: 2}], "a record must be a dict with text for keys"),
         ([row_class(("a", "a"))(1, 2)], "two columns of the same name"),
+        ([{"a": 1, "b": row_class(("x", "y"))(1, 2)}], "column 'b' holds rows or named tuples"),
+        ([{"b": None}, {"b": [{"c": row_class(("x",))(1)}]}], "column 'b' holds rows or named tuples"),
     ],
 )
 def test_records_without_a_schema_are_refused(rows: list[Any], said: str) -> None:
