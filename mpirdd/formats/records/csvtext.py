@@ -348,6 +348,8 @@ def csv_text(dialect: Dialect, header: bool, columns: tuple[str, ...] | None, re
     """
     names = columns
     iterator, is_first, costs = iter(records), True, counting()
+    kind: Any = None
+    order = None
     while run := list(islice(iterator, _WRITE_RUN)):
         began, counted_s = perf_counter(), costs.counted_s
         rows: list[Sequence[Any]] = []
@@ -356,7 +358,11 @@ def csv_text(dialect: Dialect, header: bool, columns: tuple[str, ...] | None, re
             if header and names:
                 rows.append(names)
             is_first = False
-        rows += [_fields(record, names) for record in run]
+        for record in run:
+            if type(record) is not kind:
+                kind = type(record)
+                order = ordering("saveAsCsvFile", kind, names or ())
+            rows.append(_fields(record, names) if order is None else order(record))
         text = _written(dialect, rows, csv.QUOTE_MINIMAL)
         # Before Python 3.13 a lone \r is not quoted, and it would end the row.
         data = (text if "\r" not in text else _written(dialect, rows, csv.QUOTE_ALL)).encode()
@@ -392,9 +398,6 @@ def _fields(record: Any, names: tuple[str, ...] | None) -> Sequence[Any]:
             )
         return [record.get(name) for name in names]
     if isinstance(record, tuple | list):
-        order = ordering("saveAsCsvFile", type(record), names or ())
-        if order is not None:
-            return order(record)
         if not names or len(record) != len(names):
             raise RecordError(
                 f"saveAsCsvFile: the record {short_repr(record)} has {len(record)} fields, where there are {len(names or ())} "
