@@ -162,6 +162,10 @@ def test_a_file_beside_a_folder_of_its_name_is_read(store: Store) -> None:
     store.write("two\n", "in", "a", "b")
     found = find_inputs(store.path("in"), recursive=True, options=store.options)
     assert [(file.path, file.size) for file in found] == [(store.path("in", "a"), 4), (store.path("in", "a", "b"), 4)]
+    store.write("", "in", "empty")
+    store.write("three\n", "in", "empty", "c")
+    for path in (store.path("in", "empty"), store.path("in", "e*")):
+        assert [file.path for file in find_inputs(path, options=store.options)] == [store.path("in", "empty", "c")]
 
 
 def test_of_two_jobs_with_one_output_the_first_wins(store: Store) -> None:

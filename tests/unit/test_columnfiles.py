@@ -329,6 +329,14 @@ def test_rows_travel_by_any_pickler() -> None:
         assert back._columns == ("a", "my col", "a") and back.a == 1
 
 
+def test_names_that_unicode_writes_in_two_ways_are_attributes() -> None:
+    row = row_class(("\N{MICRO SIGN}", "ﬁ", "日本"))(1, 2, 3)
+    assert (row.µ, row.ﬁ, row.日本) == (1, 2, 3) and row.fi == 2
+    assert [getattr(row, name) for name in row._columns] == [1, 2, 3] and row._columns[0] == "\N{MICRO SIGN}"
+    both = row_class(("\N{MICRO SIGN}", "\N{GREEK SMALL LETTER MU}"))(1, 2)
+    assert [getattr(both, name) for name in both._columns] == [1, 2] and len(both._asdict()) == 2
+
+
 def test_columns_named_like_places_are_attributes_by_their_names() -> None:
     row = row_class(("_1", "_2"))("first", "second")  # as Spark names the items of tuples
     assert (row._1, row._2) == ("first", "second")
@@ -378,6 +386,8 @@ def test_what_is_written_is_what_arrow_reads(tmp_path: Path) -> None:
         ([5], "a record must be a dict"),
         ([{1: 2}], "a record must be a dict with text for keys"),
         ([row_class(("a", "a"))(1, 2)], "two columns of the same name"),
+        ([{"a": 1, "b": row_class(("x", "y"))(1, 2)}], "column 'b' holds rows or named tuples"),
+        ([{"b": None}, {"b": [{"c": row_class(("x",))(1)}]}], "column 'b' holds rows or named tuples"),
     ],
 )
 def test_records_without_a_schema_are_refused(rows: list[Any], said: str) -> None:

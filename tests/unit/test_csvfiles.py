@@ -237,7 +237,7 @@ def test_rows_without_names_get_those_of_spark(tmp_path: Path) -> None:
                 list(csv_text(Dialect(), header, None, ragged))
 
 
-@pytest.mark.parametrize("record", [{"a": 1, "z": 2}, (1, 2, 3), 5, "text"])
+@pytest.mark.parametrize("record", [{"a": 1, "z": 2}, (1, 2, 3), 5, "text", ("\ud800", 1)])
 def test_records_that_are_no_rows_are_refused(record: Any) -> None:
     with pytest.raises(RecordError, match="saveAsCsvFile"):
         list(csv_text(Dialect(), True, ("a", "b"), [record]))

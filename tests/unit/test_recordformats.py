@@ -125,6 +125,15 @@ def test_json_has_a_form_for_what_it_does_not_know() -> None:
             list(json_lines([wrong]))
 
 
+def test_rows_within_records_become_objects_of_json() -> None:
+    row = row_class(("a", "b"))
+    lines = b"".join(json_lines([{"x": row(1, (2, row(3, 4)))}, [row(5, None)], row(row(6, 7), [])]))
+    assert list(map(json.loads, lines.splitlines())) == [
+        {"x": {"a": 1, "b": [2, {"a": 3, "b": 4}]}}, [{"a": 5, "b": None}], {"a": {"a": 6, "b": 7}, "b": []}]
+    with pytest.raises(RecordError, match="are all named 'a'"):
+        list(json_lines([{"x": row_class(("a", "a"))(1, 2)}]))
+
+
 def test_json_is_read_as_it_was_written_or_refused(tmp_path: Path) -> None:
     odd = ["\ud800", {"\udfff": ["é\ud800"]}, {1: "a", "2": "b"}, {None: 1, 1.5: [{True: 0}]}]
     (tmp_path / "x.json").write_bytes(b"".join(json_lines(odd)))

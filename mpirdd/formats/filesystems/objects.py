@@ -101,7 +101,9 @@ class ObjectFileSystem:
             try:
                 with self._told(path):
                     found = self._obstore.head(self._looks, key)
-                return FileInfo(path, found["size"], False, self.block_bytes)
+                # An empty key stands for a folder if there are keys below it, as in ``entries``.
+                is_folder = not found["size"] and self._first_below(path, key) is not None
+                return FileInfo(path, found["size"], is_folder, self.block_bytes)
             except FileNotFoundError:
                 pass
             except PermissionError:

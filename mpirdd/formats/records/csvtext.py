@@ -344,10 +344,12 @@ def csv_text(dialect: Dialect, header: bool, columns: tuple[str, ...] | None, re
     """A CSV file, a good piece at a time: None is an empty field, anything else is its ``str``.
 
     Raises:
-        RecordError: a record has other columns than the first one, or none.
+        RecordError: a record has other columns than the first one, or none; or a text holds half of a surrogate pair.
     """
     names = columns
     iterator, is_first, costs = iter(records), True, counting()
+    kind: Any = None
+    order = None
     while run := list(islice(iterator, _WRITE_RUN)):
         began, counted_s = perf_counter(), costs.counted_s
         rows: list[Sequence[Any]] = []
@@ -356,15 +358,19 @@ def csv_text(dialect: Dialect, header: bool, columns: tuple[str, ...] | None, re
             if header and names:
                 rows.append(names)
             is_first = False
-        rows += [_fields(record, names) for record in run]
+        for record in run:
+            if type(record) is not kind:
+                kind = type(record)
+                order = ordering("saveAsCsvFile", kind, names or ())
+            rows.append(_fields(record, names) if order is None else order(record))
         text = _written(dialect, rows, csv.QUOTE_MINIMAL)
         # Before Python 3.13 a lone \r is not quoted, and it would end the row.
-        data = (text if "\r" not in text else _written(dialect, rows, csv.QUOTE_ALL)).encode()
+        data = _utf8(text if "\r" not in text else _written(dialect, rows, csv.QUOTE_ALL))
         costs.add_rest("encode_s", began, counted_s)
         costs.note("records_out", len(run))
         yield data
     if is_first and header and names:
-        yield _written(dialect, [names], csv.QUOTE_MINIMAL).encode()
+        yield _utf8(_written(dialect, [names], csv.QUOTE_MINIMAL))
 
 
 def made_columns(record: Any) -> tuple[str, ...] | None:
@@ -383,6 +389,16 @@ def _written(dialect: Dialect, rows: Iterable[Sequence[Any]], quoting: Any) -> s
     return buffer.getvalue()
 
 
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        around = text[max(0, error.start - 30) : error.start + 10]
+        raise RecordError(
+            f"saveAsCsvFile: {short_repr(around)} cannot be written as UTF-8, as it holds half of a surrogate pair; change such "
+            "texts with map: text.encode('utf-8', 'replace').decode() puts question marks in their place") from error
+
+
 def _fields(record: Any, names: tuple[str, ...] | None) -> Sequence[Any]:
     if isinstance(record, dict):
         if names is None or not record.keys() <= set(names):
@@ -392,9 +408,6 @@ def _fields(record: Any, names: tuple[str, ...] | None) -> Sequence[Any]:
             )
         return [record.get(name) for name in names]
     if isinstance(record, tuple | list):
-        order = ordering("saveAsCsvFile", type(record), names or ())
-        if order is not None:
-            return order(record)
         if not names or len(record) != len(names):
             raise RecordError(
                 f"saveAsCsvFile: the record {short_repr(record)} has {len(record)} fields, where there are {len(names or ())} "

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Any
+from unicodedata import normalize
 
 from mpirdd.protocol.errors import InvalidValue, RecordError
 
@@ -46,12 +47,19 @@ class Row:
 @lru_cache(maxsize=256)
 def row_class(columns: tuple[str, ...]) -> type[Any]:
     """The class of rows with these columns."""
-    fields = namedtuple("Row", columns, rename=True)  # type: ignore[misc]
+    fields = namedtuple("Row", [_attribute(name, columns) for name in columns], rename=True)  # type: ignore[misc]
     made = type("Row", (Row, fields), {"__slots__": (), "_columns": columns, "__module__": __name__})
     for place, name in enumerate(columns):
         if (not hasattr(made, name) or _PLACE.fullmatch(name)) and columns.count(name) == 1:
             setattr(made, name, property(itemgetter(place)))
     return made
+
+
+def _attribute(name: str, columns: tuple[str, ...]) -> str:
+    """The name in the normal form that Python gives to names in a program, in which ``row.µ`` asks for the letter mu, not for
+    the micro sign; empty where that is another column."""
+    made = name if name.isascii() else normalize("NFKC", name)
+    return made if made == name or made not in columns else ""
 
 
 def row_maker(columns: Iterable[str]) -> Callable[[Iterable[Any]], Any]:

@@ -89,6 +89,10 @@ def inferred_schema(operation: str, sample: Sequence[Any]) -> bytes:
     names = list(dict.fromkeys(name for record in sample for name in _names(operation, record)))
     fields = []
     for name, values in zip(names, _columns(operation, sample, names), strict=True):
+        if any(map(_holds_rows, values)):
+            raise RecordError(
+                f"{operation}: column {name!r} holds rows or named tuples, which would become lists without their names; make "
+                "dicts of them with map and _asdict(), which become structs, or pass schema=")
         try:
             made = arrow.array(values)  # infer_type takes values that do not fit it
             kind = made.type
@@ -109,6 +113,12 @@ def inferred_schema(operation: str, sample: Sequence[Any]) -> bytes:
             )
         fields.append((name, kind))
     return bytes(arrow.schema(fields).serialize().to_pybytes())
+
+
+def _holds_rows(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_rows, value.values()))
+    return isinstance(value, list | tuple) and (columns_of(value) is not None or any(map(_holds_rows, value)))
 
 
 def _names(operation: str, record: Any) -> tuple[str, ...]:
