@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from operator import itemgetter
+from operator import itemgetter, length_hint
 from typing import Any
 
 from mpirdd.protocol.shown import short_repr
@@ -42,11 +42,12 @@ class _Counts:
 
     def _batches(self, records: Iterator[Any]) -> Iterator[list[Any]]:
         while batch := list(islice(records, _BATCH)):
+            left = iter(batch)
             try:
-                self._keys.update(map(itemgetter(0), batch))
+                self._keys.update(map(itemgetter(0), left))
                 self.records += len(batch)
-            except (TypeError, IndexError, KeyError):
-                pass  # no pairs, or unhashable keys: the shuffle write reports it if it is an error there
+            except (TypeError, IndexError, KeyError):  # no pair, or an unhashable key: the shuffle write says so if it minds
+                self.records += len(batch) - length_hint(left) - 1  # the keys before it are counted
             if len(self._keys) > _MOST:
                 self._keys = Counter(dict(self._keys.most_common(_LEFT)))
             yield batch
