@@ -29,6 +29,7 @@ from mpirdd.executor.task_queue import TaskQueue
 from mpirdd.executor.task_runner import TaskRunner
 from mpirdd.protocol import messages
 from mpirdd.protocol.ids import DRIVER, BlockId, Rank
+from mpirdd.protocol.signals import raised_by_a_handler
 from mpirdd.store.codec import decode, encode
 
 _BUDGET_BYTES = 1 << 30
@@ -162,7 +163,9 @@ class Executor:
         try:
             with self._runner.output:
                 pickle.loads(message.pickled)()
-        except Exception as error:  # the tasks that depend on it will fail, and this line says why
+        except BaseException as error:  # sys.exit, too; the tasks that depend on it will fail, and this line says why
+            if raised_by_a_handler(error):
+                raise
             self._reports.print_lines(traceback.format_exception_only(error)[-1].splitlines())
         self._reports.send()
 
