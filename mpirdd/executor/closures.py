@@ -31,7 +31,7 @@ class Closures(UserDict[ClosureId, Callable[..., Any]]):
     def _load(self, closure: ClosureId, load: Callable[[], Callable[..., Any]]) -> None:
         try:
             self[closure] = load()
-        except Exception as error:  # such as a module that is not installed here: a task that needs the function reports it
+        except BaseException as error:  # a module that is not installed here, or exits: a task that needs the function says so
             if raised_by_a_handler(error):
                 raise
             self[closure] = _Unloadable(f"{type(error).__name__}: {error}")

@@ -166,7 +166,7 @@ class Executor:
         try:
             with self._runner.output:
                 pickle.loads(message.pickled)()
-        except BaseException as error:  # the tasks that depend on it will fail, and this line says why
+        except BaseException as error:  # sys.exit, too; the tasks that depend on it will fail, and this line says why
             if self._process.hosted and raised_by_a_handler(error):
                 raise
             self._reports.print_lines(traceback.format_exception_only(error)[-1].splitlines())

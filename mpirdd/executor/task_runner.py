@@ -76,7 +76,8 @@ class TaskRunner:
         except DriverLost:
             raise
         except Interrupted:  # the driver no longer waits for the task
-            self._state.memory.recount()
+            if not self.depth:  # a task around this one still has its claims
+                self._state.memory.recount()
         except BlocksMissing as missing:
             self._tell(messages.Gone(missing.blocks, stage.id, (partition,)))
         except BaseException as error:  # sys.exit and the like in the user's function end the task, not the executor

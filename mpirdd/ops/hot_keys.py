@@ -45,9 +45,9 @@ class _Counts:
             left = iter(batch)
             try:
                 self._keys.update(map(itemgetter(0), left))
-            except (TypeError, IndexError, KeyError):  # no pair, or no hash: the shuffle write says so if it is an error
-                self.records -= 1
-            self.records += len(batch) - length_hint(left)
+                self.records += len(batch)
+            except (TypeError, IndexError, KeyError):  # no pair, or an unhashable key: the shuffle write says so if it minds
+                self.records += len(batch) - length_hint(left) - 1  # the keys before it are counted
             if len(self._keys) > _MOST:
                 self._keys = Counter(dict(self._keys.most_common(_LEFT)))
             yield batch

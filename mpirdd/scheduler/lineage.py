@@ -11,7 +11,7 @@ executors can drop its data.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Protocol
@@ -102,7 +102,7 @@ class Shuffled(Node):
     """
 
     from_node: Node
-    write: Callable[[int, Records, Any], Iterable[Sequence[Any]]]
+    write: Callable[[int, Records, Any], Iterable[Mapping[int, Any]]]
     read: Callable[[Iterable[Any], Any], Records]
 
     @property

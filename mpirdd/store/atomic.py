@@ -135,6 +135,9 @@ class WholeFolder:
             except OSError as error:
                 remove_folder(self._aside)
                 raise self._failed(error) from error
+            except BaseException:  # an interrupt during fsync
+                remove_folder(self._aside)
+                raise
         else:
             remove_folder(self._aside)
 

@@ -8,11 +8,12 @@ dropping them. All blocks count against one budget and go to the same spill file
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from mpirdd.protocol.errors import ScratchError
 from mpirdd.protocol.ids import BlockId, NodeId
 from mpirdd.protocol.stage import Level
-from mpirdd.store.fragments import Fragment, SpillFiles, afresh
+from mpirdd.store.fragments import Fragment, SpillFiles, afresh, take_back
 from mpirdd.store.kept_partitions import KeptPartition, KeptPartitions, Sizes
 from mpirdd.store.memory import Memory
 from mpirdd.store.scratch import Scratch
@@ -113,6 +114,7 @@ class BlockStore:
         """The exchange is void."""
         for arriving in self._arriving.values():
             self.memory.let_go(arriving)
+        take_back(chain.from_iterable(arriving.owned for arriving in self._arriving.values()))  # they lie mixed in the file
         self._arriving.clear()
 
     def fragments(self, block: BlockId) -> Iterator[tuple[int, Fragment]]:

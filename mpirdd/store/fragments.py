@@ -88,6 +88,11 @@ class Fragment:
             return decode(self.frames)
         return self._file.costs.decode(self.read())  # costs of values on disk are counted
 
+    def offset(self) -> int:
+        """The place in its file of a fragment on disk."""
+        assert isinstance(self._place, Segment)
+        return self._place.offset
+
     def moved(self, file: SpillFile, segment: Segment) -> None:
         """The value now lies in ``file``."""
         self._file, self._place = file, segment
@@ -143,9 +148,10 @@ def memory_bytes(frames: Frames) -> int:
 
 
 def take_back(fragments: Iterable[object]) -> None:
-    """Free the disk space of those objects among ``fragments`` that are fragments. The last ones first, as a file shrinks only
-    from its end."""
-    for fragment in reversed([each for each in fragments if isinstance(each, Fragment)]):
+    """Free the disk space of those objects among ``fragments`` that are fragments on disk. The last one in its file comes first,
+    as a file shrinks only from its end."""
+    on_disk = [each for each in fragments if isinstance(each, Fragment) and not each.in_memory]
+    for fragment in sorted(on_disk, key=Fragment.offset, reverse=True):
         fragment.take_back()
 
 

@@ -66,6 +66,10 @@ class KeptPartition(Evictable):
     def disk_bytes(self) -> int:
         return sum(chunk.disk_bytes for chunk in self.chunks if isinstance(chunk, Fragment))
 
+    @property
+    def owned(self) -> list[Chunk]:
+        return self.chunks
+
     def records(self) -> Chunks:
         if self.failed is not None:
             raise afresh(self.failed)
@@ -97,6 +101,7 @@ class KeptPartition(Evictable):
             return
         chunks: list[Chunk] = []
         written: list[Fragment] = []
+        moved_bytes = 0
         try:
             for chunk in self.chunks:
                 if isinstance(chunk, Objects):
@@ -104,10 +109,13 @@ class KeptPartition(Evictable):
                         written.append(self._files.write(encode(piece)))
                         chunks.append(written[-1])
                 else:
+                    size = chunk.memory_bytes
                     self._files.move([chunk])
+                    moved_bytes += size
                     chunks.append(chunk)
-        except ScratchError:
+        except BaseException:
             take_back(written)
+            self._memory.let_go(self, moved_bytes)  # these have left memory all the same
             raise
         self.chunks = chunks
 
@@ -184,16 +192,17 @@ class KeptPartitions:
         self._pin(kept)
         source = iter(records)
         rest: Iterable[Any] = source
+        missed: list[Any] | None = None
         if level.memory:
             missed = self._fill_memory(kept, source, memory)
             if missed is not None and not level.disk:
                 self._refused.append(block)
                 return self._taken_back(kept, missed, source), False
+            rest = () if missed is None else chain(missed, source)
+        try:
             if missed is not None:
                 kept.evict()
                 self._memory.let_go(kept)
-            rest = () if missed is None else chain(missed, source)
-        try:
             self._write_rest(kept, rest, memory)
         except BaseException:  # even an interrupted task leaves no half-kept partition
             kept.take_back()

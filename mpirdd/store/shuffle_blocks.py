@@ -60,8 +60,8 @@ class ReduceInput(Evictable):
         """The map task of each bucket."""
         self.nbytes = 0
         """Encoded bytes of all buckets."""
-        self._arrived: list[Fragment] = []
-        """The buckets that this block owns."""
+        self.owned: list[Fragment] = []
+        """Its buckets from other executors."""
         self.failed: ScratchError | None = None
         """An arriving bucket could not be stored: a reader of the block gets this error."""
 
@@ -85,7 +85,7 @@ class ReduceInput(Evictable):
             bucket.owned = True
             if not self._memory.hold(self, bucket.memory_bytes):
                 self._files.move([bucket])
-            self._arrived.append(bucket)
+            self.owned.append(bucket)
         self.nbytes += bucket.nbytes
         self._buckets.append(bucket)
         self._sources.append(source)
@@ -98,11 +98,11 @@ class ReduceInput(Evictable):
 
     def take_back(self) -> None:
         """Nobody will read the block: free its space on disk."""
-        take_back(self._arrived)
-        self._arrived, self._buckets, self._sources = [], [], array("q")
+        take_back(self.owned)
+        self.owned, self._buckets, self._sources = [], [], array("q")
 
     def evict(self) -> None:
-        self._files.move(self._arrived)
+        self._files.move(self.owned)
 
 
 class ShuffleBlocks:

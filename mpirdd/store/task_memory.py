@@ -121,7 +121,7 @@ class TaskMemory:
 
     @property
     def spilled_bytes(self) -> int:
-        """The bytes written to the task's spill files so far."""
+        """The bytes written to the task's spill files so far; for tests and benchmarks."""
         return sum(file.size for file in chain(self._files, self._outliving))
 
     def close(self) -> None:

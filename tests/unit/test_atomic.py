@@ -99,6 +99,16 @@ def test_a_folder_that_could_not_be_filled_is_gone_and_the_next_try_works(tmp_pa
     assert os.listdir(final) == ["one"]
 
 
+def test_ctrl_c_while_a_folder_is_forced_to_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt), WholeFolder(str(tmp_path / "final")) as unfinished:
+        (Path(unfinished) / "one").write_bytes(b"1")
+    assert not os.listdir(tmp_path)
+
+
 def test_a_folder_that_cannot_take_its_name_is_told_and_nothing_is_left(tmp_path: Path) -> None:
     final = tmp_path / "final"
     final.mkdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +214,19 @@ def test_a_void_exchange_leaves_nothing(store: BlockStore) -> None:
     assert (store.memory.used_bytes, list(store)) == (0, [])
 
 
+def test_a_void_exchange_leaves_nothing_on_disk(store: BlockStore) -> None:
+    store.arrive(BlockId("in", 1, 0), 0, Fragment(encode(bytes(1_000))))
+    store.begin_arrivals([], {2: Level(False, True)})
+    for source in range(20):
+        for part in range(3):  # in turns, so their places on disk are mixed
+            store.arrive(BlockId("in", 1, part), source, Fragment(encode(os.urandom(50_000))))
+        store.arrive(rdd(0, of=2), 0, Fragment(encode(os.urandom(50_000))))
+    file = store.files._current
+    assert file is not None and file.size > 3_000_000
+    store.abandon_arrivals()
+    assert (file.size, store.memory.used_bytes) == (0, 0)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_copied_partition_arrives_whole_and_is_not_dropped(store: BlockStore, tmp_path: Path, level: Level) -> None:
     source = BlockStore(Memory(10 << 20), Scratch(str(tmp_path)))
@@ -309,6 +322,49 @@ def test_what_a_failed_task_has_written_is_given_back_though_others_blocks_lie_i
         assert used_bytes(small_disk) <= before
     for part, pack in enumerate(store.shuffles.packs(BlockId("map", 1, 0))):
         assert decode(bucket_of(pack, 0)) == noise[part]
+
+
+class FailingDisk:
+    """Spill files whose disk is full after ``writes`` more values."""
+
+    def __init__(self, store: BlockStore, writes: int) -> None:
+        self._move, self._left = store.files.move, writes
+
+    def __call__(self, fragments: Iterable[Fragment]) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise ScratchFull("full")
+        self._move(fragments)
+
+
+def test_what_has_left_memory_when_the_disk_is_full_counts_there_no_more(
+    store: BlockStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [os.urandom(20_000) for _ in range(6)]
+    store.kept.keep(rdd(0), Level(True, True, True), iter(given))
+    store.kept.end_task()
+    before = store.memory.held_bytes
+    monkeypatch.setattr(store.files, "move", FailingDisk(store, 2))
+    with pytest.raises(ScratchFull):
+        store.kept.keep(rdd(0, of=9), Level(), (os.urandom(20_000) for _ in range(12)))
+    store.kept.end_task()
+    monkeypatch.undo()
+    assert before - 3 * 20_000 < store.memory.held_bytes <= before - 2 * 20_000
+    assert list(store.kept.records(rdd(0))) == given
+    store.clear()
+    assert store.memory.held_bytes == 0
+
+
+@pytest.mark.parametrize("level", [Level(True, True, True), Level(True, True)])
+def test_a_partition_that_fits_neither_in_memory_nor_on_disk_leaves_nothing_there(
+    store: BlockStore, monkeypatch: pytest.MonkeyPatch, level: Level
+) -> None:
+    monkeypatch.setattr(store.files, "move", FailingDisk(store, 2))
+    with pytest.raises(ScratchFull):
+        store.kept.keep(rdd(0), level, iter([os.urandom(20_000) for _ in range(60)]))
+    store.kept.end_task()
+    assert store.files._current is not None and store.files._current.size == 0
+    assert store.memory.used_bytes == 0
 
 
 def test_what_could_not_arrive_whole_is_given_back_at_once(small_disk: Path) -> None:

@@ -16,6 +16,7 @@ from functools import partial
 from operator import add, mul
 from random import Random
 from threading import Lock
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,45 @@ def test_a_task_that_is_interrupted_as_it_begins_ends_all_the_same(engine: Engin
         engine.sc.parallelize(range(10), 9).count()
     engine.settle()
     assert told["begun"] == told["ended"] > 0
+
+
+def test_a_cancelled_task_within_another_leaves_the_claims_of_the_other(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, memory = engine.executors[0]._runner, engine.executors[0]._state.memory
+
+    def finish(queued: Any) -> Any:
+        raise Interrupted
+
+    monkeypatch.setattr(runner, "_finish", finish)
+    queued: Any = SimpleNamespace(stage=SimpleNamespace(stage=None), partition=0, suspect=False)
+    assert memory.claim(100)
+    for depth, left in ((1, 100), (0, 0)):
+        runner.depth = depth
+        runner.run(queued)
+        assert memory.working_bytes == left
+
+
+class Exits:
+    """Ends the process that unpickles it, unless somebody minds."""
+
+    def __reduce__(self) -> Any:
+        return sys.exit, (3,)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return arguments
+
+
+def test_a_function_that_exits_while_it_is_loaded_does_not_end_the_executor(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.sc._engine.driver.on_every_executor(sys.exit)
+    engine.sc._engine.driver.on_every_executor(Exits())
+    engine.settle()
+    with pytest.raises(TaskError, match="could not be loaded on this rank: SystemExit: 3"):
+        engine.sc.range(3).map(Exits()).collect()
+    assert engine.sc.range(3).sum() == 3
+    assert capsys.readouterr().err.count("SystemExit") >= 6
 
 
 def test_sort(engine: Engine) -> None:

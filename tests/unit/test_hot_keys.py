@@ -26,6 +26,14 @@ def test_a_hot_key_among_very_many_stays() -> None:
     assert (total, keys) == (300_000, {"'hot'": 30_000})
 
 
+def test_records_count_as_far_as_their_keys_do() -> None:
+    for faulty in (5, ([], None)):
+        records = [*[("a", None)] * 5_000, faulty, *[("a", None)] * 5_000]
+        _, (total, keys) = counted(records, 1)
+        assert keys == {"'a'": total}
+        assert total >= 5_000
+
+
 def test_what_has_no_keys_passes_all_the_same() -> None:
     for records in ([1, 2, 3], [([1], 2), ([1], 3)], [(), ()], []):
         assert counted(records, 5) == (records, (0, {}))
