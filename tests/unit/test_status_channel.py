@@ -39,8 +39,8 @@ class ComesLate(StatusChannel):
 
 def test_a_signal_that_comes_when_the_driver_does_reaches_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
-    with ComesLate(near=True) as channel:
+    with ComesLate(near=True) as channel, monkeypatch.context() as patch:
+        patch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
         channel.signal_driver(signal.SIGUSR2)
         channel.signal_driver(signal.SIGWINCH)
     assert sent == [(os.getpid(), signal.SIGUSR2), (os.getpid(), signal.SIGWINCH)]
