@@ -89,7 +89,8 @@ def wait_for_ports(path: str, pause: Callable[[float], None] = sleep) -> None:
     Args:
         pause: called between two looks.
     """
-    with suppress(OSError, ValueError, AttributeError, TypeError):  # ipykernel reports faults of the file better
+    # ipykernel reports faults of the file better.
+    with suppress(OSError, ValueError, AttributeError, TypeError, KeyError, OverflowError):
         with open(path) as file:
             connection = json.load(file)
         if connection.get("transport", "tcp") != "tcp":

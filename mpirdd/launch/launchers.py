@@ -63,14 +63,19 @@ def _launch(environment: Mapping[str, str]) -> str:
     return ",".join(environment.get(name, "") for name in names)
 
 
-def ranks_here(environment: Mapping[str, str]) -> int:
-    """The number of ranks of this run on this host, by the launcher; 0 if it does not say."""
+def ranks_here(environment: Mapping[str, str], size: int) -> int:
+    """The number of ranks of this run on this host, by the launcher; 0 if it does not say, to this rank and so to none.
+
+    Args:
+        size: the number of ranks of this run.
+    """
     local = number(environment.get("OMPI_COMM_WORLD_LOCAL_SIZE")) or number(environment.get("MPI_LOCALNRANKS"))
     if local or not _srun_tasks(environment):
         return local
     counts = _each_node(environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
-    node = number(environment.get("SLURM_NODEID"))
-    return counts[node] if node < len(counts) else 0
+    if sum(counts) != size:  # a heterogeneous step: each of its components has counts of its own
+        return 0
+    return counts[min(number(environment.get("SLURM_NODEID")), len(counts) - 1)]
 
 
 def slurm_tasks(environment: Mapping[str, str]) -> int:

@@ -32,6 +32,8 @@ _MOST_TASKS = 20_000
 """The browser fetches this page again and again, so it shows fewer single tasks than a report."""
 _LAST_LOOK_S = 3.0
 """An open page has this long to fetch the end of the run."""
+_MOST_HEADER_BYTES = 1 << 18
+"""A browser sends the cookies of all services on 127.0.0.1, whatever their port."""
 
 
 class LiveRun:
@@ -92,6 +94,7 @@ class LiveServer:
                     self.raw_requestline = self.rfile.readline(8192)
                     if not self.raw_requestline:
                         return
+                    self._read_headers()
                     words = self.raw_requestline.decode("latin-1").split()
                     address = urlsplit(words[1]) if len(words) == 3 else urlsplit("")
                     given = parse_qs(address.query)
@@ -109,6 +112,12 @@ class LiveServer:
                         owner.told_end = owner.told_end or run.ended
                 except (OSError, ValueError):  # the other end has gone, or does not speak HTTP
                     return
+
+            def _read_headers(self) -> None:
+                """What is unread when the connection closes would reset it, and the end of the answer could be lost."""
+                left = _MOST_HEADER_BYTES
+                while left > 0 and (line := self.rfile.readline(left)) not in (b"\r\n", b"\n", b""):
+                    left -= len(line)
 
             def _answer(self, status: bytes, body: bytes, kind: bytes) -> None:
                 self.wfile.write(

@@ -137,10 +137,15 @@ class Process:
         settings = self._with_local_log(settings, hadoop)
         observers = Observers(settings)
         self._contexts += 1
-        observers.begin(host=transport.host, ranks=self.transport.size, mpi=mpi_version(), folder=os.getcwd(),
-                        context=self._contexts)
-        driver = Driver(transport, settings, folder=folder, pause=pause, resume=resume, in_engine=in_engine,
-                        observers=observers, before=self._driver if self.transport.size > 1 else None)
+        try:
+            observers.begin(host=transport.host, ranks=self.transport.size, mpi=mpi_version(), folder=os.getcwd(),
+                            context=self._contexts)
+            driver = Driver(transport, settings, folder=folder, pause=pause, resume=resume, in_engine=in_engine,
+                            observers=observers, before=self._driver if self.transport.size > 1 else None)
+        except BaseException as error:  # Ctrl-C while it waits for executors, say: the event log needs its end
+            observers.ends_with(error)
+            observers.end()
+            raise
         self.forks.guard_driver(driver)
         self._driver = driver
         if not driver.everybody_sees_folder:

@@ -52,7 +52,7 @@ def first_start(ranks: int, words: Sequence[str], slurm: Sequence[Place]) -> Sta
         words: the user's words for mpirun. If they list hosts, these count.
         slurm: the hosts of the Slurm job, which count otherwise.
     """
-    listed = next((word for _, word in _lists(words)), "")
+    listed = ",".join(value for _, value in _lists(words))
     return Start(ranks, tuple(words), _places(listed) if listed else tuple(slurm))
 
 
@@ -66,21 +66,16 @@ def after_loss(start: Start, lost: Collection[str], ranks: Mapping[int, str]) ->
     Returns:
         The same start if no host of the list was lost; None if no host is left.
     """
-    gone = {_place_of(start, host, ranks) for host in lost} - {None}
+    gone = {place.name for host in lost if (place := _place_of(start, host, ranks)) is not None}
     if not gone:
         return start
-    left = tuple(place for place in start.places if place not in gone)
+    left = tuple(place for place in start.places if place.name not in gone)
     if not left:
         return None
     room = sum(place.slots for place in left) if all(place.slots for place in left) else start.ranks
     # For hosts without a number of slots, one rank each would leave cores idle. So the number of ranks stays, and mpirun may
     # put more of them there.
-    listed, words = ",".join(map(str, left)), list(start.words)
-    found = list(_lists(words))
-    for index, word in found:
-        words[index] = words[index].replace(word, listed)
-    if not found:
-        words += ["--host", listed]
+    words = _without(start.words, gone) if _lists(start.words) else [*start.words, "--host", ",".join(map(str, left))]
     return replace(start, ranks=max(1, min(start.ranks, room)), words=tuple(words), places=left)
 
 
@@ -117,7 +112,7 @@ def slurm_places(names: Sequence[str], tasks_per_node: str) -> list[Place]:
 
 
 def _lists(words: Sequence[str]) -> list[tuple[int, str]]:
-    """The lists of hosts among mpirun's words, each with the index of its word."""
+    """The lists of hosts among mpirun's words, each with the index of its word. Open MPI takes several."""
     found = []
     for index, word in enumerate(words):
         name, equals, value = word.partition("=")
@@ -126,6 +121,18 @@ def _lists(words: Sequence[str]) -> list[tuple[int, str]]:
         elif index and words[index - 1] in _HOST_OPTIONS:
             found.append((index, word))
     return found
+
+
+def _without(words: Sequence[str], gone: Collection[str]) -> list[str]:
+    """mpirun's words without these hosts. A list of which no host is left goes, with its option."""
+    result = list(words)
+    for index, value in reversed(_lists(words)):
+        left = ",".join(str(place) for place in _places(value) if place.name not in gone)
+        if left:
+            result[index] = words[index].removesuffix(value) + left
+        else:
+            del result[index - (words[index] == value):index + 1]
+    return result
 
 
 def _places(listed: str) -> tuple[Place, ...]:

@@ -84,7 +84,14 @@ class Context(BaseContext):
                 chosen = replace(chosen, progress=sys.stderr.isatty() or in_notebook())
             if "summary" not in settings and "MPIRDD_SUMMARY" not in os.environ:
                 chosen = replace(chosen, summary=sys.stderr.isatty())
-            super().__init__(process.drive(chosen, filesystems(conf.getAll())), conf, profiler)
+            driver = process.drive(chosen, filesystems(conf.getAll()))
+            try:
+                super().__init__(driver, conf, profiler)
+            except BaseException as error:
+                driver.observers.ends_with(error)
+                driver.stop()
+                process.let_go()
+                raise
         except BaseException:  # Ctrl-C included: the program may catch it and make another Context
             THIS_PROCESS.context = None
             raise

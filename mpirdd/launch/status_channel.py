@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from signal import Signals
@@ -57,7 +58,8 @@ class StatusChannel:
         self._server: socket.socket | None = None
         self.driver_pid: int | None = None
         """None until the driver has taken the streams."""
-        self._untold: int | None = None
+        self._untold: deque[int] = deque()
+        """Signals for the driver. A signal handler adds them; it sends them, or the thread that lends the streams."""
         if near:
             import socket  # late, as all below: executors do not need it
 
@@ -106,16 +108,18 @@ class StatusChannel:
                 )
                 self.driver_pid = struct.unpack("3i", credentials)[0]
                 socket.send_fds(connection, [b"."], [_stdin_to_lend(), 1, 2])
-        if self._untold is not None:
-            self.signal_driver(self._untold)
+        self._tell()
 
     def signal_driver(self, number: int) -> None:
         """Send the driver a signal as soon as its process is known. Not for drivers on other hosts."""
-        if self.driver_pid is None:
-            self._untold = number
-        else:
-            with suppress(ProcessLookupError):
-                os.kill(self.driver_pid, number)
+        self._untold.append(number)  # first: the driver may come right after the look for it
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.driver_pid is not None:
+            with suppress(ProcessLookupError, IndexError):  # IndexError: all are sent
+                while True:
+                    os.kill(self.driver_pid, self._untold.popleft())
 
     def ranks(self) -> dict[int, tuple[str, int]]:
         """Host and process id of the ranks that have started, as far as they see this folder."""

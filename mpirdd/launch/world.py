@@ -44,7 +44,7 @@ def open_transport() -> tuple[Transport, int]:
     if opened.size == 1:
         return _world_of_one(opened.host), 1
     spares = number(os.environ.pop(LAUNCHED_SPARES, None))
-    return opened, (not spares and ranks_here(os.environ)) or ranks_on_this_host(spares)
+    return opened, (not spares and ranks_here(os.environ, opened.size)) or ranks_on_this_host(spares)
 
 
 def _world_of_one(host: str) -> Transport:

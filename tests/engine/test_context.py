@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Callable
 from operator import add
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +31,23 @@ def test_there_is_one_context_at_a_time() -> None:
         assert sc.parallelize([1]).count() == 1
     with Context() as sc:
         assert sc.parallelize([2]).collect() == [2]
+
+
+@pytest.mark.parametrize("where", ["mpirdd.driver.driver.Driver.__init__", "mpirdd.api.context.BaseContext.__init__"])
+def test_the_log_of_a_context_whose_start_is_interrupted_has_an_end(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "events.jsonl"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(where, interrupted)
+        Context(events=str(path))
+    first, *_, last = map(json.loads, path.read_text().splitlines())
+    assert (first["event"], last["event"], last["status"], last["error"]) == ("run", "end", "terminated", "Ctrl-C")
+    with Context() as sc:
+        assert sc.parallelize([1]).count() == 1
 
 
 @pytest.mark.parametrize("use", [

@@ -32,7 +32,8 @@ def test_a_kernel_waits_until_the_one_before_has_left_its_ports(tmp_path: Path) 
 
 
 def test_a_connection_file_that_is_none_is_left_to_ipykernel(tmp_path: Path) -> None:
-    for text in ("", "[]", '{"transport": "ipc", "shell_port": 1}', '{"ip": "*", "shell_port": 1}'):
+    for text in ("", "[]", '{"transport": "ipc", "shell_port": 1}', '{"ip": "*", "shell_port": 1}', '{"shell_port": 1}',
+                 '{"ip": "127.0.0.1", "shell_port": 65536}'):
         (tmp_path / "kernel.json").write_text(text)
         wait_for_ports(str(tmp_path / "kernel.json"), lambda seconds: None)
     wait_for_ports(str(tmp_path / "none.json"), lambda seconds: None)

@@ -79,10 +79,15 @@ def test_a_world_that_was_meant_to_be_of_one_is_welcome(environment: dict[str, s
           "SLURM_STEP_TASKS_PER_NODE": "2(x3),1"}, 2),
         ({"SLURM_PROCID": "6", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "7", "SLURM_NODEID": "3",
           "SLURM_STEP_TASKS_PER_NODE": "2(x3),1"}, 1),
+        # Two components of a step. The second node of the first one is not the second node of the step.
+        ({"SLURM_PROCID": "1", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "7", "SLURM_NODEID": "1",
+          "SLURM_STEP_TASKS_PER_NODE": "1(x2)"}, 0),
+        ({"SLURM_PROCID": "6", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "7", "SLURM_NODEID": "2",
+          "SLURM_STEP_TASKS_PER_NODE": "5"}, 0),
     ],
 )
 def test_launchers_tell_the_ranks_of_this_host(environment: dict[str, str], ranks: int) -> None:
-    assert ranks_here(environment) == ranks
+    assert ranks_here(environment, 7) == ranks
 
 
 @pytest.mark.parametrize(

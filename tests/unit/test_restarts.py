@@ -23,6 +23,19 @@ def test_where_the_list_has_addresses_the_ranks_tell_which_host_it_was(lost: str
     assert start is not None and (start.words[-1], start.ranks) == (words, ranks)
 
 
+@pytest.mark.parametrize(("words", "without_a", "without_b"), [
+    (["--host", "a:2", "--host", "b:2", "--mca", "x", "y"], ("--host", "b:2", "--mca", "x", "y"),
+     ("--host", "a:2", "--mca", "x", "y")),
+    (["--host=a:2", "-H", "b:1,b:1"], ("-H", "b:1,b:1"), ("--host=a:2",)),
+])
+def test_hosts_of_several_lists_are_all_known(words: list[str], without_a: tuple[str, ...], without_b: tuple[str, ...]) -> None:
+    start = first_start(4, words, ())
+    for lost, left in (("a", without_a), ("b", without_b)):
+        second = after_loss(start, [lost], {})
+        assert second is not None
+        assert (second.words, second.ranks) == (left, 2)
+
+
 def test_fewer_ranks_than_there_is_room_for_stay() -> None:
     start = after_loss(first_start(3, ["-H", "a:4,b:4"], ()), ["a.cluster.org"], {})
     assert start == Start(3, ("-H", "b:4"), (Place("b", 4),))

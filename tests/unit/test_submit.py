@@ -218,6 +218,28 @@ def test_what_the_launcher_makes_is_refused_with_srun(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.usefixtures("job")
+@pytest.mark.parametrize("option", ["--restarts=2", "--stage-environment", "--mpirun=/opt/mpirun", "--mpi-args=-v", "--ranks=4"])
+def test_what_srun_cannot_do_is_refused_with_it(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert f" {option} " in run_line(dry_run(capsys, option, "-m", "package.module"))
+    assert cli.main(["submit", "--dry-run", "--srun=pmi2", option, "-m", "package.module"]) == 2
+    assert f"{option.partition('=')[0]} needs `mpirdd run`" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize(("words", "start"), [([], "srun "), (["--mpirun=/opt/mpirun"], sys.executable)])
+def test_where_no_mpirun_is_srun_starts_the_ranks_unless_one_is_named(
+    words: list[str], start: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def none_here() -> None:
+        raise ClusterError("no mpirun")
+
+    monkeypatch.setattr("mpirdd.launch.slurm.submit.find_launcher", none_here)
+    (tmp_path / "srun").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run_line(dry_run(capsys, *words, "job.py")).startswith(start)
+
+
+@pytest.mark.usefixtures("job")
 def test_with_srun_options_of_run_become_variables(capsys: pytest.CaptureFixture[str]) -> None:
     script = dry_run(capsys, "--srun=pmi2", "--parallelism=7", "-m", "package.module", "x")
     assert "export MPIRDD_PARALLELISM=7" in script

@@ -117,18 +117,15 @@ def submit(
     spares = int(settings.get("MPIRDD_SPARES", 0))
     lead = lead_s(found.sbatch)
     notice = _notice(found.sbatch)
-    srun = _srun_type(own.srun, own.setup)
-    if srun is not None and (run.report or run.ui):
-        raise UsageError("--report and --ui need `mpirdd run`, which --srun does not use: give --events FILE, and then run "
-                         "`mpirdd report FILE -o report.html`")
+    srun = _srun_type(own.srun, elsewhere=bool(own.setup or run.mpirun))
+    if srun is not None:
+        _refuse_with_srun(run)
     if spares and srun is not None:
         print(f"mpirdd: the job goes without --spares {spares}: srun ends it with its first lost rank, so that a spare could "
               "never join", file=sys.stderr)
         settings = {name: value for name, value in settings.items() if name != "MPIRDD_SPARES"}
     elif spares > 0 and (said := ask_slurm(found.sbatch, spares)):
         print(said, file=sys.stderr)
-    if srun is not None and run.stage_environment:
-        raise UsageError("--stage-environment needs `mpirdd run`, which --srun does not use")
     batch = Batch(
         program=program,
         python=sys.executable,
@@ -285,14 +282,32 @@ def walltime_s(text: str) -> int:
     return int(days or 0) * 86400 + hours * 3600 + minutes * 60 + seconds
 
 
-def _srun_type(given: str | None, setup: Sequence[str]) -> str | None:
-    """The ``--mpi`` of srun; empty leaves it to the site; None starts the ranks with mpirun."""
+def _refuse_with_srun(run: Namespace) -> None:
+    """Raises UsageError for an option that ``mpirdd run`` itself carries out. (``--no-ft`` changes nothing: srun recovers from
+    no loss.)"""
+    if run.report or run.ui:
+        raise UsageError("--report and --ui need `mpirdd run`, which --srun does not use: give --events FILE, and then run "
+                         "`mpirdd report FILE -o report.html`")
+    for option, given, instead in (
+        ("--restarts", run.restarts, ""), ("--stage-environment", run.stage_environment, ""), ("--mpirun", run.mpirun, ""),
+        ("--mpi-args", run.mpi_args, ""), ("--ranks", run.ranks, ": give --ntasks"),
+    ):
+        if given:
+            raise UsageError(f"{option} needs `mpirdd run`, which --srun does not use{instead}")
+
+
+def _srun_type(given: str | None, *, elsewhere: bool) -> str | None:
+    """The ``--mpi`` of srun; empty leaves it to the site; None starts the ranks with mpirun.
+
+    Args:
+        elsewhere: the user names an mpirun, or lines of shell that may bring one.
+    """
     if given:
         return given
     try:
         kind = find_launcher().kind
     except ClusterError:
-        if given is None and not setup and shutil.which("srun"):
+        if given is None and not elsewhere and shutil.which("srun"):
             print("mpirdd: no mpirun here, so srun is to start the ranks (--setup or --mpirun otherwise)", file=sys.stderr)
             given = ""
         kind = "unknown"
