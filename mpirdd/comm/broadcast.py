@@ -331,12 +331,21 @@ class BroadcastReceiver:
         version, attempt, route = message.version, message.attempt, message.route
         held, arriving = self._held.get(version), self._arriving.get(version)
         if held is not None:
-            held.shared = held.shared or fill(held.frames)
-            self._pass_on(version, held.shared, route)
-            _stream(self._send, self._rank, version, attempt, held.shared, route.branches)
+            shared = held.shared or self._move(held)
+            self._pass_on(version, shared, route)
+            _stream(self._send, self._rank, version, attempt, shared, route.branches)
         elif arriving is None or arriving.attempt < attempt:
             self._arriving[version] = _Arriving(Filling(message.sizes), message.source, attempt, route)
             _announce(self._send, self._rank, version, attempt, message.sizes, route.branches)
+
+    def _move(self, held: _Held) -> SharedFrames:
+        """Move a value that came in a message into memory that the neighbours can map."""
+        held.shared = fill(held.frames)
+        held.frames = held.shared.frames
+        if held.value is not _UNSET:  # its arrays are views of the memory before, which stays with them
+            self._charge(held.charged_bytes)
+            held.charged_bytes *= 2
+        return held.shared
 
     def _take_piece(self, message: BroadcastPiece) -> None:
         arriving = self._arriving.get(message.version)

@@ -77,7 +77,10 @@ class MpiTransport:
         self._dead: set[int] = set()
         self._newly_dead: list[int] = []
         self._leaving: list[Any] = []
-        self._leaving_buffers: list[Any] = []
+        self._leaving_buffers: list[tuple[int, Buffer]] = []
+        """For each of ``_leaving``, its destination and what MPI reads."""
+        self._stuck: list[tuple[Any, Buffer]] = []
+        """Sends to lost ranks, with what MPI still reads. A rank that is stopped may never receive them, or do so later."""
         self._arriving: dict[int, deque[_Arrival]] = {}
 
     def send(self, to: int, frames: Frames) -> None:
@@ -124,6 +127,9 @@ class MpiTransport:
             self._dead.add(rank)
             self._newly_dead.append(rank)
             self._left += self._arriving.pop(rank, ())
+            to_it = [i for i, (to, _) in enumerate(self._leaving_buffers) if to == rank]
+            self._stuck += [(self._leaving[i], self._leaving_buffers[i][1]) for i in to_it]
+            self._forget(to_it)
 
     def group(self, *, collective: bool = False) -> Group | None:
         whole = self._pairwise is not None and len(self._pairwise.members) == self.size - 1
@@ -154,7 +160,7 @@ class MpiTransport:
         except MPI.Exception as error:
             self._learn_of_losses(error)
             return
-        self._leaving_buffers.append(buffer)
+        self._leaving_buffers.append((to, buffer))
 
     def _forget_what_left(self) -> None:
         """Drop the buffers of finished sends."""
@@ -164,9 +170,15 @@ class MpiTransport:
             self._learn_of_losses(error)
             done = [i for i, request in enumerate(self._leaving) if _over(request)]
         if done:
-            finished = set(done)
-            self._leaving = [r for i, r in enumerate(self._leaving) if i not in finished]
-            self._leaving_buffers = [b for i, b in enumerate(self._leaving_buffers) if i not in finished]
+            self._forget(done)
+        if self._stuck:
+            self._stuck = [(request, buffer) for request, buffer in self._stuck if not _over(request)]
+
+    def _forget(self, places: Sequence[int]) -> None:
+        """Drop these of ``_leaving``."""
+        forgotten = set(places)
+        self._leaving = [r for i, r in enumerate(self._leaving) if i not in forgotten]
+        self._leaving_buffers = [b for i, b in enumerate(self._leaving_buffers) if i not in forgotten]
 
     def _learn_of_losses(self, error: Any) -> None:
         """Note the dead and acknowledge them, so probes for any source work again. Raises

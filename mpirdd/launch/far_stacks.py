@@ -1,7 +1,8 @@
 """``mpirdd stack EVENTS`` for ranks on other hosts: asks the run's driver, which answers in the event log.
 
 The request is a file beside the log, with a token; whoever may write there may ask. While the driver runs a job, it takes the
-request within a second, asks the ranks, and writes each answer into the log as a ``stack`` event with that token.
+request within a second, asks the ranks, and writes each answer into the log as a ``stack`` event with that token. Of two commands
+at a time, the second leaves its request when the first one's is gone.
 """
 
 from __future__ import annotations
@@ -28,22 +29,24 @@ def of_ranks(log: str, elsewhere: Mapping[str, Sequence[int]]) -> Iterator[str]:
         UsageError: the request cannot be written.
     """
     hosts = {rank: host for host, ranks in elsewhere.items() for rank in ranks}
-    tail, token = Tail(log, begin=os.path.getsize(log)), token_hex(8)
-    _leave(log + REQUEST, token)
+    tail, request, token = Tail(log, begin=os.path.getsize(log)), log + REQUEST, token_hex(8)
+    _leave(request, token)
     answers: dict[int, tuple[str, str]] = {}
     over, taken = False, False
     deadline = time.monotonic() + _TAKEN_S
-    while not over and not answers.keys() >= hosts.keys() and time.monotonic() < deadline:
-        time.sleep(_LOOK_S)
-        if not taken and not os.path.exists(log + REQUEST):
-            taken, deadline = True, time.monotonic() + _ANSWERED_S
-        for event in tail.new():
-            over = over or event["event"] == "end"
-            if event["event"] == "stack" and event.get("why") == ASKED + token:
-                answers[event["executor"]] = str(event.get("text", "")), str(event.get("doing", ""))
-    if not taken:
-        with suppress(FileNotFoundError):
-            os.unlink(log + REQUEST)
+    try:
+        while not over and not answers.keys() >= hosts.keys() and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
+            if not taken and not _lies_there(request, token):
+                taken, deadline = True, time.monotonic() + _ANSWERED_S
+            for event in tail.new():
+                over = over or event["event"] == "end"
+                if event["event"] == "stack" and event.get("why") == ASKED + token:
+                    answers[event["executor"]] = str(event.get("text", "")), str(event.get("doing", ""))
+    finally:
+        if _lies_there(request, token):
+            with suppress(FileNotFoundError):
+                os.unlink(request)
     for rank, host in sorted(hosts.items()):
         if rank in answers:
             text, doing = answers[rank]
@@ -62,11 +65,24 @@ def _unanswered(silent: Sequence[int], hosts: Mapping[int, str], log: str, *, ta
 
 
 def _leave(path: str, token: str) -> None:
-    part = f"{path}.{token}"
+    """Write the request, when no other one lies there."""
+    deadline = time.monotonic() + _TAKEN_S
     try:
-        with open(part, "x") as file:
-            file.write(token)
-        os.rename(part, path)
+        while True:
+            with suppress(FileExistsError), open(path, "x") as file:
+                file.write(token)
+                return
+            if time.monotonic() > deadline:  # the command that left it was killed
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+            time.sleep(_LOOK_S)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}. Through this file mpirdd asks the run for the stacks of "
                          "ranks on other hosts") from None
+
+
+def _lies_there(path: str, token: str) -> bool:
+    """Has nobody taken or replaced this request?"""
+    with suppress(OSError), open(path) as file:
+        return file.read() == token
+    return False

@@ -180,8 +180,9 @@ def _dominated(state: RunState) -> list[str]:
     parts = [f"{name} {100 * part:.0f} %" for part, name in sorted(shares, reverse=True) if part >= _LEAST_PART]
     collected = sum(stage.sums["gc_s"] for stage in state.stages.values()) / total
     among = f" (garbage collection {100 * collected:.0f} % among them)" if collected >= _LEAST_PART else ""
+    dominated = f": {', '.join(parts)}{among}" if parts else ""
     jobs_s = sum(job.seconds for job in state.jobs.values() if job.status != "RUNNING")
-    return [f"  tasks took {_time(total)} in all: {', '.join(parts)}{among}; jobs {_time(jobs_s)}"]
+    return [f"  tasks took {_time(total)} in all{dominated}; jobs {_time(jobs_s)}"]
 
 
 def _unsuccessful(state: RunState) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from random import Random
 from typing import Any
@@ -207,6 +208,26 @@ def test_executors_that_cannot_map_are_sent_the_value(monkeypatch: pytest.Monkey
     world.settle()
     assert all((executor.value(copies[1]) == ARRAY).all() for executor in world.living())
     assert world.count(messages.BroadcastRefused) == 8
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_value_that_came_whole_is_in_memory_once_after_it_was_passed_on_unless_tasks_use_it(used: bool) -> None:
+    frames = [np.frombuffer(bytes(frame), np.uint8) for frame in encode(ARRAY)]
+    size, alive = sum(frame.nbytes for frame in frames), [weakref.ref(frame) for frame in frames]
+    sent: list[Any] = []
+    receiver = BroadcastReceiver(1, lambda to, message: sent.append(message))
+    receiver.handlers[messages.BroadcastValue](messages.BroadcastValue(9, frames, acknowledge=False))
+    if used:
+        receiver.value(9)
+    route = messages.Route(1, (2,), ())
+    receiver.handlers[messages.BroadcastStream](messages.BroadcastStream(9, 0, 1, tuple(each.nbytes for each in frames), route))
+    frames.clear()
+    assert [type(message) for message in sent] == [messages.SharedBroadcast, messages.BroadcastArrived]
+    assert any(frame() is not None for frame in alive) == used
+    assert receiver.charged_bytes == (2 if used else 1) * size
+    assert (receiver.value(9) == ARRAY).all()
+    receiver.clear()
+    assert receiver.charged_bytes == 0
 
 
 def test_without_shared_memory_values_go_in_messages(monkeypatch: pytest.MonkeyPatch) -> None:

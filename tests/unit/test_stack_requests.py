@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from itertools import count
 from math import inf
 from pathlib import Path
+from threading import Thread
+from time import sleep
 from typing import Any
 
 import pytest
 
 from mpirdd.driver.stack_requests import StackInbox, StackRequests
 from mpirdd.driver.witnesses import Witnesses
+from mpirdd.launch.far_stacks import of_ranks
 from mpirdd.observe.stack_event import ASKED, REQUEST
 from mpirdd.protocol.messages import TellStack
 
@@ -57,3 +62,32 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / f"run.jsonl{REQUEST}").symlink_to(tmp_path / "other")
     assert StackInbox(str(tmp_path / "run.jsonl")).taken(1.0) is None
     assert StackInbox(None).taken(1.0) is None
+
+
+def test_of_two_commands_at_a_time_both_are_answered(tmp_path: Path) -> None:
+    log = tmp_path / "run.jsonl"
+    log.write_text("")
+    told: list[list[str]] = []
+    commands = [Thread(target=lambda: told.append(list(of_ranks(str(log), {"a": [1]})))) for _ in range(2)]
+    for command in commands:
+        command.start()
+    sleep(0.5)  # an unmended pair has left both requests by then
+    inbox, looks = StackInbox(str(log)), count(1.0)
+    while any(command.is_alive() for command in commands):
+        if (why := inbox.taken(next(looks))) is not None:
+            with log.open("a") as file:
+                file.write(json.dumps({"event": "stack", "t": 1.0, "executor": 1, "why": why, "text": "its stack"}) + "\n")
+        sleep(0.05)
+    assert told == [["rank 1, on a: between two tasks", "its stack"]] * 2
+    assert list(tmp_path.iterdir()) == [log]
+
+
+def test_a_request_that_nobody_takes_is_withdrawn_and_a_stale_one_replaced(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mpirdd.launch.far_stacks._TAKEN_S", 0.3)
+    log, request = tmp_path / "run.jsonl", tmp_path / f"run.jsonl{REQUEST}"
+    log.write_text("")
+    request.write_text("0123456789abcdef")
+    (told,) = of_ranks(str(log), {"a": [1]})
+    assert "the driver takes no questions" in told
+    assert not request.exists()

@@ -63,6 +63,12 @@ def test_the_summary_says_what_dominated_and_what_was_lost() -> None:
     assert "still running, or killed" in text
 
 
+def test_where_no_part_dominates_the_times_stand_alone() -> None:
+    log = Log()
+    log.stage("count at job.py:3", [1.0] * 3, each={"costs": {"compute_s": 0.04}})
+    assert "\n  tasks took 3.0 s in all; jobs 1.0 s\n" in summary(log.state())
+
+
 def test_jobs_that_failed_or_were_cancelled_are_told() -> None:
     log = Log()
     log.stage("count at job.py:3", EVEN)
