@@ -40,7 +40,7 @@ class Meter:
         """
         seconds = perf_counter() - self.began
         costs, before = self._costs, self._before
-        costs.add_task(self.began, self._counted_s)
+        costs.add_task(seconds, self._counted_s)
         if seconds < self._detail_s:
             return seconds, None
         costs.note("gc_s", process.take_collecting_s())

@@ -54,14 +54,18 @@ class Costs:
 
     def add_rest(self, name: str, began: float, counted_s: float) -> None:
         """Count the seconds since ``began``, less those counted under other names since ``counted_s`` was read."""
-        seconds = perf_counter() - began - (self.counted_s - counted_s)
-        self._sums[name] = self._sums.get(name, 0) + seconds
-        self.counted_s += seconds
+        self._add_rest_of(perf_counter() - began, name, counted_s)
 
-    def add_task(self, began: float, counted_s: float) -> None:
-        """A task has ended: count its time as a whole, and under ``compute_s`` the part not counted elsewhere."""
-        self._sums["task_s"] = self._sums.get("task_s", 0) + perf_counter() - began
-        self.add_rest("compute_s", began, counted_s)
+    def add_task(self, seconds: float, counted_s: float) -> None:
+        """A task has ended: count its time as a whole, and under ``compute_s`` the part not counted elsewhere since
+        ``counted_s`` was read."""
+        self._sums["task_s"] = self._sums.get("task_s", 0) + seconds
+        self._add_rest_of(seconds, "compute_s", counted_s)
+
+    def _add_rest_of(self, seconds: float, name: str, counted_s: float) -> None:
+        rest = seconds - (self.counted_s - counted_s)
+        self._sums[name] = self._sums.get(name, 0) + rest
+        self.counted_s += rest
 
     def take(self) -> dict[str, float]:
         """All sums; they start at zero again."""

@@ -21,11 +21,14 @@ def test_what_a_task_is_made_of_adds_up_to_the_task() -> None:
     frames = costs.encode(list(range(10_000)))
     assert costs.decode(frames) == list(range(10_000))
     costs.add(read_s=0.0, read_bytes=7)
-    costs.add_task(began, counted_s)
+    seconds = perf_counter() - began
+    sleep(0.01)  # the rank may lose its core here; its clock is not read again
+    costs.add_task(seconds, counted_s)
     taken = costs.take()
     assert taken["read_bytes"] == 7
     assert min(taken["encode_s"], taken["decode_s"], taken["compute_s"]) > 0
-    assert taken["encode_s"] + taken["decode_s"] + taken["compute_s"] == pytest.approx(taken["task_s"], rel=1e-2)
+    assert taken["encode_s"] + taken["decode_s"] + taken["compute_s"] == pytest.approx(seconds)
+    assert taken["task_s"] == seconds
     assert costs.take() == {}
 
 
