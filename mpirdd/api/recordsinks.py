@@ -78,7 +78,8 @@ class RecordSinks(Sinks):
         >>> sc.csvFile(folder, types={"born": int}).collect()
         [Row(name='Ada', born=1815), Row(name='Alan', born=None)]
         """
-        from mpirdd.formats.records.csvtext import Dialect, csv_text, made_columns
+        from mpirdd.formats.records.csvtext import Dialect
+        from mpirdd.formats.records.csvwriter import csv_text, made_columns
 
         for name, character in (("sep", sep), ("quote", quote)):
             if not isinstance(character, str) or len(character) != 1:

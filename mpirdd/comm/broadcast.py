@@ -17,12 +17,13 @@ about it can follow its ``Drop``. If one does (from a lost executor), the driver
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from itertools import count
 from pickle import PickleBuffer
 from time import time_ns
 from typing import Any
 
+from mpirdd.comm.broadcast_sends import Send, announce, share, stream
 from mpirdd.comm.broadcast_tree import BroadcastTree, Orders
 from mpirdd.protocol.frames import Frames
 from mpirdd.protocol.ids import DRIVER, Rank, StageId
@@ -40,12 +41,6 @@ from mpirdd.protocol.stage import VariableId
 from mpirdd.protocol.values import dataclass, field
 from mpirdd.store.codec import decode, inside
 from mpirdd.store.shared_memory import Filling, SharedFrames, attach, fill
-
-_PIECE_BYTES = 16 << 20
-"""Of each message. A leader passes one piece on while the next one arrives."""
-
-Send = Callable[[Rank, Any], None]
-"""Queues a message for a rank."""
 
 _UNSET = object()
 
@@ -217,9 +212,9 @@ class BroadcastSender:
 
     def _carry_out(self, variable: _Variable, orders: Orders) -> None:
         assert variable.shared is not None
-        _share(self._send, DRIVER, variable.version, variable.shared, orders.share)
+        share(self._send, DRIVER, variable.version, variable.shared, orders.share)
         variable.attempts += 1
-        _stream(self._send, DRIVER, variable.version, variable.attempts, variable.shared, orders.stream)
+        stream(self._send, DRIVER, variable.version, variable.attempts, variable.shared, orders.stream)
         for rank in orders.whole:
             self._send(rank, BroadcastValue(variable.version, inside(variable.shared.frames), acknowledge=True))
 
@@ -333,10 +328,10 @@ class BroadcastReceiver:
         if held is not None:
             shared = held.shared or self._move(held)
             self._pass_on(version, shared, route)
-            _stream(self._send, self._rank, version, attempt, shared, route.branches)
+            stream(self._send, self._rank, version, attempt, shared, route.branches)
         elif arriving is None or arriving.attempt < attempt:
             self._arriving[version] = _Arriving(Filling(message.sizes), message.source, attempt, route)
-            _announce(self._send, self._rank, version, attempt, message.sizes, route.branches)
+            announce(self._send, self._rank, version, attempt, message.sizes, route.branches)
 
     def _move(self, held: _Held) -> SharedFrames:
         """Move a value that came in a message into memory that the neighbours can map."""
@@ -362,7 +357,7 @@ class BroadcastReceiver:
 
     def _pass_on(self, version: int, shared: SharedFrames, route: Route) -> None:
         """Let the neighbours map a whole value, and tell the driver that it is here."""
-        _share(self._send, self._rank, version, shared, route.neighbours)
+        share(self._send, self._rank, version, shared, route.neighbours)
         self._send(DRIVER, BroadcastArrived(version))
 
     def _hold(self, version: int, frames: Frames, shared: SharedFrames | None, *, own: bool) -> None:
@@ -374,32 +369,3 @@ class BroadcastReceiver:
         """Change this executor's account of memory for broadcasts; nothing else does."""
         self.charged_bytes += size
         self._tell_charge(size)
-
-
-# --- what both ends send ----------------------------------------------------------------------------------------------
-
-
-def _share(send: Send, source: Rank, version: int, shared: SharedFrames, ranks: Sequence[Rank]) -> None:
-    """Let executors on this host map the memory; if they cannot, send them the frames."""
-    address = shared.address
-    for rank in ranks:
-        if address is None:
-            send(rank, BroadcastValue(version, inside(shared.frames), acknowledge=True))
-        else:
-            send(rank, SharedBroadcast(version, source, address))
-
-
-def _stream(send: Send, source: Rank, version: int, attempt: int, shared: SharedFrames, routes: Sequence[Route]) -> None:
-    """Send a whole value along the routes. Queues views of its memory, so it takes no more memory."""
-    _announce(send, source, version, attempt, shared.sizes, routes)
-    for offset in range(0, shared.memory.nbytes if routes else 0, _PIECE_BYTES):
-        piece = PickleBuffer(shared.memory[offset : offset + _PIECE_BYTES])
-        for route in routes:
-            send(route.to, BroadcastPiece(version, source, offset, piece))
-
-
-def _announce(
-    send: Send, source: Rank, version: int, attempt: int, sizes: tuple[int, ...], routes: Sequence[Route]
-) -> None:
-    for route in routes:
-        send(route.to, BroadcastStream(version, source, attempt, sizes, route))

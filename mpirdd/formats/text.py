@@ -32,6 +32,7 @@ from mpirdd.formats.compression import Damaged, Readable, Unpacked, check_librar
 from mpirdd.formats.inputfiles import InputFile, opened, shrunk, size_of
 from mpirdd.formats.linecount import LineCount
 from mpirdd.formats.lineends import Delimiter, LineEnds, TextOptions, mark_of
+from mpirdd.formats.sources import CountedSource, Exact, TimedUnpacking
 from mpirdd.formats.splits import CHUNK_BYTES, Countable, FileSplit, cut_file, equal_share, whole
 from mpirdd.protocol.errors import InputError
 from mpirdd.store.costs import Costs, counting
@@ -240,13 +241,13 @@ def _blocks_of(
             yield from _marked(blocks, encoding)
             return
         file.seek(0)
-        stream = _Exact(Unpacked(_CountedSource(file, costs), codec))
+        stream = Exact(Unpacked(CountedSource(file, costs), codec))
         try:
             head = stream.peek(_HEAD_BYTES)
             _check_is_text(split.path, head, lambda: b"")
             encoding = options.encoding_of(head)
             cutter = _Cutter(None, options.ends(encoding), encoding, split.path, chunk_bytes)
-            yield from _marked(cutter.run(0, maxsize, _Unpacking(stream, costs).read), encoding)
+            yield from _marked(cutter.run(0, maxsize, TimedUnpacking(stream, costs).read), encoding)
         except Damaged as error:
             raise InputError(f"{split.path} is damaged or cut short, it does not decompress: {error}") from error
 
@@ -287,74 +288,16 @@ def _plain_blocks(
     file.seek(start)
     # A character that begins before the split's end belongs to it.
     end = min(-(-split.end // ends.unit) * ends.unit, size)
-    source: Readable = file if ends.unit == 1 else _Exact(file)
-    counted = _CountedSource(source, costs)
+    source: Readable = file if ends.unit == 1 else Exact(file)
+    counted = CountedSource(source, costs)
     return _Cutter(counted, ends, encoding, split.path, chunk_bytes).run(start, end, counted.read)
-
-
-class _Exact:
-    """Reads as much as is asked for, unless the end comes first: so that characters are not cut."""
-
-    def __init__(self, source: Readable) -> None:
-        self._source, self._head = source, b""
-
-    def peek(self, size: int) -> bytes:
-        self._head = self.read(size)
-        return self._head
-
-    def read(self, size: int, /) -> bytes:
-        parts, self._head = [self._head], b""
-        missing = size - len(parts[0])
-        while missing > 0 and (piece := self._source.read(missing)):
-            parts.append(piece)
-            missing -= len(piece)
-        data = b"".join(parts)
-        if missing < 0:
-            data, self._head = data[:size], data[size:]
-        return data
-
-
-class _CountedSource:
-    """Counts what is read in order, but not the bytes around a split in which the start and end of its lines are searched. So
-    the splits of a file, all read, count each byte once."""
-
-    def __init__(self, source: Readable, costs: Costs) -> None:
-        self._source, self._costs = source, costs
-
-    def search(self, size: int) -> bytes:
-        """As ``read``, but only what is ``found`` counts."""
-        return self._source.read(size)
-
-    def found(self, data: bytes) -> bytes:
-        """Part of what ``search`` gave: it belongs to the split."""
-        self._costs.note("input_bytes", len(data))
-        return data
-
-    def read(self, size: int, /) -> bytes:
-        began = perf_counter()
-        data = self._source.read(size)
-        self._costs.add(input_s=perf_counter() - began, input_bytes=len(data))
-        return data
-
-
-class _Unpacking:
-    """Counts the seconds of decompression among those of making lines."""
-
-    def __init__(self, source: Readable, costs: Costs) -> None:
-        self._source, self._costs = source, costs
-
-    def read(self, size: int, /) -> bytes:
-        began, counted_s = perf_counter(), self._costs.counted_s
-        data = self._source.read(size)
-        self._costs.add_rest("lines_s", began, counted_s)
-        return data
 
 
 class _Cutter:
     """Cuts what it reads into runs of whole lines."""
 
     def __init__(
-        self, beyond: _CountedSource | None, ends: LineEnds | Delimiter, encoding: str, path: str, chunk_bytes: int
+        self, beyond: CountedSource | None, ends: LineEnds | Delimiter, encoding: str, path: str, chunk_bytes: int
     ) -> None:
         self._beyond, self._ends, self._encoding, self._path = beyond, ends, encoding, path
         self._chunk_bytes = max(chunk_bytes // ends.unit, 1) * ends.unit
@@ -394,7 +337,7 @@ class _Cutter:
         overlap = self._ends.overlap
         return data[-overlap:] if overlap else b""
 
-    def _rest_of_line(self, beyond: _CountedSource, last: bytes, before: bytes) -> Iterator[bytes]:
+    def _rest_of_line(self, beyond: CountedSource, last: bytes, before: bytes) -> Iterator[bytes]:
         rest = b""
         if not self._ends.may_end(last):
             while piece := beyond.search(_PIECE_BYTES):

@@ -22,7 +22,8 @@ from recordfiles import partitions, records
 from mpirdd.formats.records import tables
 from mpirdd.formats.records.arrowipc import ArrowIpc
 from mpirdd.formats.records.columns import values_of
-from mpirdd.formats.records.csvtext import Dialect, csv_text
+from mpirdd.formats.records.csvtext import Dialect
+from mpirdd.formats.records.csvwriter import csv_text
 from mpirdd.formats.records.filters import conditions
 from mpirdd.formats.records.orc import Orc
 from mpirdd.formats.records.parquet import Parquet, write_parquet

@@ -15,7 +15,8 @@ from recordfiles import found, partitions, records
 
 from mpirdd.formats.lineends import TextOptions
 from mpirdd.formats.records.csvcuts import Cuts
-from mpirdd.formats.records.csvtext import Csv, Dialect, csv_text
+from mpirdd.formats.records.csvtext import Csv, Dialect
+from mpirdd.formats.records.csvwriter import csv_text
 from mpirdd.formats.records.pieces import plan, read_pieces
 from mpirdd.formats.records.rows import row_class
 from mpirdd.protocol.errors import InputError, RecordError

@@ -1,4 +1,4 @@
-"""CSV: rows of text, with quotes, and line ends within quotes. Python's own parser reads and writes it.
+"""CSV: rows of text, with quotes, and line ends within quotes. Python's own parser reads it, ``csvwriter`` writes it.
 
 Large files are cut at records (``csvcuts``), never within quotes. Each piece is parsed up to the cut, then one more line
 is given to the parser: if it does not come back as a record of its own, the cut was within quotes, and the read fails
@@ -14,9 +14,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from io import BufferedReader, RawIOBase, StringIO, TextIOWrapper
+from io import BufferedReader, RawIOBase, TextIOWrapper
 from itertools import chain, islice
-from time import perf_counter
 from typing import Any, BinaryIO
 
 from mpirdd.formats.counted import Run, SizedRun
@@ -27,17 +26,15 @@ from mpirdd.formats.records.csvcuts import Cuts
 from mpirdd.formats.records.jsonlines import DROPMALFORMED, FAILFAST, PERMISSIVE
 from mpirdd.formats.records.opening import check_size, opened_file, opened_unpacked
 from mpirdd.formats.records.pieces import Piece, cut_bytes, whole
-from mpirdd.formats.records.rows import columns_of, ordering, repeated, row_maker
+from mpirdd.formats.records.rows import repeated, row_maker
 from mpirdd.formats.signatures import HEAD_BYTES, other_format
 from mpirdd.formats.text import is_cut
-from mpirdd.protocol.errors import InputError, RecordError
+from mpirdd.protocol.errors import InputError
 from mpirdd.protocol.shown import short_repr
-from mpirdd.store.costs import counting
 
 _RUN = 64
 """Records held at once. So few, that they never make Python's garbage collector look at them: 0.64 us a row on rows of 48
 bytes, where 512 take 1.3 us; the parser alone takes 0.45 us, and 0.58 us with making rows of its lists."""
-_WRITE_RUN = 1024
 _LINE_END = re.compile("\r\n?|\n")
 _UTF8 = TextOptions()
 _IN_ONE_PIECE = "multiLine=True reads each file in one piece, where quotes that are not in order do no harm"
@@ -108,7 +105,7 @@ class Csv:
                 record = found[0] if found else None
             if record is None:
                 return self
-            names = _header_names(first.path, record) if self.header else tuple(map(_numbered, range(len(record))))
+            names = _header_names(first.path, record) if self.header else tuple(map(numbered, range(len(record))))
         if names:
             check_columns(first.path, names, (*(self.columns or ()), *(name for name, _ in self.types)))
         return replace(self, names=names, first_path=first.path)
@@ -293,7 +290,7 @@ class Csv:
         )
 
 
-def _numbered(place: int) -> str:
+def numbered(place: int) -> str:
     return f"_c{place}"
 
 
@@ -304,7 +301,7 @@ def _header_names(path: str, header: Sequence[str]) -> tuple[str, ...]:
         InputError: names come twice even so.
     """
     times = Counter(header)
-    names = tuple(_numbered(place) if not name else f"{name}{place}" if times[name] > 1 else name
+    names = tuple(numbered(place) if not name else f"{name}{place}" if times[name] > 1 else name
                   for place, name in enumerate(header))
     if twice := repeated(names):
         raise InputError(
@@ -335,85 +332,3 @@ def _lines(file: Any, options: TextOptions, start: int = 0) -> Iterator[str]:
     if start or not mark_of(options.encoding):
         return lines
     return chain((line.removeprefix("\ufeff") for line in islice(lines, 1)), lines)
-
-
-# --- write ------------------------------------------------------------------------------------------------------------
-
-
-def csv_text(dialect: Dialect, header: bool, columns: tuple[str, ...] | None, records: Iterable[Any]) -> Iterator[bytes]:
-    """A CSV file, a good piece at a time: None is an empty field, anything else is its ``str``.
-
-    Raises:
-        RecordError: a record has other columns than the first one, or none; or a text holds half of a surrogate pair.
-    """
-    names = columns
-    iterator, is_first, costs = iter(records), True, counting()
-    kind: Any = None
-    order = None
-    while run := list(islice(iterator, _WRITE_RUN)):
-        began, counted_s = perf_counter(), costs.counted_s
-        rows: list[Sequence[Any]] = []
-        if is_first:
-            names = names or made_columns(run[0])
-            if header and names:
-                rows.append(names)
-            is_first = False
-        for record in run:
-            if type(record) is not kind:
-                kind = type(record)
-                order = ordering("saveAsCsvFile", kind, names or ())
-            rows.append(_fields(record, names) if order is None else order(record))
-        text = _written(dialect, rows, csv.QUOTE_MINIMAL)
-        # Before Python 3.13 a lone \r is not quoted, and it would end the row.
-        data = _utf8(text if "\r" not in text else _written(dialect, rows, csv.QUOTE_ALL))
-        costs.add_rest("encode_s", began, counted_s)
-        costs.note("records_out", len(run))
-        yield data
-    if is_first and header and names:
-        yield _utf8(_written(dialect, [names], csv.QUOTE_MINIMAL))
-
-
-def made_columns(record: Any) -> tuple[str, ...] | None:
-    """The names of a record's columns, or, of a tuple or list without names, ``_c0``, ``_c1``, ..., as Spark's."""
-    names = columns_of(record)
-    if names is None and isinstance(record, tuple | list):
-        names = tuple(map(_numbered, range(len(record))))
-    return names
-
-
-def _written(dialect: Dialect, rows: Iterable[Sequence[Any]], quoting: Any) -> str:
-    buffer = StringIO()
-    csv.writer(
-        buffer, delimiter=dialect.separator, quotechar=dialect.quote, lineterminator="\n", quoting=quoting,
-    ).writerows(rows)
-    return buffer.getvalue()
-
-
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        around = text[max(0, error.start - 30) : error.start + 10]
-        raise RecordError(
-            f"saveAsCsvFile: {short_repr(around)} cannot be written as UTF-8, as it holds half of a surrogate pair; change such "
-            "texts with map: text.encode('utf-8', 'replace').decode() puts question marks in their place") from error
-
-
-def _fields(record: Any, names: tuple[str, ...] | None) -> Sequence[Any]:
-    if isinstance(record, dict):
-        if names is None or not record.keys() <= set(names):
-            raise RecordError(
-                f"saveAsCsvFile: the record {short_repr(record)} has other keys than the columns {', '.join(names or ())}; "
-                "pass columns= with all of them, or drop some with map"
-            )
-        return [record.get(name) for name in names]
-    if isinstance(record, tuple | list):
-        if not names or len(record) != len(names):
-            raise RecordError(
-                f"saveAsCsvFile: the record {short_repr(record)} has {len(record)} fields, where there are {len(names or ())} "
-                f"columns ({', '.join((names or ())[:20])}); make the records alike with map"
-            )
-        return record
-    raise RecordError(
-        f"saveAsCsvFile: a record must be a dict, a tuple or a list of fields; {short_repr(record)} is {type(record).__name__}")
-
