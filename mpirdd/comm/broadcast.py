@@ -1,29 +1,26 @@
 """Broadcast variables on their way: the driver's end (``BroadcastSender``) and the executors' (``BroadcastReceiver``).
 
-Theory of operation. A small value goes in a message to each executor that uses it. The driver
-writes a large value into shared memory (``store/shared_memory.py``) once; the driver and the
-executors on its host map it. To other hosts the value goes in pieces, along a tree of one executor
-a host (``comm/broadcast_tree.py``). That executor writes each piece into shared memory of its own
-host and passes it on at once; it tells its neighbours when the value is complete. So a host holds
-each value once, encoded, and arrays are views of it.
+Theory of operation. A small value goes in a message to each executor that uses it. The driver writes a large value into shared
+memory (``store/shared_memory.py``) once; the driver and the executors on its host map it. To other hosts the value goes in
+pieces, along a tree of one executor a host (``comm/broadcast_tree.py``). That executor writes each piece into shared memory of
+its own host and passes it on at once; it tells its neighbours when the value is complete. So a host holds each value once,
+encoded, and arrays are views of it.
 
-Each sent value has a *version*, a number that is never used twice. A stage names the versions that
-it needs, and its tasks wait for them in the executor's queue. After ``unpersist`` a value gets a new
-version. The driver drops a version when no stage uses it and every recipient has it, so no message
-about it can follow its ``Drop``. If one does (from a lost executor), the driver answers with another
-``Drop``.
+Each sent value has a *version*, a number that is never used twice. A stage names the versions that it needs, and its tasks wait
+for them in the executor's queue. After ``unpersist`` a value gets a new version. The driver drops a version when no stage uses
+it and every recipient has it, so no message about it can follow its ``Drop``. If one does (from a lost executor), the driver
+answers with another ``Drop``.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from itertools import count
 from pickle import PickleBuffer
 from time import time_ns
 from typing import Any
 
-from mpirdd.comm.broadcast_sends import Send, announce, share, stream
 from mpirdd.comm.broadcast_tree import BroadcastTree, Orders
 from mpirdd.protocol.frames import Frames
 from mpirdd.protocol.ids import DRIVER, Rank, StageId
@@ -42,6 +39,10 @@ from mpirdd.protocol.values import dataclass, field
 from mpirdd.store.codec import decode, inside
 from mpirdd.store.shared_memory import Filling, SharedFrames, attach, fill
 
+_PIECE_BYTES = 16 << 20
+"""Of each message. A leader passes one piece on while the next one arrives."""
+Send = Callable[[Rank, Any], None]
+"""Queues a message for a rank."""
 _UNSET = object()
 
 
@@ -212,9 +213,9 @@ class BroadcastSender:
 
     def _carry_out(self, variable: _Variable, orders: Orders) -> None:
         assert variable.shared is not None
-        share(self._send, DRIVER, variable.version, variable.shared, orders.share)
+        _share(self._send, DRIVER, variable.version, variable.shared, orders.share)
         variable.attempts += 1
-        stream(self._send, DRIVER, variable.version, variable.attempts, variable.shared, orders.stream)
+        _stream(self._send, DRIVER, variable.version, variable.attempts, variable.shared, orders.stream)
         for rank in orders.whole:
             self._send(rank, BroadcastValue(variable.version, inside(variable.shared.frames), acknowledge=True))
 
@@ -328,10 +329,10 @@ class BroadcastReceiver:
         if held is not None:
             shared = held.shared or self._move(held)
             self._pass_on(version, shared, route)
-            stream(self._send, self._rank, version, attempt, shared, route.branches)
+            _stream(self._send, self._rank, version, attempt, shared, route.branches)
         elif arriving is None or arriving.attempt < attempt:
             self._arriving[version] = _Arriving(Filling(message.sizes), message.source, attempt, route)
-            announce(self._send, self._rank, version, attempt, message.sizes, route.branches)
+            _announce(self._send, self._rank, version, attempt, message.sizes, route.branches)
 
     def _move(self, held: _Held) -> SharedFrames:
         """Move a value that came in a message into memory that the neighbours can map."""
@@ -357,7 +358,7 @@ class BroadcastReceiver:
 
     def _pass_on(self, version: int, shared: SharedFrames, route: Route) -> None:
         """Let the neighbours map a whole value, and tell the driver that it is here."""
-        share(self._send, self._rank, version, shared, route.neighbours)
+        _share(self._send, self._rank, version, shared, route.neighbours)
         self._send(DRIVER, BroadcastArrived(version))
 
     def _hold(self, version: int, frames: Frames, shared: SharedFrames | None, *, own: bool) -> None:
@@ -369,3 +370,30 @@ class BroadcastReceiver:
         """Change this executor's account of memory for broadcasts; nothing else does."""
         self.charged_bytes += size
         self._tell_charge(size)
+
+
+# --- what both ends send ----------------------------------------------------------------------------------------------
+
+
+def _share(send: Send, source: Rank, version: int, shared: SharedFrames, ranks: Sequence[Rank]) -> None:
+    """Let executors on this host map the memory; if they cannot, send them the frames."""
+    address = shared.address
+    for rank in ranks:
+        if address is None:
+            send(rank, BroadcastValue(version, inside(shared.frames), acknowledge=True))
+        else:
+            send(rank, SharedBroadcast(version, source, address))
+
+
+def _stream(send: Send, source: Rank, version: int, attempt: int, shared: SharedFrames, routes: Sequence[Route]) -> None:
+    """Send a whole value along the routes. Queues views of its memory, so it takes no more memory."""
+    _announce(send, source, version, attempt, shared.sizes, routes)
+    for offset in range(0, shared.memory.nbytes if routes else 0, _PIECE_BYTES):
+        piece = PickleBuffer(shared.memory[offset : offset + _PIECE_BYTES])
+        for route in routes:
+            send(route.to, BroadcastPiece(version, source, offset, piece))
+
+
+def _announce(send: Send, source: Rank, version: int, attempt: int, sizes: tuple[int, ...], routes: Sequence[Route]) -> None:
+    for route in routes:
+        send(route.to, BroadcastStream(version, source, attempt, sizes, route))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpirdd.comm import broadcast, broadcast_sends
+from mpirdd.comm import broadcast
 from mpirdd.comm.broadcast import BroadcastReceiver, BroadcastSender
 from mpirdd.protocol import messages
 from mpirdd.store import shared_memory as shared
@@ -78,7 +78,7 @@ class World:
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broadcast_sends, "_PIECE_BYTES", 8_192)
+    monkeypatch.setattr(broadcast, "_PIECE_BYTES", 8_192)
 
 
 SEVERAL_HOSTS = {rank: f"h{rank % 5}" for rank in range(1, 13)}
