@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,6 +51,24 @@ def zipf_text(mb: float, seed: int, folder: Path | None = None) -> Text:
     return Text(**json.loads(truth.read_text()))
 
 
+def noise(mb: float, seed: int, folder: Path | None = None) -> str:
+    """The path of a file of about ``mb`` million bytes: lines of 68 characters, each printable one as likely as any other, so
+    that a store that packs what can be packed leaves them as they are. Generated once for each size and seed."""
+    folder = folder or _scratch_folder()
+    path = folder / f"noise-{FORMAT}-{mb:g}mb-seed{seed}.txt"
+    if not path.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        random = np.random.default_rng(seed)
+        with unfinished.open("wb") as file:
+            for lines in _shares(int(mb * 1e6 / 69), 1 << 16):
+                characters = random.integers(ord(" "), ord("~") + 1, size=(lines, 69), dtype=np.uint8)
+                characters[:, -1] = ord("\n")
+                file.write(characters.data)
+        unfinished.rename(path)
+    return str(path)
+
+
 def warm(path: str) -> None:
     """Read the file once, so that the first program does not pay for the disk alone."""
     with open(path, "rb", buffering=0) as file:
@@ -81,6 +99,12 @@ def _write(path: Path, size_bytes: int, seed: int) -> tuple[int, int, str]:
             counts += np.bincount(ids, minlength=VOCABULARY)
     pairs = [(word, count) for word, count in zip(words, counts.tolist(), strict=True) if count]
     return int(counts.sum()), len(pairs), digest(pairs)
+
+
+def _shares(total: int, most: int) -> Iterator[int]:
+    """Numbers of at most ``most``, ``total`` in all."""
+    for begun in range(0, total, most):
+        yield min(most, total - begun)
 
 
 def _chunk(missing_bytes: int) -> int:

@@ -18,6 +18,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from mpirdd.formats.filesystems.blockhosts import BlockHosts
@@ -42,6 +43,9 @@ _PATIENCE = {
     "dfs.client.failover.max.attempts": "4",
 }
 _NAMENODE_PORT = 8020
+_PACKETS, _DEPTH = 16, 8
+"""A stream gives packets of 64 KiB. So many are one piece, and so many pieces wait for the task. (413 MB cost 0.52 s of CPU
+as a stream and 0.70 s in ranges of 4 MiB; the library's stream alone takes 0.40 s.)"""
 _AWAY = re.compile(r"[Cc]onnection (refused|reset)|timed out|disconnected|[Bb]roken pipe|unreachable|No route to host|early eof")
 _JAVA_CLASS = re.compile(r'RPCError\("[\w.]*?(\w+)", "(.*)', re.DOTALL)
 _HADOOP = ("dfs.", "fs.", "hadoop.", "ipc.")
@@ -98,7 +102,15 @@ class HdfsFileSystem:
         with self.told(path):
             reader = self._ask("read", inner_path(path))
             size = len(reader)
-        return ReadAheadFile(partial(self._fetch, path, reader), path, start=start, end=end, size=size)
+        return ReadAheadFile(partial(self._fetch, path, reader), path, start=start, end=end, size=size,
+                             stream=partial(self._streamed, path, reader), depth=_DEPTH)
+
+    def _streamed(self, path: str, reader: Any, start: int, end: int) -> Iterator[Fetched]:
+        size = len(reader)
+        with self.told(path):
+            packets = iter(reader.read_range_stream(start, min(end, size) - start))
+            while data := self._calls(DATA_S, _joined, packets):
+                yield Fetched(data, size)
 
     def _fetch(self, path: str, reader: Any, start: int, length: int) -> Fetched:
         with self.told(path):
@@ -182,6 +194,10 @@ class HdfsFileSystem:
         except BaseException:  # whatever it is
             return False
         return True
+
+
+def _joined(packets: Iterator[bytes]) -> bytes:
+    return b"".join(islice(packets, _PACKETS))
 
 
 class _File:

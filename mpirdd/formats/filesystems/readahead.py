@@ -95,15 +95,12 @@ class ReadAheadFile(RemoteFile):
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:
             return self.readall()
-        data = self._some(size)
-        if len(data) == size or not data:
-            return data
-        parts = [data]
-        size -= len(data)
+        self._checkClosed()
+        parts = []
         while size and (data := self._some(size)):
             parts.append(data)
             size -= len(data)
-        return b"".join(parts)
+        return b"".join(parts) if len(parts) != 1 else bytes(parts[0])
 
     def readall(self) -> bytes:
         self._end = None
@@ -111,9 +108,12 @@ class ReadAheadFile(RemoteFile):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
+        self._checkClosed()
+        done = 0
+        while done < len(view) and (data := self._some(len(view) - done)):
+            view[done : done + len(data)] = data
+            done += len(data)
+        return done
 
     def close(self) -> None:
         if not self.closed:
@@ -124,16 +124,15 @@ class ReadAheadFile(RemoteFile):
 
     # --- pieces ---------------------------------------------------------------------------------------------------
 
-    def _some(self, size: int) -> bytes:
+    def _some(self, size: int) -> memoryview:
         """1 to ``size`` bytes, from one piece; none at the end."""
-        self._checkClosed()
         at = self._position - self._piece_start
         if not 0 <= at < len(self._piece):
             if not size or (self._size is not None and self._position >= self._size):
-                return b""
+                return memoryview(b"")
             self._load(self._position)
             at = 0
-        data = bytes(self._piece[at : at + size])
+        data = self._piece[at : at + size]
         self._position += len(data)
         return data
 
