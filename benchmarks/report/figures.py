@@ -9,7 +9,7 @@ from benchmarks.report import drawing, hadoop, iterations
 from benchmarks.report.drawing import COLOURS, Figure, Missing, shown
 from benchmarks.report.operations import operations
 from benchmarks.report.records import Record, Results, sides, spread
-from benchmarks.report.scale import at_scale, simulation
+from benchmarks.report.scale import at_scale, ranks, simulation
 
 PAPER_FRACTIONS = {0: 68.8, 25: 58.1, 50: 40.7, 75: 29.7, 100: 11.5}
 PAPER_RECOVERY = {"before": 58, "with the loss": 81, "after": 57}
@@ -22,6 +22,7 @@ def all_figures(results: Results) -> list[Figure | Missing]:
     for name, what, draw in DRAWN:
         record = results.get(name)
         found.append(draw(record) if record else Missing(what, f"python -m benchmarks {name}"))
+    found.append(ranks(results) or Missing("Programs and shuffles, to 128 ranks", "python -m benchmarks many_ranks shuffle"))
     found.append(
         peers(results) or Missing("Peers: how many times the engine's time others take", "python -m benchmarks")
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.report.drawing import Figure  # imports matplotlib, which is an extra
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
-IN_README = {
+IN_DOCS = {
     "lr": "lr",
     "iterations": "iterations",
     "lr-split": "split",
@@ -24,8 +24,11 @@ IN_README = {
     "operators": "operators",
     "fractions": "fractions",
     "recovery": "recovery",
+    "simulation": "simulation",
+    "at_scale": "at_scale",
+    "ranks": "ranks",
 }
-"""The figures that the README shows, and their files in ``docs/figures``."""
+"""The figures that README.md and ARCHITECTURE.md show, and their files in ``docs/figures``."""
 
 STYLE = """
 body { font: 15px/1.5 system-ui, Helvetica, Arial, sans-serif; color: #1c2430;
@@ -84,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("files", nargs="*", type=Path, help="JSON lines (benchmarks/results/*.jsonl)")
     parser.add_argument("--output", type=Path, default=Path("report.html"), help="the page to write (report.html)")
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="also write the figures of the README there, as SVG")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="also write the figures of the docs there, as SVG")
     options = parser.parse_args(argv)
     files = options.files or sorted(RESULTS.glob("*.jsonl"))
     absent = [str(file) for file in files if not file.is_file()]
@@ -111,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def render(results: Results, folder: Path | None = None) -> str:
-    """The page; with ``folder``, the figures of the README are written there as well."""
+    """The page; with ``folder``, the figures of README.md and ARCHITECTURE.md are written there as well."""
     from benchmarks.report.drawing import Figure  # imports matplotlib, which is an extra
     from benchmarks.report.figures import all_figures
 
@@ -121,8 +124,8 @@ def render(results: Results, folder: Path | None = None) -> str:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         for figure in found:
-            if figure.key in IN_README:
-                (folder / f"{IN_README[figure.key]}.svg").write_text(figure.svg, encoding="utf-8")
+            if figure.key in IN_DOCS:
+                (folder / f"{IN_DOCS[figure.key]}.svg").write_text(figure.svg, encoding="utf-8")
     shown = "".join(
         f"<figure id='{figure.key}'><h3>{escape(figure.title)}</h3>{figure.svg}"
         f"<figcaption>{escape(figure.note)}</figcaption>{numbers_of(figure)}</figure>"

@@ -17,6 +17,8 @@ class Results:
     """One record for each benchmark: the newest valid one, of full size where there is one."""
 
     chosen: dict[str, Record] = field(default_factory=dict)
+    by_ranks: dict[str, dict[tuple[str, int], Record]] = field(default_factory=dict)
+    """For each benchmark, the newest valid record of each MPI and number of ranks."""
     read: int = 0
     failed: list[Record] = field(default_factory=list)
     """Newer than the chosen one, and not valid: said on the page."""
@@ -47,10 +49,17 @@ def load(paths: Iterable[Path]) -> Results:
             results.left_out[name] = record["left_out"]
         elif name not in results.chosen or not is_quick(record) or is_quick(results.chosen[name]):
             results.chosen[name] = record
+            results.by_ranks.setdefault(name, {})[mpi_of(record), record.get("options", {}).get("ranks", 0)] = record
             results.failed = [other for other in results.failed if other["benchmark"] != name]
     for name in results.chosen:
         results.left_out.pop(name, None)
     return results
+
+
+def mpi_of(record: Record) -> str:
+    """Which MPI the run used: ``Open MPI``, ``MPICH``, or the first words of what another says of itself."""
+    said = str(record.get("versions", {}).get("mpi", ""))
+    return next((name for name in ("Open MPI", "MPICH") if said.startswith(name)), said[:20])
 
 
 def is_quick(record: Record) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.report import drawing
 from benchmarks.report.drawing import COLOURS, Figure, shown
-from benchmarks.report.records import Record
+from benchmarks.report.records import Record, Results
 
 SIMULATED = {
     "map": ("tasks that may run anywhere", COLOURS["engine"]),
@@ -16,6 +16,11 @@ SIMULATED = {
 }
 REAL = {"empty": ("empty tasks", COLOURS["engine"]), "shuffle": ("a shuffle, n x n partitions", COLOURS["dask"]),
         "function": ("a function of 256 KiB, n hosts", COLOURS["pyspark"])}
+
+LINES = (("-", "o"), ("--", "s"), (":", "^"))
+"""For each MPI its line, and its points."""
+WHO = {"engine": "mpirdd", "handwritten": "by hand"}
+WAYS = {"collective": COLOURS["engine"], "pairwise": COLOURS["dask"], "raw": COLOURS["handwritten"]}
 
 
 def simulation(record: Record) -> Figure:
@@ -87,6 +92,58 @@ def at_scale(record: Record) -> Figure:
         "Function: a task on each of n hosts. What executors trade among "
         "themselves in the exchange does not pass the driver, and is not in it.",
     )
+
+
+def ranks(results: Results) -> Figure | None:
+    """A whole short program, and the bytes of a shuffle, against the number of ranks, on each MPI."""
+    programs, shuffles = (results.by_ranks.get(name, {}) for name in ("many_ranks", "shuffle"))
+    if not programs and not shuffles:
+        return None
+    drawn, (start, rate) = drawing.canvas(2, height=3.4)
+    for mpi, (line, marker) in zip(sorted({mpi for mpi, _ in (*programs, *shuffles)}, reverse=True), LINES, strict=False):
+        for side in ("engine", "handwritten"):
+            points = sorted((count, record[side]["total_s"]) for (name, count), record in programs.items() if name == mpi)
+            look = {"linestyle": line, "marker": marker, "color": COLOURS[side]}
+            if points:
+                drawing.line(start, *columns(points), side, f"{WHO[side]}, {mpi}", **look)
+        for way in ("collective", "pairwise", "raw"):
+            points = sorted((count, record[side_of(record, way)]["gb_per_s"])
+                            for (name, count), record in shuffles.items() if name == mpi)
+            if points:
+                drawing.line(rate, *columns(points), way, f"{way}, {mpi}", linestyle=line, marker=marker, color=WAYS[way])
+    drawing.axes_of(start, "ranks", "seconds", "start, count the words of 20 MB, stop")
+    drawing.axes_of(rate, "ranks", "GB/s", "a shuffle of numpy arrays")
+    for axis in (start, rate):
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(sorted({count for _, count in (programs if axis is start else shuffles)}))
+        axis.minorticks_off()
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    handles, labels = (start_of + rate_of for start_of, rate_of in zip(
+        start.get_legend_handles_labels(), rate.get_legend_handles_labels(), strict=True))
+    drawn.legend(handles, labels, loc="outside lower center", ncols=5)
+    claims = []
+    if programs:
+        (mpi, most), last = max(programs.items(), key=lambda found: found[0][1])
+        claims.append(f"{most} ranks on {last['host']['cores']} cores start, count words and stop in "
+                      f"{shown(last['engine']['total_s']['median'])} s ({mpi}; by hand "
+                      f"{shown(last['handwritten']['total_s']['median'])})")
+    for mpi in sorted({mpi for mpi, _ in shuffles}, reverse=True):
+        times = [(count, record["collective_over_pairwise"]["median"]) for (name, count), record in sorted(shuffles.items())
+                 if name == mpi]
+        claims.append(f"a collective exchange takes {', '.join(shown(ratio) for _, ratio in times)} of the time of a pairwise "
+                      f"one with {', '.join(str(count) for count, _ in times)} ranks ({mpi})")
+    return Figure(
+        "ranks", "; ".join(claims), drawing.as_svg(drawn, "ranks"),
+        "All ranks share the host's cores. Raw is an Alltoallv of the same bytes by hand. Bands run from the least to the most.")
+
+
+def columns(points: Sequence[tuple[int, Record]]) -> tuple[list[int], list[Record]]:
+    return [count for count, _ in points], [found for _, found in points]
+
+
+def side_of(record: Record, way: str) -> str:
+    """Which side of a record of ``shuffle`` went this way."""
+    return next((side for side, its in record["exchange"].items() if its == way), "handwritten")
 
 
 def by_job(record: Record, jobs: Sequence[str]) -> dict[str, list[Record]]:

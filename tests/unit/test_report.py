@@ -27,7 +27,7 @@ from benchmarks.report.drawing import Figure, Missing
 from benchmarks.report.figures import all_figures
 
 Record = dict[str, Any]
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def record(name: str, when: str = "2026-01-01T00:00:00Z", *, valid: bool = True, quick: bool = False, **values: Any) -> Record:
@@ -189,7 +189,16 @@ def everything() -> list[Record]:
         {**record("at_scale", tasks=10), "points": real},
         {**record("operators", records=100), "operations": [measured("map", 0.9), measured("distinct", 2.0)]},
         hadoop(),
+        of_ranks("many_ranks", 4, "Open MPI v5", 2.0),
+        of_ranks("shuffle", 4, "MPICH Version: 5", 9.0),
     ]
+
+
+def of_ranks(name: str, ranks: int, mpi: str, value: float) -> Record:
+    sides = {side: {"total_s": spread([value / share]), "gb_per_s": spread([value / share])}
+             for side, share in (("engine", 1.0), ("other", 2.0), ("handwritten", 0.5))}
+    return {**record(name, ranks=ranks), **sides, "exchange": {"engine": "collective", "other": "pairwise"},
+            "collective_over_pairwise": spread([0.5]), "versions": {"mpi": mpi}}
 
 
 def hadoop() -> Record:
@@ -216,6 +225,17 @@ def test_hadoop_is_the_third_line_and_its_overhead_is_told(tmp_path: Path) -> No
     assert "sort 10, LR, a later iteration 20" in figure_of("hadoop", hadoop(), folder=tmp_path).title
 
 
+def test_runs_with_other_ranks_and_mpis_are_points_of_one_figure(tmp_path: Path) -> None:
+    figure = figure_of(
+        "ranks", of_ranks("many_ranks", 16, "MPICH Version: 5", 1.0), of_ranks("many_ranks", 64, "Open MPI v5", 20.0),
+        of_ranks("many_ranks", 4, "Open MPI v5", 2.0), of_ranks("shuffle", 4, "Open MPI v5", 9.0),
+        of_ranks("shuffle", 16, "Open MPI v5", 8.0), folder=tmp_path)
+    assert figure.title == (
+        "64 ranks on 2 cores start, count words and stop in 20 s (Open MPI; by hand 40); a collective exchange takes 0.5, 0.5 of "
+        "the time of a pairwise one with 4, 16 ranks (Open MPI)")
+    assert ">mpirdd, MPICH<" in figure.svg and ">pairwise, Open MPI<" in figure.svg and ">raw, MPICH<" not in figure.svg
+
+
 def test_a_benchmark_that_was_left_out_is_missing_with_its_reason(tmp_path: Path) -> None:
     left_out = {**record("hadoop", "2026-01-02T00:00:00Z"), "left_out": "no java"}
     results = records.load([written(tmp_path, left_out)])
@@ -229,14 +249,15 @@ def test_the_page_has_every_figure_and_needs_nothing_else(tmp_path: Path) -> Non
     arguments = ["report", str(written(tmp_path, *everything())), "--output", str(output), "--figures", str(tmp_path / "figures")]
     assert benchmarks_main.main(arguments) == 0
     text = output.read_text()
-    assert text.count("<figure ") == text.count("<svg ") == 24
+    assert text.count("<figure ") == text.count("<svg ") == 25
     assert "Not measured here" not in text
     assert not re.search(r'(src|href)="(http|//|data:)', text.replace('xlink:href="#', ""))
     assert "&lt;cpu&gt;" in text
     assert "ratio &lt; 1 &amp; more" in text
     assert len(text) < 1_000_000
     written_out = {figure.name for figure in (tmp_path / "figures").iterdir()}
-    assert {f"docs/figures/{name}" for name in written_out} == set(re.findall(r"docs/figures/\w+\.svg", README.read_text()))
+    assert {f"docs/figures/{name}" for name in written_out} == set(
+        re.findall(r"docs/figures/\w+\.svg", (ROOT / "README.md").read_text() + (ROOT / "ARCHITECTURE.md").read_text()))
     for name in written_out:
         ElementTree.fromstring((tmp_path / "figures" / name).read_text())
 
