@@ -6,7 +6,7 @@ MPICH_VENV ?= .venv-mpich
 PYSPARK_VENV ?= .venv-pyspark
 NEWEST_VENV ?= .venv-newest
 LOCK_VENV ?= .venv-lock
-UV = uv==0.13.9
+export UV = uv==0.13.9
 
 .PHONY: run test test-all test-rest test-openmpi test-openmpi-rest test-mpich test-pyspark test-pythons test-newest
 .PHONY: check environments lock clean
