@@ -59,7 +59,8 @@ class Losses:
         self._channel.lost(rank)
         for forget in self._forget:
             forget(rank)
-        self._tell(events.ExecutorLost(rank, self._detector.lost.get(rank, "it died")))
+        running = self._detector.witnesses.running(rank)
+        self._tell(events.ExecutorLost(rank, self._detector.lost.get(rank, "it died"), running and running[:2]))
 
     def regroup(self, command: events.NewEpoch) -> None:
         """Name the members of the new epoch. Nobody waits: messages of the new epoch wait for ranks that do not know it yet."""

@@ -100,6 +100,8 @@ class ExecutorLost:
 
     executor: Rank
     why: str = "it died"
+    ran: tuple[str, int] | None = None
+    """The task that it ran when it died: its stage's label, and its partition. None: nobody has seen it."""
 
 
 class TaskFinished(NamedTuple):

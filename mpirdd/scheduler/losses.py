@@ -43,7 +43,7 @@ class LostExecutors:
             return [SpareGone(lost, len(state.spares), event.why)]
         if lost not in state.task_sets.load:
             return []
-        deadly = self._deadly_task(lost, event.why)
+        deadly = self._deadly_task(event)
         state.spares.vacate(lost, state.host_of(lost), state.places.pop(lost))
         state.executors.remove(lost)
         state.began.pop(lost, None)
@@ -61,11 +61,11 @@ class LostExecutors:
         self._count_tries(gone)
         epoch, *void = self._new_epoch()
         commands = [*joining, epoch, recovering, *void]
+        if deadly:  # before another executor gets the task
+            commands += state.fail(*deadly)
         for task_set in state.task_sets:
             if state.task_sets.get(task_set.stage.id):
                 commands += self._lose_tasks(task_set, lost)
-                if deadly and deadly[0] is task_set and state.task_sets.get(task_set.stage.id):
-                    commands += state.fail(*deadly)
         return commands + self._share_with(joining)
 
     def spare_started(self, event: SpareStarted) -> list[Command]:
@@ -108,19 +108,22 @@ class LostExecutors:
                 commands += state.task_sets.hand_out(task_set, ranks)
         return commands
 
-    def _deadly_task(self, lost: Rank, why: str) -> tuple[TaskSet, Failure] | None:
+    def _deadly_task(self, event: ExecutorLost) -> tuple[TaskSet, Failure] | None:
         """Count a death for the task that ran on the lost executor; return the task if it has too many.
 
-        An executor runs its tasks in order, and tells the driver when it begins a suspect. So at the first loss the task is known
-        only if it was the only one there; at the second loss it is known. A spare that has said nothing since it joined may have
-        been dead before, and has run no suspect.
+        On the driver's host the task is known. An executor on another host runs its tasks in order, and tells the driver when it
+        begins a suspect. So at the first loss its task is known only if it was the only one there; at the second loss it is
+        known, if the message came. A spare that has said nothing since it joined may have been dead before, and has run no
+        suspect.
         """
-        state = self._state
+        state, lost = self._state, event.executor
         if not self._most_losses or lost in state.silent:
             return None
         began = state.began.get(lost)
         running = state.task_sets.of_attempt(*began, lost) if began else None
-        if began and running:
+        if event.ran and (seen := self._seen(lost, *event.ran)):
+            suspects, sure = seen, len(seen) == 1
+        elif began and running:
             suspects, sure = [(running, began[1])], True
         else:
             suspects = [(task_set, partition) for task_set in state.task_sets
@@ -132,11 +135,16 @@ class LostExecutors:
             of_output = state.deaths.setdefault(output, {})
             deaths = of_output[partition] = of_output.get(partition, 0) + 1
             if self._most_losses <= deaths - (0 if sure else _DOUBT):
-                summary = (f"ClusterError: {deaths} executors died while this task ran there; of the last: {why}. Does the "
+                summary = (f"ClusterError: {deaths} executors died while this task ran there; of the last: {event.why}. Does the "
                            "task end its process, or take all the memory there is? See the lines above, and the logs of the "
                            "hosts.")
                 deadly = task_set, Failure(summary, "", lost, state.host_of(lost), label, partition, None)
         return deadly
+
+    def _seen(self, executor: Rank, label: str, partition: int) -> list[tuple[TaskSet, int]]:
+        """The tasks of this partition that the executor had, of stages whose label begins so (a very long one is cut)."""
+        return [(task_set, partition) for task_set in self._state.task_sets
+                if task_set.stage.label.startswith(label) and partition in task_set.of_executor(executor)]
 
     def _count_tries(self, gone: Iterable[BlockId]) -> None:
         """Lost map outputs are written again if they are needed: count a try. (Barrier stages count their own.)"""

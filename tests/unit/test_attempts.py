@@ -112,6 +112,40 @@ def test_a_task_among_many_that_ends_its_executors_is_found_after_two() -> None:
     assert "2 executors died" in failure.summary and "os._exit(7)" in failure.summary
 
 
+def test_a_task_that_was_seen_to_end_two_executors_needs_no_word_of_theirs() -> None:
+    """On a busy host an executor may be dead before the driver has read that it begins a suspect."""
+    scheduler = Scheduler(range(1, 5), most_losses=2)
+    commands = scheduler.handle(JobSubmitted(1, Lineage().source(12), range(12), "sum at job.py:4"))
+    waiting: list[StartTasks] = []
+    for losses in (1, 2):
+        waiting += [command for command in commands if isinstance(command, StartTasks)]
+        executor = executor_of(5, waiting, scheduler)
+        commands = scheduler.handle(ExecutorLost(executor, "it was killed by signal 9", ("sum at job.py:4", 5)))
+        ended = [command for command in commands if isinstance(command, JobEnded)]
+        assert len(ended) == losses - 1
+    assert ended[0].failure is not None and ended[0].failure.partition == 5
+    assert not any(isinstance(command, StartTasks) for command in commands)  # nobody else dies of it
+
+
+def executor_of(partition: int, waiting: list[StartTasks], scheduler: Scheduler) -> Rank:
+    """Who gets the task, when others have finished what they had."""
+    while partition not in (start := waiting.pop(0)).partitions:
+        for event in finished(start):
+            waiting += [command for command in scheduler.handle(event) if isinstance(command, StartTasks)]
+    return start.executor
+
+
+def test_only_the_task_that_was_seen_to_run_counts_a_death() -> None:
+    """Others that waited behind it there may be the first of their queue at the next loss."""
+    scheduler = Scheduler(range(1, 3), most_losses=1)
+    starts = [command for command in scheduler.handle(JobSubmitted(1, Lineage().source(8), range(8), "sum at job.py:4"))
+              if isinstance(command, StartTasks)]
+    last = [partition for command in starts if command.executor == 1 for partition in command.partitions][-1]
+    (ended,) = (command for command in scheduler.handle(ExecutorLost(1, "it died", ("sum at job.py:4", last)))
+                if isinstance(command, JobEnded))
+    assert ended.failure is not None and ended.failure.partition == last
+
+
 def test_tasks_that_were_only_queued_on_executors_that_died_are_not_suspected() -> None:
     """The tasks take long, and finish one by one; two of five executors die for reasons of their own."""
     scheduler = Scheduler(range(1, 6), most_losses=2)
