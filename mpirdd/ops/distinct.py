@@ -16,7 +16,7 @@ from typing import Any
 from mpirdd.ops.combine import Combiner, aggregated
 from mpirdd.ops.partitioners import Partitioner
 from mpirdd.protocol.pairs import blame
-from mpirdd.store.chunks import taken
+from mpirdd.store.chunks import Chunks, lists_of, taken
 from mpirdd.store.measure import size_of
 from mpirdd.store.pieces import Cut, per_piece, slices
 from mpirdd.store.spill_trigger import SpillTrigger
@@ -107,7 +107,7 @@ class Buckets:
                 return
             self._tables, self._lists = list(map(dict.fromkeys, self._lists)), []
             self._known = set()
-        if len(values) > _FEW * len(self):
+        if self._known or len(values) > _FEW * len(self):  # a short rest of a list is tried too, if the last batch was known
             self._known = self._known or set().union(*self._tables)
             if self._known.issuperset(values):
                 return
@@ -115,13 +115,22 @@ class Buckets:
         for table, keys in zip(self._tables, self._splitter.split_keys(dict.fromkeys(values)), strict=True):
             table.update(zip(keys, repeat(None)))
 
+    def know(self, values: list[Any]) -> bool:
+        """Are all of these here already, as the last batch was? It looks no further than to the first new one."""
+        try:
+            return bool(self._known) and self._known.issuperset(values)
+        except TypeError:  # cannot be hashed: ``add`` says so
+            return False
+
     def size(self) -> int:
         """Bytes."""
         return size_of((self._known, self._tables)) + sum(map(getsizeof, self._lists))
 
     def take(self) -> list[list[Any]]:
-        """The values, by partition."""
-        return list(map(list, self._tables)) if self._tables else self._lists
+        """Return the values, by partition, and hold none."""
+        held = list(map(list, self._tables)) if self._tables else self._lists
+        self._known, self._lists, self._tables = set(), [[] for _ in held], []
+        return held
 
 
 def packs(
@@ -132,7 +141,7 @@ def packs(
     trigger = SpillTrigger(memory)
     buckets, size, unmeasured = Buckets(splitter), 0, 0
     try:
-        for batch in taken(records, trigger, _AT_ONCE):
+        for batch in _batches(records, trigger, buckets):
             before = len(buckets)
             try:
                 buckets.add(batch)
@@ -145,13 +154,32 @@ def packs(
                 continue
             size, added, unmeasured = buckets.size(), unmeasured, 0
             if not trigger.may_grow(size, max(added, 1)):
-                yield buckets.take(), partial(slices, step=per_piece(len(buckets), size, memory)), len(buckets), size
-                buckets, size = Buckets(splitter), 0
+                count = len(buckets)
+                yield buckets.take(), partial(slices, step=per_piece(count, size, memory)), count, size
+                size = 0
                 trigger.emptied()
-        size = size or buckets.size()
-        yield buckets.take(), partial(slices, step=per_piece(len(buckets), size, memory)), len(buckets), size
+        count, size = len(buckets), size or buckets.size()
+        yield buckets.take(), partial(slices, step=per_piece(count, size, memory)), count, size
     finally:
         trigger.emptied()
+
+
+def _batches(records: Iterable[Any], trigger: SpillTrigger, buckets: Buckets) -> Iterator[list[Any]]:
+    """All values in lists of at most ``_AT_ONCE``, without lists of which the buckets know each value.
+
+    A list in memory is looked up as a whole if the list before it brought nothing new. This saves cutting it, 1.5 ns a value.
+    """
+    lists = lists_of(records)
+    if lists is None:
+        yield from taken(records, trigger, _AT_ONCE)
+        return
+    settled = False
+    for some in lists:
+        if settled and isinstance(some, list) and buckets.know(some):
+            continue
+        before = len(buckets)
+        yield from taken(Chunks((some,)), trigger, _AT_ONCE)
+        settled = len(buckets) == before
 
 
 def merged(combiner: Combiner, pieces: Iterator[list[Any]], memory: TaskMemory) -> Iterator[Any]:
