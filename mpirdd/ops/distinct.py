@@ -115,12 +115,19 @@ class Buckets:
         for table, keys in zip(self._tables, self._splitter.split_keys(dict.fromkeys(values)), strict=True):
             table.update(zip(keys, repeat(None)))
 
-    def know(self, values: list[Any]) -> bool:
-        """Are all of these here already, as the last batch was? It looks no further than to the first new one."""
+    def first_new(self, values: list[Any], start: int) -> int:
+        """The place of the first value from ``start`` on that is not here; ``start`` if the last batch had a new value, as then
+        the next one most likely has."""
+        if not self._known or not self._tables:
+            return start
+        rest: Any = iter(values)
+        rest.__setstate__(start)
         try:
-            return bool(self._known) and self._known.issuperset(values)
+            if self._known.issuperset(rest):
+                return len(values)
         except TypeError:  # cannot be hashed: ``add`` says so
-            return False
+            pass
+        return len(values) - int(rest.__length_hint__()) - 1
 
     def size(self) -> int:
         """Bytes."""
@@ -165,21 +172,19 @@ def packs(
 
 
 def _batches(records: Iterable[Any], trigger: SpillTrigger, buckets: Buckets) -> Iterator[list[Any]]:
-    """All values in lists of at most ``_AT_ONCE``, without lists of which the buckets know each value.
+    """All values in lists of at most ``_AT_ONCE``, without some that the buckets know.
 
-    A list in memory is looked up as a whole if the list before it brought nothing new. This saves cutting it, 1.5 ns a value.
+    Values that lie in a list are looked up where they lie, up to the first new one; cutting the list would cost 1.5 ns a value.
     """
     lists = lists_of(records)
-    if lists is None:
-        yield from taken(records, trigger, _AT_ONCE)
-        return
-    settled = False
-    for some in lists:
-        if settled and isinstance(some, list) and buckets.know(some):
+    for some in (records,) if lists is None else lists:
+        if not isinstance(some, list):
+            yield from taken(some if lists is None else Chunks((some,)), trigger, _AT_ONCE)
             continue
-        before = len(buckets)
-        yield from taken(Chunks((some,)), trigger, _AT_ONCE)
-        settled = len(buckets) == before
+        place = 0
+        while (place := buckets.first_new(some, place)) < len(some):
+            yield some[place : place + _AT_ONCE]
+            place += _AT_ONCE
 
 
 def merged(combiner: Combiner, pieces: Iterator[list[Any]], memory: TaskMemory) -> Iterator[Any]:
