@@ -29,6 +29,8 @@ _LOOK = 1 << 10
 """This many values at the start show whether all values may be different."""
 _FEW = 8
 """If a batch has this many times as many values as are held, most likely none of them is new."""
+_FEW_NEW = 64
+"""If fewer than one in so many values of a batch are new, they are added one by one."""
 
 
 class Values:
@@ -107,17 +109,31 @@ class Buckets:
                 return
             self._tables, self._lists = list(map(dict.fromkeys, self._lists)), []
             self._known = set()
-        if self._known or len(values) > _FEW * len(self):  # a short rest of a list is tried too, if the last batch was known
+        if self._known or len(values) > _FEW * len(self) > 0:
             self._known = self._known or set().union(*self._tables)
-            if self._known.issuperset(values):
+            values = self._without_known(values)
+            if not values:
                 return
         self._known = set()
-        for table, keys in zip(self._tables, self._splitter.split_keys(dict.fromkeys(values)), strict=True):
+        self._place(dict.fromkeys(values))
+
+    def _without_known(self, values: list[Any]) -> list[Any]:
+        """Add the values one by one while few are new, 0.7 us for each of these; return the rest."""
+        fresh: list[Any] = []
+        place = 0
+        while (place := self.first_new(values, place)) < len(values) and _FEW_NEW * len(fresh) < len(values):
+            fresh.append(values[place])
+            self._known.add(values[place])
+        self._place(fresh)
+        return values[place:]
+
+    def _place(self, values: Collection[Any]) -> None:
+        for table, keys in zip(self._tables, self._splitter.split_keys(values), strict=True):
             table.update(zip(keys, repeat(None)))
 
     def first_new(self, values: list[Any], start: int) -> int:
-        """The place of the first value from ``start`` on that is not here; ``start`` if the last batch had a new value, as then
-        the next one most likely has."""
+        """The place of the first value from ``start`` on that is not here; ``start`` if the last batch had many new values, as
+        then the next one most likely has."""
         if not self._known or not self._tables:
             return start
         rest: Any = iter(values)
