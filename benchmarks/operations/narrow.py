@@ -103,13 +103,11 @@ def sample(parts: Parts) -> int:
 
 
 def random_split(parts: Parts) -> int:
-    random = Random(1)
+    """Two passes with the same draws, each of which keeps its half: the parts are two RDDs, and either may be computed alone."""
     count = 0
-    for part in parts:
-        halves: tuple[list[Any], list[Any]] = ([], [])
-        for x in part:
-            halves[random.random() < 0.5].append(x)
-        count += made_by_hand(halves)
+    for lower, upper in ((0.0, 0.5), (0.5, 1.0)):
+        random = Random(1)
+        count += made_by_hand([x for x in part if lower <= random.random() < upper] for part in parts)
     return count
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial, reduce
 from itertools import pairwise
 from typing import Any
@@ -53,7 +53,7 @@ class Numbers(Handle):
         >>> sc.parallelize([1, 2, 3]).mean()
         2.0
         """
-        return self._stats("mean").mean()
+        return self._stats("mean", _count_and_mean).mean()
 
     def variance(self) -> Any:
         """The variance of the records as a population; nan if there is none. An action.
@@ -141,8 +141,8 @@ class Numbers(Handle):
             width = int(width)  # whole numbers stay whole
         return [*(i * width + smallest for i in range(count)), largest]
 
-    def _stats(self, operation: str) -> StatCounter:
-        return reduce(StatCounter.mergeStats, self._run(operation, _counter), StatCounter())
+    def _stats(self, operation: str, counter: Callable[[int, Iterable[Any]], StatCounter] | None = None) -> StatCounter:
+        return reduce(StatCounter.mergeStats, self._run(operation, counter or _counter), StatCounter())
 
 
 def _checked(bounds: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
@@ -160,6 +160,17 @@ def _checked(bounds: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]
 
 def _counter(partition: int, records: Iterable[Any]) -> StatCounter:
     return StatCounter(records)
+
+
+def _count_and_mean(partition: int, records: Iterable[Any]) -> StatCounter:
+    """A counter without the other figures: the same count and mean, to the last bit, in less than half the time."""
+    count, mean = 0, 0.0
+    for record in records:
+        count += 1
+        mean = mean + (record - mean) / count  # not +=, which would change an array that somebody else may hold
+    counter = StatCounter()
+    counter.n, counter.mu = count, mean
+    return counter
 
 
 def _ends(partition: int, records: Iterable[Any]) -> list[Any]:

@@ -149,18 +149,18 @@ class StatCounter:
     def _merge_all(self, values: Iterable[Any]) -> None:
         count, mean, squares = self.n, self.mu, self.m2
         largest, smallest = self.maxValue, self.minValue
-        plain = type(largest) is float  # an array otherwise
+        numbers = _NUMBERS if type(largest) is float else ()  # an array otherwise
         high, low = largest, smallest  # as the values came: to compare an int with a float takes 40 ns more
         for value in values:
             count += 1
             delta = value - mean
             mean = mean + delta / count  # not +=, which would change an array that somebody else may hold
             squares = squares + delta * (value - mean)
-            if plain and type(value) in _NUMBERS and low <= value <= high:
+            if type(value) in numbers and low <= value <= high:
                 continue  # the common case
             largest, smallest = _larger(largest, value), _smaller(smallest, value)
-            plain = type(largest) is float
-            if plain:
+            numbers = _NUMBERS if type(largest) is float else ()
+            if numbers:
                 high, low = value if value > high else high, value if value < low else low
         self.n, self.mu, self.m2 = count, mean, squares
         self.maxValue, self.minValue = largest, smallest

