@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 
@@ -27,9 +26,3 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """The processes of pytest-xdist must find the same names, in which sets of words have no place either."""
     if " at 0x" in item.nodeid:
         raise pytest.UsageError(f"{item.nodeid} is another name in each process: give the test ids without addresses")
-
-
-def pytest_collection_finish() -> None:
-    """The collector walks what tests make, not thousands of tests and their modules, which takes 0.15 s each time."""
-    gc.collect()
-    gc.freeze()
