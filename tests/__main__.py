@@ -63,7 +63,8 @@ JOBS_REST = ("alone-memory or ranks-mapreduce or killed_at_random_moments or (sp
 SUITES = {
     "unit": Suite(900, workers=2, marked="not second_lane"),
     "unit-rest": Suite(600, path="unit", marked="second_lane"),
-    "unit-python": Suite(600, workers=2, path="unit", only="not (chaos or schedules or scheduler)", marked="not second_lane"),
+    "unit-python": Suite(600, workers=2, path="unit", only="not (chaos or schedules or scheduler or test_report)",
+                         marked="not second_lane"),
     "schedules": Suite(900, workers=2, path="unit", only="chaos or schedules", variables={"MPIRDD_SCHEDULES": "all"}),
     "contract@1": Suite(120), "contract@2": Suite(120), "contract@3": Suite(120), "contract@5": Suite(180),
     "engine@1": Suite(400, workers=2), "engine@2": Suite(300), "engine@3": Suite(400), "engine@4": Suite(400),
@@ -81,7 +82,8 @@ SUITES = {
     "sites": Suite(600, workers=2),  # the MPIs of other places, which it fetches once a clone
     "stores": Suite(900),  # one HDFS and one S3 server for all its tests
     "hosts": Suite(600),  # not beside other ranks: their MPI would take the bridge between its hosts for a network
-    "pyspark": Suite(1500, workers=2, by_file=True), "pyspark@5": Suite(1200),
+    # Files of both sides: only beside executors, whose tasks read and write them.
+    "pyspark": Suite(1500, workers=2, by_file=True, only="not test_files"), "pyspark@5": Suite(1200),
 }
 LANES = {
     "daily": ["unit", "contract@1", "contract@3", "engine@1", "engine@4", "launch", "recovery", "jobs"],
@@ -89,7 +91,7 @@ LANES = {
              "stores+engine-mapreduce@4", "matrix", "jobs-rest", "launch-rest", "recovery-rest", "memory", "hosts+schedules",
              "sites"],
     "mpich": ["contract@1", "contract@3", "engine@4", "engine-pairwise@4", "launch", "launch-rest", "recovery"],
-    "python": ["unit-python", "engine@3"],
+    "python": ["unit-python+engine@3"],
     "peers": ["pyspark+pyspark@5"],
 }
 """``engine@1`` is the world of one rank, which has code of its own and needs no mpirun; ``engine@4`` has three executors,

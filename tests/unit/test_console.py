@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -102,3 +103,33 @@ def test_in_a_shared_process_other_threads_print_as_they_did(capsys: pytest.Capt
         print("the task")
     assert seen == ["the task"]
     assert capsys.readouterr().out == "the program\n"
+
+
+PRINTS_WHILE_A_TASK_ENDS = """
+from threading import Event, Thread
+from mpirdd.executor.task_output import TaskOutput
+
+begun, told_to_end, output = Event(), Event(), TaskOutput(lambda line: None, shared=True)
+
+def run_task():
+    with output:
+        begun.set()
+        told_to_end.wait()
+
+class Slow:
+    def __str__(self):
+        told_to_end.set()
+        task.join()
+        return "the program"
+
+task = Thread(target=run_task)
+task.start()
+begun.wait()
+print(Slow(), "goes on")
+"""
+
+
+def test_a_print_that_has_begun_when_a_task_ends_goes_on() -> None:
+    done = subprocess.run([sys.executable, "-c", PRINTS_WHILE_A_TASK_ENDS], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "PYTHONMALLOC": "debug"})  # which overwrites what is freed
+    assert (done.returncode, done.stdout) == (0, "the program goes on\n"), done.stderr
