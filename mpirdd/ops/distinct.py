@@ -6,16 +6,17 @@ All loops run in C. 1,000,000 distinct ints take as much CPU time as a loop writ
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain, filterfalse, repeat
 from operator import itemgetter
 from sys import getsizeof
 from typing import Any
 
 from mpirdd.ops.combine import Combiner, aggregated
 from mpirdd.ops.partitioners import Partitioner
-from mpirdd.protocol.pairs import blame
+from mpirdd.protocol.pairs import NOTHING, blame
 from mpirdd.store.chunks import Chunks, lists_of, taken
 from mpirdd.store.measure import size_of
 from mpirdd.store.pieces import Cut, per_piece, slices
@@ -23,6 +24,9 @@ from mpirdd.store.spill_trigger import SpillTrigger
 from mpirdd.store.spilled_list import Columns
 from mpirdd.store.task_memory import TaskMemory
 
+_STOPS = sys.version_info >= (3, 11)
+"""``set.issuperset`` stops at the first value that the set lacks. Python 3.10 takes all values first, so its iterator would not
+tell where; asking for each value takes 16 ns instead of 12."""
 _AT_ONCE = 1 << 14
 """Values taken at a time: they stay in the processor's cache from the first pass to the last."""
 _LOOK = 1 << 10
@@ -139,7 +143,8 @@ class Buckets:
         rest: Any = iter(values)
         rest.__setstate__(start)
         try:
-            if self._known.issuperset(rest):
+            if (self._known.issuperset(rest) if _STOPS
+                    else next(filterfalse(self._known.__contains__, rest), NOTHING) is NOTHING):
                 return len(values)
         except TypeError:  # cannot be hashed: ``add`` says so
             pass

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tight import tight
 
+from mpirdd.ops import distinct
 from mpirdd.ops.combine import Combiner
 from mpirdd.ops.partitioners import HashPartitioner
 from mpirdd.ops.shuffle import write
@@ -15,6 +16,14 @@ from mpirdd.protocol.errors import RecordError
 from mpirdd.store.chunks import Chunks
 from mpirdd.store.codec import decode
 from mpirdd.store.task_memory import TaskMemory
+
+
+@pytest.fixture(params=[True, False], ids=["as here", "as on Python 3.10"], autouse=True)
+def stops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values are looked up in two ways; the second one works on all versions."""
+    if not request.param:
+        monkeypatch.setattr(distinct, "_STOPS", False)
+
 
 DISTINCT = Combiner(None, max, max, "distinct", keys_only=True)
 
