@@ -6,8 +6,8 @@ Why users should not call mpirun themselves: each MPI needs other options to sta
 ranks than cores; exit codes and standard input get lost in mpirun (see ``status_channel``); and neither mpirun nor this command
 may outlive the other.
 
-Promises: the exit code is that of the program, 130 after Ctrl-C, 143 after SIGTERM; all processes are gone within 5 seconds of
-either. Everything after the program's name reaches the program untouched.
+Promises: the exit code is that of the program; 130 after Ctrl-C and 143 after SIGTERM, if the program does not choose another; all
+processes are gone within 5 seconds of either. Everything after the program's name reaches the program untouched.
 """
 
 from __future__ import annotations
