@@ -21,16 +21,18 @@ _WHY_NOT = (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryEr
 class Token(str):
     """Names one output, and is unique. It travels to the tasks."""
 
-    __slots__ = ("options", "replaces")
+    __slots__ = ("left", "options", "replaces")
 
     options: Options
     """How to reach the file system."""
     replaces: bool
     """The folder holds an older output, which goes when this one is complete."""
+    left: tuple[str, ...]
+    """What killed commits had left in the folder when this output was started. Only the driver knows."""
 
     def __new__(cls, name: str, options: Options = NO_OPTIONS, replaces: bool = False) -> Token:
         token = super().__new__(cls, name)
-        token.options, token.replaces = options, replaces
+        token.options, token.replaces, token.left = options, replaces, ()
         return token
 
     def __reduce__(self) -> tuple[Any, ...]:
