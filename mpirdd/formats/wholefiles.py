@@ -82,6 +82,14 @@ def make_folder(path: str, options: Options) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
 
 
+def remove_file(path: str, options: Options) -> None:
+    """Raises OSError."""
+    if is_remote(path):
+        filesystem_of(path, options).remove(path)
+    else:
+        os.unlink(path)
+
+
 def remove_folder(folder: str, options: Options) -> None:
     """Remove a folder and all that is in it; never raises."""
     if not is_remote(folder):
