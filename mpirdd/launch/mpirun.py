@@ -123,7 +123,7 @@ def run(request: LaunchRequest) -> int:
     _say(without)
     plan = planned(ranks, 0 if without else chosen.spares, os.environ, given=request.ranks is not None)
     if on_one_host(os.environ, request.mpi_words):
-        _refuse_too_many(plan)
+        refuse_too_many(plan)
     nodes = _slurm_places(os.environ) if request.restarts else []
     start = restarts.first_start(sum(plan), request.mpi_words, nodes)
     with ExitStack() as cleaning:
@@ -189,7 +189,7 @@ def _run_once(
         return end, channel.ranks()
 
 
-def _refuse_too_many(plan: Ranks) -> None:
+def refuse_too_many(plan: Ranks) -> None:
     """Raises UsageError where mpirun would try for minutes, and take the host's memory away meanwhile."""
     most = most_ranks(os.environ)
     if sum(plan) > most.amount:

@@ -86,8 +86,8 @@ def _check_target(report: str, options: Options) -> None:
         check_writable(report, options)
     else:
         folder = os.path.dirname(os.path.abspath(report))
-        if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(report):
-            raise UsageError(f"--report {report}: cannot be written; give a file in a folder that exists")
+        if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(report or os.curdir):
+            raise UsageError(f"--report {report or repr(report)}: cannot be written; give a file in a folder that exists")
     refuse_others_file(report, REPORT_MARK, options)
 
 
