@@ -26,7 +26,7 @@ from mpirdd.formats.filesystems.globbing import matches
 from mpirdd.formats.filesystems.hdfswriter import DATA_S, WRITE_BYTES, HdfsWriter
 from mpirdd.formats.filesystems.names import inner_path, join, name_of, parent
 from mpirdd.formats.filesystems.options import Options
-from mpirdd.formats.filesystems.protocol import FileInfo, failure
+from mpirdd.formats.filesystems.protocol import FileInfo, OutOfReach, failure
 from mpirdd.formats.filesystems.readahead import ReadAheadFile
 from mpirdd.formats.filesystems.streams import Fetched
 from mpirdd.protocol.errors import UsageError
@@ -293,10 +293,10 @@ def _translated(error: BaseException, path: str, root: str, data_lost: bool) -> 
             f"or write hdfs://host:{_NAMENODE_PORT}/path",
         )
     if data_lost:
-        return failure(
-            errno.ECONNREFUSED, path,
+        return OutOfReach(
+            errno.ECONNREFUSED,
             f"a DataNode of {root} is most likely dead, or cannot be reached from here, as its NameNode answers ({first}). See "
-            "which one by 'hdfs dfsadmin -report'; run the job again when it is back, or listed there as dead")
+            "which one by 'hdfs dfsadmin -report'; run the job again when it is back, or listed there as dead", path)
     if isinstance(error, NoAnswer):
         return failure(errno.ETIMEDOUT, path, f"HDFS does not answer ({first}); check that {root} is its address and it runs")
     if "Connection refused" in text or "timed out" in text or "disconnected" in text:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias
 
 from mpirdd.formats.filesystems import NO_OPTIONS, FileSystem, Options, Upload, UploadedPart, name_of
-from mpirdd.protocol.errors import ClusterError, MpirddError, UsageError
+from mpirdd.formats.filesystems.protocol import OutOfReach
+from mpirdd.protocol.errors import ClusterError, HostError, MpirddError, UsageError
 from mpirdd.protocol.values import dataclass
 
 SUCCESS = "_SUCCESS"
@@ -120,7 +121,7 @@ def in_words(path: str) -> Iterator[None]:
 
 
 def cannot_write(path: str, error: OSError) -> MpirddError:
-    kind = UsageError if isinstance(error, _WHY_NOT) else ClusterError
+    kind = UsageError if isinstance(error, _WHY_NOT) else HostError if isinstance(error, OutOfReach) else ClusterError
     return kind(f"cannot write {error.filename or path}: {error.strerror or error}")
 
 
