@@ -42,13 +42,16 @@ def main() -> None:
         ways = fresh = edges.map(lambda edge: (edge, None)).partitionBy(parts).cache()
         count, length = ways.count(), 1
         print(f"length {length}: {count:,} pairs", flush=True)
+        spent = None
         while count:
             started = time.monotonic()
             ends = fresh.map(lambda way: (way[0][1], way[0][0]))
             longer = ends.join(edges, parts).map(lambda met: (met[1], None)).reduceByKey(lambda a, b: a, parts)
             fresh = longer.subtractByKey(ways, parts).cache()
-            ways = ways.union(fresh).cache()  # partitioned alike: nothing moves
             count, length = fresh.count(), length + 1
+            if spent is not None:  # counting read ``ways``, which is cached now, so what it was made of can go
+                spent.unpersist()
+            spent, ways = ways, ways.union(fresh).cache()  # partitioned alike: nothing moves
             print(f"length {length}: {count:,} pairs are new, {time.monotonic() - started:.3f} s", flush=True)
         print(f"{ways.count():,} pairs in all")
         if options.output:

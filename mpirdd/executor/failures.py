@@ -8,7 +8,7 @@ from typing import Any
 
 from mpirdd.executor.breakpoints import WHAT_TO_DO
 from mpirdd.ops.current_task import STOPPED
-from mpirdd.protocol.errors import ClusterError, Failure, UsageError
+from mpirdd.protocol.errors import ClusterError, Failure, HostError, UsageError
 from mpirdd.protocol.tracebacks import debugging, users_part, users_report
 from mpirdd.store.codec import encode
 
@@ -26,7 +26,7 @@ def failure_of(error: BaseException, *, rank: int, host: str, stage: str, partit
     pickled, problem = _pickled(error)
     if problem:
         lines += f"(The exception itself stays on the executor, as it cannot be sent: {_cut(problem)})\n"
-    return Failure(summary, lines, rank, host, stage, partition, pickled)
+    return Failure(summary, lines, rank, host, stage, partition, pickled, of_host=isinstance(error, HostError))
 
 
 def users_traceback(error: BaseException) -> str:

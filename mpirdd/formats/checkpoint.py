@@ -2,23 +2,34 @@
 
 A checkpoint is a folder of its own with a file for each partition and, last, a manifest that names every file
 with its size and checksum. Each file appears whole (``wholefiles``). A folder without a manifest is no
-checkpoint, and a file that does not match the manifest is refused. Records are pickled, so read only checkpoints
+checkpoint, and a file that does not match the manifest is refused. Each attempt at a partition has a file of its own, as its
+records may differ from those of another; the manifest says which counts. Records are pickled, so read only checkpoints
 that you trust.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from io import BufferedReader
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from xxhash import xxh3_64
 
 from mpirdd.formats.filesystems import NO_OPTIONS, Options
-from mpirdd.formats.wholefiles import NewFile, new_file, new_folder, open_file, read_manifest, write_manifest
+from mpirdd.formats.wholefiles import (
+    NewFile,
+    names_in,
+    new_file,
+    new_folder,
+    open_file,
+    read_manifest,
+    remove_file,
+    write_manifest,
+)
 from mpirdd.protocol.errors import ClusterError, InputError
 from mpirdd.store.batches import batches
 from mpirdd.store.codec import decode, encode
@@ -53,19 +64,29 @@ def write_part(
     folder: str, index: int, records: Iterable[Any], *, options: Options, name: str = "part-",
     memory: TaskMemory | None = None,
 ) -> Part:
-    """Write one partition; may be done twice, by different executors: the last one wins whole. ``memory`` notices records
-    that are larger than those before them."""
-    path = os.path.join(folder, f"{name}{index:05d}")
+    """Write one partition; may be done twice, by different executors: ``commit`` gets the part that counts. ``memory`` notices
+    records that are larger than those before them."""
+    path = os.path.join(folder, f"{name}{index:05d}-{uuid4().hex[:8]}")
     with new_file(path, options, failed=partial(_cannot_write, path)) as file:
         _write(file, records, memory)
     return Part(path, file.size, file.checksum, options)
 
 
 def commit(folder: str, parts: Sequence[Part], options: Options) -> None:
-    """Write the manifest: the parts in ``folder`` are all there."""
+    """Write the manifest: the parts in ``folder`` are all there. Files of other attempts go."""
+    remove_others(folder, parts, options)
     listed = [{"file": os.path.basename(p.path), "size": p.size, "checksum": p.checksum} for p in parts]
     write_manifest(os.path.join(folder, _MANIFEST), {"version": _VERSION, "parts": listed}, options,
                    failed=partial(_cannot_write, folder))
+
+
+def remove_others(folder: str, parts: Collection[Part], options: Options) -> None:
+    """Remove files of attempts that do not count, as far as they are whole; never raises."""
+    counted = {os.path.basename(part.path) for part in parts}
+    with suppress(OSError):
+        for name in names_in(folder, options):
+            if name not in counted and not name.startswith("."):
+                remove_file(os.path.join(folder, name), options)
 
 
 def open_checkpoint(folder: str, options: Options) -> list[Part]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from mpirdd.formats.filesystems.protocol import RemoteFile
 from mpirdd.protocol.errors import InputError
 from mpirdd.protocol.values import dataclass
 from mpirdd.store.costs import counting
+
+_PART = re.compile(r"(?<![^/])part-(?:[mr]-)?(\d{6,})[^/]*$")
+"""A part file of ours, or of a Hadoop job (``part-r-00000``)."""
 
 Identity = tuple[int, int]
 """What is the same for two paths of one folder."""
@@ -85,8 +89,20 @@ def has_magic(pattern: str) -> bool:
 
 
 def names_in(folder: str) -> list[str]:
-    """The names in a folder, sorted."""
-    return sorted(os.listdir(folder))
+    """The names in a folder, in the order in which they are read."""
+    return sorted(os.listdir(folder), key=reading_order)
+
+
+def reading_order(path: str) -> str:
+    """The key by which names and paths are sorted: as text, but a part file of six digits or more goes behind all of five, so
+    that an output of over 100,000 parts is read in the order in which it was written. (Hadoop and Spark read part-100000
+    before part-99999.)
+
+    >>> sorted(["out/part-100000", "out/part-99999", "out/part-10000"], key=reading_order)
+    ['out/part-10000', 'out/part-99999', 'out/part-100000']
+    """
+    found = _PART.search(path)
+    return path if found is None else f"{path[:found.start(1)]}99999{'~' * (len(found[1]) - 5)}{path[found.start(1):]}"
 
 
 def input_file(path: str, folders: tuple[tuple[str, str], ...] = ()) -> InputFile:

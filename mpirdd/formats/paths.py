@@ -174,7 +174,7 @@ def _places_of(path: str) -> list[str]:
             f"input pattern {path} matches no file on {localfiles.host()}; check it with ls "
             "(names that start with '.' or '_' are passed over)"
         )
-    return sorted(matches)
+    return sorted(matches, key=localfiles.reading_order)
 
 
 def _files_at(path: str, below: Below) -> list[InputFile]:

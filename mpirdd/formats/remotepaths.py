@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from mpirdd.formats.filesystems import FileInfo, FileSystem, Options, filesystem_of, is_remote, join, name_of
 from mpirdd.formats.filesystems.globbing import check_glob, expand_braces, has_magic, is_hidden
-from mpirdd.formats.inputfiles import InputFile, cannot_read
+from mpirdd.formats.inputfiles import InputFile, cannot_read, reading_order
 from mpirdd.protocol.errors import InputError
 from mpirdd.protocol.shown import short_repr
 
@@ -112,7 +112,7 @@ def _inputs(filesystem: FileSystem, url: str, below: Below, options: Options) ->
             f"input pattern {url} matches no file; check it by listing the folder "
             "(names that start with '.' or '_' are passed over)"
         )
-    return [file for path in sorted(matches) for file in _files_of(filesystem, matches[path], below, options)]
+    return [file for path in sorted(matches, key=reading_order) for file in _files_of(filesystem, matches[path], below, options)]
 
 
 def _matches(filesystem: FileSystem, pattern: str) -> list[FileInfo]:
@@ -126,7 +126,7 @@ def _files_of(filesystem: FileSystem, place: FileInfo, below: Below, options: Op
     if not place.is_folder:
         return [InputFile(place.path, place.size, place.block_bytes, options, below.names)]
     files: list[InputFile] = []
-    for each in filesystem.entries(place.path):
+    for each in sorted(filesystem.entries(place.path), key=lambda each: reading_order(each.path)):
         name = name_of(each.path)
         if not below.passes_over(name, each.is_folder):
             inner = below.within(place.path, each.path, name) if each.is_folder else below

@@ -3,7 +3,7 @@
     FOLDER/lock                          held by the one run that uses the folder, and says who that is (local ones only)
     FOLDER/generation-00000012/          one save, whole
         manifest.json                    iteration, and for each value its files with size and checksum
-        weights.00000, ranks.00000 ...   a value has one file; an RDD one for each partition
+        weights.00000-4f1c09ab ...       a value has one file; an RDD one for each partition
 
 A generation is a folder that appears whole (``wholefiles``). The last two are kept: should the newest turn out to
 be damaged, the one before it counts. Values are pickled (``checkpoint``), and unpickled only when the program
@@ -26,7 +26,7 @@ from functools import partial
 from stat import S_ISREG
 from typing import Any
 
-from mpirdd.formats.checkpoint import Part, damage
+from mpirdd.formats.checkpoint import Part, damage, remove_others
 from mpirdd.formats.filesystems import Options, is_remote
 from mpirdd.formats.wholefiles import names_in, new_folder, read_manifest, remove_folder, write_manifest
 from mpirdd.protocol.errors import ClusterError, InputError, MpirddError, UsageError
@@ -176,7 +176,9 @@ def commit_generation(
     values: Mapping[str, Sequence[Part]],
     partitioned: Mapping[str, Part | None],
 ) -> None:
-    """Write the manifest: the files in ``unfinished`` are all there."""
+    """Write the manifest: the files in ``unfinished`` are all there. Files of attempts that do not count go."""
+    files = [*(part for parts in values.values() for part in parts), *filter(None, partitioned.values())]
+    remove_others(unfinished, files, options)
     manifest: dict[str, Any] = {
         "version": _VERSION, "iteration": iteration, "saved": time.strftime("%Y-%m-%d %H:%M:%S"), "about": dict(about),
         "values": {name: [_words(part) for part in parts] for name, parts in values.items()},

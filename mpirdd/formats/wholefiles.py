@@ -16,13 +16,11 @@ from types import TracebackType
 from typing import Any, Protocol
 from uuid import uuid4
 
-from xxhash import xxh3_64
-
 from mpirdd.formats.filesystems import Options, filesystem_of, is_remote, join, name_of, parent
 from mpirdd.formats.filesystems.protocol import Writer, failure
 from mpirdd.protocol.frames import Buffer
 from mpirdd.store import atomic
-from mpirdd.store.atomic import Failed, WholeFile, WholeFolder
+from mpirdd.store.atomic import Failed, SummedFile, WholeFile, WholeFolder
 
 _BUFFER_BYTES = 1 << 20
 
@@ -82,6 +80,14 @@ def make_folder(path: str, options: Options) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
 
 
+def remove_file(path: str, options: Options) -> None:
+    """Raises OSError."""
+    if is_remote(path):
+        filesystem_of(path, options).remove(path)
+    else:
+        os.unlink(path)
+
+
 def remove_folder(folder: str, options: Options) -> None:
     """Remove a folder and all that is in it; never raises."""
     if not is_remote(folder):
@@ -105,50 +111,37 @@ def read_manifest(path: str, options: Options, *, version: int) -> dict[str, Any
         return atomic.manifest_from(file.read(), path, version=version)
 
 
-class _RemoteFile:
+class _RemoteFile(SummedFile):
     """``WholeFile`` for a URL."""
 
-    def __init__(self, path: str, options: Options, failed: Failed) -> None:
-        self.size = 0
-        self._path, self._options, self._failed = path, options, failed
-        self._digest = xxh3_64()
+    _file: Writer
 
-    @property
-    def checksum(self) -> str:
-        return self._digest.hexdigest()
+    def __init__(self, path: str, options: Options, failed: Failed) -> None:
+        super().__init__(failed)
+        self._path, self._options = path, options
 
     def __enter__(self) -> _RemoteFile:
         try:
             self._files = filesystem_of(self._path, self._options)
             renamed = self._files.can_rename
             self._aside = join(parent(self._path), f".{name_of(self._path)}.{uuid4().hex}") if renamed else self._path
-            self._writer: Writer = self._files.create(self._aside, overwrite=True)
+            self._file = self._files.create(self._aside, overwrite=True)
         except OSError as error:
             raise self._failed(error) from error
         return self
-
-    def write(self, data: Buffer) -> int:
-        try:
-            self._writer.write(data)
-        except OSError as error:
-            raise self._failed(error) from error
-        self._digest.update(data)
-        count = memoryview(data).nbytes
-        self.size += count
-        return count
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if value is not None:
-            self._writer.abort()
+            self._file.abort()
             return
         try:
-            self._writer.close()
+            self._file.close()
             if self._aside != self._path:
                 self._take_name()
         except OSError as error:
-            self._writer.abort()
+            self._file.abort()
             raise self._failed(error) from error
 
     def _take_name(self) -> None:

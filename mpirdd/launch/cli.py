@@ -255,6 +255,8 @@ def _mapreduce(options: Namespace) -> int:
         value = getattr(options, name)
         words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
     words += ["--overwrite"] if options.overwrite else []
+    if options.num_reducers is not None and options.num_reducers < 0:
+        raise UsageError(f"--num-reducers must be 0 or more, not {options.num_reducers}")
     if options.reducer is None and options.num_reducers != 0:
         raise UsageError("which reducer? --reducer CMD, or --num-reducers 0 for a job without one")
     return _launch(options, ["-m", "mpirdd.launch.streaming", *words])

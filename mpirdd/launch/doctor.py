@@ -26,9 +26,12 @@ from mpirdd.launch.mpirun import (
     default_ranks,
     environment_for,
     find_launcher,
+    on_one_host,
     refuse_several,
+    refuse_too_many,
 )
-from mpirdd.protocol.errors import ClusterError
+from mpirdd.launch.spares import Ranks
+from mpirdd.protocol.errors import ClusterError, UsageError
 from mpirdd.protocol.settings import Settings
 from mpirdd.protocol.shown import shown_size
 from mpirdd.store.scratch import scratch_parent
@@ -76,8 +79,16 @@ def main(
     mpi_words: Sequence[str] = (),
     as_json: bool = False,
 ) -> int:
-    """Print the findings. Returns 1 if something keeps runs from working."""
+    """Print the findings. Returns 1 if something keeps runs from working.
+
+    Raises:
+        UsageError: the number of ranks makes no sense, or this host cannot hold them.
+    """
     refuse_several(os.environ)
+    if ranks is not None and ranks < 1:
+        raise UsageError(f"-n must be 1 or more, not {ranks}")
+    if ranks is not None and on_one_host(os.environ, mpi_words):
+        refuse_too_many(Ranks(ranks, 0))
     facts = _look(os.environ, ranks)
     _probe(facts, mpirun, mpi_words)
     problems = problems_in(facts, os.environ)

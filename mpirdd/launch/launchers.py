@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, MutableMapping
 
+from mpirdd.protocol.errors import UsageError
+
 _LAUNCHED = (
     "OMPI_", "PMI", "PRTE_", "HYDRA_", "MPI_", "MPIEXEC", "MV2_", "I_MPI_",
     "SLURM_STEP", "SLURM_PROCID", "PALS_", "ALPS_", "JSM_", "FLUX_",
@@ -135,7 +137,17 @@ def number(text: str | None) -> int:
 
 
 def mpi_words(text: str, environment: Mapping[str, str]) -> list[str]:
-    """The words of ``$MPIRDD_MPI_ARGS`` and then those of ``--mpi-args "..."``, as a shell would split them."""
+    """The words of ``$MPIRDD_MPI_ARGS`` and then those of ``--mpi-args "..."``, as a shell would split them.
+
+    Raises:
+        UsageError: a quotation has no end.
+    """
     import shlex  # late, as ranks never split words
 
-    return [*shlex.split(environment.get("MPIRDD_MPI_ARGS", "")), *shlex.split(text)]
+    words: list[str] = []
+    for name, given in (("MPIRDD_MPI_ARGS", environment.get("MPIRDD_MPI_ARGS", "")), ("--mpi-args", text)):
+        try:
+            words += shlex.split(given)
+        except ValueError as error:
+            raise UsageError(f"{name} {given} cannot be split into words: {error}") from None
+    return words

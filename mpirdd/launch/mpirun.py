@@ -6,8 +6,8 @@ Why users should not call mpirun themselves: each MPI needs other options to sta
 ranks than cores; exit codes and standard input get lost in mpirun (see ``status_channel``); and neither mpirun nor this command
 may outlive the other.
 
-Promises: the exit code is that of the program, 130 after Ctrl-C, 143 after SIGTERM; all processes are gone within 5 seconds of
-either. Everything after the program's name reaches the program untouched.
+Promises: the exit code is that of the program; 130 after Ctrl-C, 143 after SIGTERM, if the program does not choose another; all
+processes are gone within 5 seconds of either. Everything after the program's name reaches the program untouched.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal
 from mpirdd.launch import restarts
 from mpirdd.launch.cut_off_log import close_after, tell_summary
 from mpirdd.launch.launchers import LAUNCHED_SPARES, slurm_tasks
-from mpirdd.launch.resources import THREAD_VARIABLES, cap_threads, cores
+from mpirdd.launch.resources import THREAD_VARIABLES, cap_threads, cores, most_ranks
 from mpirdd.launch.spares import Ranks, planned, why_none
 from mpirdd.launch.status_channel import StatusChannel
 from mpirdd.launch.supervision import End, supervise
@@ -122,6 +122,8 @@ def run(request: LaunchRequest) -> int:
                        recover=request.recover, exchange=chosen.exchange)
     _say(without)
     plan = planned(ranks, 0 if without else chosen.spares, os.environ, given=request.ranks is not None)
+    if on_one_host(os.environ, request.mpi_words):
+        refuse_too_many(plan)
     nodes = _slurm_places(os.environ) if request.restarts else []
     start = restarts.first_start(sum(plan), request.mpi_words, nodes)
     with ExitStack() as cleaning:
@@ -185,6 +187,13 @@ def _run_once(
             [*command, *request.program], environment, channel, ranks=start.ranks, recovers=recovers,
             grace_s=grace_s, interactive=request.interactive)
         return end, channel.ranks()
+
+
+def refuse_too_many(plan: Ranks) -> None:
+    """Raises UsageError where mpirun would try for minutes, and take the host's memory away meanwhile."""
+    most = most_ranks(os.environ)
+    if sum(plan) > most.amount:
+        raise UsageError(f"{plan} do not fit on this host, which holds at most {most.amount:,}: {most.source}; use more hosts")
 
 
 def _say(line: str) -> None:

@@ -32,7 +32,8 @@ from mpirdd.launch.observing import (
     refuse_others_file,
     write_report,
 )
-from mpirdd.launch.status_channel import die_with_parent
+from mpirdd.launch.status_channel import die_with_parent, stdin_to_lend
+from mpirdd.launch.terminal import terminal_restored
 from mpirdd.observe.event_file import is_url
 from mpirdd.observe.report_page import no_plotly
 from mpirdd.protocol.errors import MpirddError, UsageError
@@ -85,8 +86,8 @@ def _check_target(report: str, options: Options) -> None:
         check_writable(report, options)
     else:
         folder = os.path.dirname(os.path.abspath(report))
-        if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(report):
-            raise UsageError(f"--report {report}: cannot be written; give a file in a folder that exists")
+        if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(report or os.curdir):
+            raise UsageError(f"--report {report or repr(report)}: cannot be written; give a file in a folder that exists")
     refuse_others_file(report, REPORT_MARK, options)
 
 
@@ -164,50 +165,43 @@ def _run(request: LaunchRequest) -> int:
 
 
 def _run_as_child(request: LaunchRequest) -> int:
-    """Run on one rank, in a child that gets the signals of this process. After a signal to end, returns that signal's code."""
+    """Run on one rank, in a child that gets the signals of this process, and no other: it has a session of its own, so that
+    Ctrl-C on the terminal, which every process of a session would get, comes to it once, as a signal by ``kill`` does."""
     environment = {**os.environ, **(request.settings or {})}
     child: subprocess.Popen[bytes] | None = None
-    seen: list[int] = []
+    early: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        if child is not None:
-            tell(child, number)
-
-    def tell(child: subprocess.Popen[bytes], number: int) -> None:
-        if number != signal.SIGINT or not _from_terminal():
+        if child is None:
+            early.append(number)
+        else:
             child.send_signal(number)
 
-    with _handled(pass_on):
+    with terminal_restored(), _handled(pass_on):
         started = subprocess.Popen(
-            [sys.executable, "-m", "mpirdd", "run", "-n", "1", *request.program], env=environment, preexec_fn=_end_with_us)
-        early, child = tuple(seen), started
+            [sys.executable, "-m", "mpirdd", "run", "-n", "1", *request.program], env=environment, stdin=stdin_to_lend(),
+            start_new_session=True, preexec_fn=_end_with_us)
+        child = started
         for number in early:
-            tell(child, number)
+            child.send_signal(number)
         code = child.wait()
     if code < 0:
         close_log(environment[EVENTS], (gethostname(), child.pid), status="killed", why=f"it was killed by signal {-code}")
-    told = next((number for number in seen if number in (signal.SIGTERM, signal.SIGHUP)), None)
-    return 128 + told if told else 128 - code if code < 0 else code
+    return 128 - code if code < 0 else code
 
 
 @contextmanager
 def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    numbers = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH)
                if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in numbers}
+    # Ctrl-Z would stop this process, but not the child.
+    before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
     try:
         yield
     finally:
         for number, old in before.items():
             signal.signal(number, old)
-
-
-def _from_terminal() -> bool:
-    """Does Ctrl-C come from a terminal? That sends it to all processes of the group, so to the child, too."""
-    with suppress(OSError):
-        return os.tcgetpgrp(0) == os.getpgrp()
-    return False
 
 
 def _end_with_us() -> None:

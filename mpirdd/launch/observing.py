@@ -369,6 +369,9 @@ def _write(target: str, pieces: list[str], options: Options | None = None) -> in
 def _write_local(target: str, pieces: list[str]) -> int:
     import gzip
 
+    if os.path.isdir(target or os.curdir):
+        shown, why = (target, "it is a folder; ") if target else ("an empty name", "")
+        raise UsageError(f"{shown} cannot be written: {why}give a file's name")
     part = f"{target}.{os.getpid()}.part"
     try:
         if target.endswith(".gz"):

@@ -31,6 +31,9 @@ THREAD_VARIABLES = (
 _BUDGET_PART = 0.6
 _IDLE_BYTES = 100 << 20
 _LEAST_BYTES = 64 << 20
+_RANK_BYTES = 16 << 20
+_RANK_THREADS = 3
+"""What a rank has at the least, before it has imported numpy: its own pages, and its threads (measured, on both MPIs)."""
 
 
 class Share(NamedTuple):
@@ -86,6 +89,16 @@ def overcommitted(
     )
 
 
+def most_ranks(environment: Mapping[str, str] = os.environ, *, root: str = "/") -> Share:
+    """The number of ranks that this host can hold at all, and why no more. It runs well with far fewer."""
+    memory = memory_bytes(environment, root=root)
+    shares = [Share(memory.amount // _RANK_BYTES,
+                    f"{shown_size(_RANK_BYTES)} of memory each, of {shown_size(memory.amount)} ({memory.source})")]
+    shares += [Share(limit.amount // _RANK_THREADS, f"{_RANK_THREADS} threads each, of {limit.amount:,} ({limit.source})")
+               for limit in _threads(root)]
+    return min(shares, key=lambda share: share.amount)
+
+
 def cap_threads(environment: MutableMapping[str, str]) -> None:
     """Keep numeric libraries from starting as many threads as the host has cores, in every rank.
 
@@ -112,6 +125,21 @@ def _machine_memory(root: str) -> Iterator[Share]:
     for line in _read(root, "proc/meminfo").splitlines():
         if line.startswith("MemTotal:"):
             yield Share(int(line.split()[1]) << 10, "machine")
+
+
+def _threads(root: str) -> Iterator[Share]:
+    """Limits of the number of threads, of which each process has at least one."""
+    from resource import RLIM_INFINITY, RLIMIT_NPROC, getrlimit  # late: a rank does not ask
+
+    for name in ("pid_max", "threads-max"):
+        if limit := number(_read(root, "proc/sys/kernel", name)):
+            yield Share(limit, name)
+    for folder in _cgroups(root, "pids"):
+        if limit := number(_read(folder, "pids.max")):
+            yield Share(limit, "cgroup")
+    users, _ = getrlimit(RLIMIT_NPROC)
+    if users != RLIM_INFINITY and os.geteuid() != 0:  # it does not hold for root
+        yield Share(users, "ulimit -u")
 
 
 def _cgroup_cores(root: str) -> Iterator[Share]:

@@ -107,7 +107,7 @@ class StatusChannel:
                     socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
                 )
                 self.driver_pid = struct.unpack("3i", credentials)[0]
-                socket.send_fds(connection, [b"."], [_stdin_to_lend(), 1, 2])
+                socket.send_fds(connection, [b"."], [stdin_to_lend(), 1, 2])
         self._tell()
 
     def signal_driver(self, number: int) -> None:
@@ -226,7 +226,7 @@ def death_with_parent() -> Callable[[Signals], object]:
     return lambda deadly: prctl(1, int(deadly), 0, 0, 0)  # 1 is PR_SET_PDEATHSIG
 
 
-def _stdin_to_lend() -> int:
+def stdin_to_lend() -> int:
     """Standard input; the null device if this is a background job of a terminal: it would take the shell's input."""
     with suppress(OSError):
         if os.isatty(0) and os.tcgetpgrp(0) != os.getpgrp():

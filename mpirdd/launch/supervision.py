@@ -133,7 +133,8 @@ def supervise(
         except _StopRequested as stop:
             if child is not None:
                 _end(child, stop.number, channel.driver_pid, grace_s)
-            return End(128 + stop.number)
+            told = channel.exit_code()  # 143 may come from our SIGTERM, whatever signal it was that we got
+            return End(128 + stop.number if told in (None, 128 + signal.SIGTERM) else told)
         except OSError as error:
             raise ClusterError(f"{command[0]} does not start: {error}") from error
     told = channel.exit_code()

@@ -63,8 +63,8 @@ def report_data(run: RunView, *, notes: Sequence[str] = (), over: bool = True, h
                      "The timeline shows them in groups; sums and counts are exact.")
     status = run.status
     if status == "running" and over:
-        status = "unknown"
-        notes.append("The log has no end: the run was killed, or still goes on.")
+        status = "killed"
+        notes.append("The log has no end, and the driver is gone: the run was killed.")
     statuses = sorted({row.status for row in rows} | {OK}, key=lambda each: (each != OK, each))
     return {
         "title": _title(run), "status": status, "notes": notes, "hints": list(hints), "live": False, "footer": "",

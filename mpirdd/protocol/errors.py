@@ -12,6 +12,7 @@
     │   └── NotSupported needs a JVM
     ├── ClusterError     the machines: a lost executor, a world that does not fit the allocation
     │   ├── ScratchError a scratch disk that cannot be written or read; ScratchFull: one without space
+    │   ├── HostError    this host cannot do what another one may: the task is tried there
     │   └── CorruptSpill a spill file that does not hold what was written to it
     └── InternalError    ourselves: please report it
 
@@ -94,6 +95,11 @@ class ScratchFull(ScratchError):
     """The scratch folder's disk has no space left, or the user's quota is used up."""
 
 
+class HostError(ClusterError):
+    """This host cannot do what another one may. A task that raises it is tried once on each other host, whatever
+    ``task_retries`` says."""
+
+
 class CorruptSpill(ClusterError):
     """A spill file does not hold what was written to it."""
 
@@ -120,6 +126,8 @@ class Failure:
     tried: tuple[str, ...] = ()
     """The places of all attempts, if there were several, in order: ``rank 2 (node17)``. This failure
     is that of the last attempt."""
+    of_host: bool = False
+    """A ``HostError``."""
 
 
 _WHOLE = "error.failure.traceback has them all, and so has the event log"

@@ -157,7 +157,12 @@ def parse_setting(name: str, text: str, shown: str) -> Any:
         UsageError: ``text`` is no such value.
     """
     kind = next(str(field.type) for field in fields(Settings) if field.name == name)
-    return _parse(shown, kind, text)
+    value = _parse(shown, kind, text)
+    try:
+        Settings(**{name: value})
+    except UsageError as error:
+        raise UsageError(str(error).replace(name, shown, 1)) from None
+    return value
 
 
 def unknown_variables(names: Iterable[str]) -> list[tuple[str, str | None]]:

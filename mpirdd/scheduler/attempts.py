@@ -112,13 +112,17 @@ class Attempts:
             return state.go_on(task_set, executor)  # the other attempt may succeed
         tried = state.failures.setdefault(task_set.stage.output, {}).setdefault(partition, [])
         tried.append(executor)
-        if len(tried) > self._task_retries:
+        can = able(task_set.plan.tasks[partition], self._locations, state.executors)
+        elsewhere: list[Rank] = []
+        if event.failure.of_host and not task_set.plan.barrier:
+            hosts = {state.host_of(rank) for rank in tried}
+            elsewhere = [executor for executor in can if state.host_of(executor) not in hosts]
+        if len(tried) > self._task_retries and not elsewhere:
             return state.fail(task_set, self._of_all_attempts(event.failure, tried))
         if task_set.plan.barrier:
             return state.restart_barrier(task_set)
         state.count_try(task_set.stage.output, partition)
-        can = able(task_set.plan.tasks[partition], self._locations, state.executors)
-        can = [executor for executor in can if executor not in tried] or can
+        can = elsewhere or [executor for executor in can if executor not in tried] or can
         if not can:  # nobody has its input any more: the task is planned again when the task set is over
             return state.go_on(task_set, executor)
         again = self._task_sets.send(task_set, min(can, key=self._load.__getitem__), [partition])

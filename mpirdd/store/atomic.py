@@ -14,9 +14,10 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from io import BufferedWriter
 from shutil import rmtree
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from xxhash import xxh3_64, xxh3_64_hexdigest
@@ -30,40 +31,28 @@ Failed = Callable[[OSError], Exception]
 _CHECKSUM = "checksum"
 
 
-class WholeFile:
-    """A file to write in a ``with`` block. It takes its name when the block ends without an error; otherwise nothing stays.
+class Target(Protocol):
+    def write(self, data: Buffer, /) -> int: ...
 
-    Args:
-        path: the name that it takes. An existing file of that name is replaced.
-        aside: where it is written first, on the same file system; by default beside ``path``, under a hidden name.
-        forced: force the file and its folder to disk. If not, it survives the death of a process, but not a power cut.
-        failed: translates an ``OSError`` of this file.
+
+class SummedFile:
+    """Writes to ``_file``, which a subclass opens, and keeps size and checksum of that.
+
     Attributes:
         size: bytes written so far.
     """
 
-    def __init__(
-        self, path: str, *, aside: str | None = None, forced: bool = True, failed: Failed | None = None
-    ) -> None:
-        self.path = path
+    _file: Target
+
+    def __init__(self, failed: Failed) -> None:
         self.size = 0
-        folder, name = os.path.split(path)
-        self._aside = aside or os.path.join(folder, f".{name}.{uuid4().hex}")
-        self._forced = forced
-        self._failed = failed or (lambda error: cannot_write(path, error))
+        self._failed = failed
         self._digest = xxh3_64()
 
     @property
     def checksum(self) -> str:
         """xxh3-64 of all bytes written so far, in hexadecimal digits."""
         return self._digest.hexdigest()
-
-    def __enter__(self) -> WholeFile:
-        try:
-            self._file = open(self._aside, "xb")
-        except OSError as error:
-            raise self._failed(error) from error
-        return self
 
     def write(self, data: Buffer) -> int:
         """Append ``data``; return the number of its bytes, as files do. Raises what ``failed`` makes of an OSError."""
@@ -75,6 +64,35 @@ class WholeFile:
         count = memoryview(data).nbytes
         self.size += count
         return count
+
+
+class WholeFile(SummedFile):
+    """A file to write in a ``with`` block. It takes its name when the block ends without an error; otherwise nothing stays.
+
+    Args:
+        path: the name that it takes. An existing file of that name is replaced.
+        aside: where it is written first, on the same file system; by default beside ``path``, under a hidden name.
+        forced: force the file and its folder to disk. If not, it survives the death of a process, but not a power cut.
+        failed: translates an ``OSError`` of this file.
+    """
+
+    _file: BufferedWriter
+
+    def __init__(
+        self, path: str, *, aside: str | None = None, forced: bool = True, failed: Failed | None = None
+    ) -> None:
+        super().__init__(failed or (lambda error: cannot_write(path, error)))
+        self.path = path
+        folder, name = os.path.split(path)
+        self._aside = aside or os.path.join(folder, f".{name}.{uuid4().hex}")
+        self._forced = forced
+
+    def __enter__(self) -> WholeFile:
+        try:
+            self._file = open(self._aside, "xb")
+        except OSError as error:
+            raise self._failed(error) from error
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

@@ -44,7 +44,8 @@ def test_a_checkpoint_that_failed_is_tried_again_and_its_parts_do_not_stay(sc: C
     assert rdd.count() == 6
     assert rdd.isCheckpointed()
     assert rdd.collect() == [0, 1, 2, 3, 7, 7]
-    assert sorted(files_below(tmp_path / "checkpoints")) == ["manifest.json", "part-00000", "part-00001", "part-00002"]
+    assert sorted(name.rpartition("-")[0] for name in files_below(tmp_path / "checkpoints")) == [
+        "", "part-00000", "part-00001", "part-00002"]
 
 
 def test_a_save_that_failed_leaves_nothing_and_the_next_one_works(sc: Context, tmp_path: Path) -> None:

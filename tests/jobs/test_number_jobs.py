@@ -6,6 +6,8 @@ import csv
 import math
 import random
 import re
+import runpy
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 from running import JOBS, Job, lines_of, run, run_raw
+
+import mpirdd
 
 BREAST_CANCER = JOBS / "data" / "breast_cancer.csv"
 
@@ -130,6 +134,25 @@ def test_transitive_closure_is_that_of_networkx(job: Job, tmp_path: Path) -> Non
     expected = sorted(networkx.transitive_closure(networkx.DiGraph(edges), reflexive=False).edges)
     assert sorted(tuple(line.split("\t")) for line in lines_of(tmp_path / "pairs")) == expected
     assert shown[-1] == f"{len(expected):,} pairs in all"
+
+
+def test_transitive_closure_keeps_the_last_two_results_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each step's whole result once stayed, so that memory grew with the square of the number of steps."""
+    kept: list[list[int]] = []
+
+    class Watched(mpirdd.Context):
+        def __exit__(self, *error: Any) -> None:
+            kept.append([info.partitions_kept for info in self.storageInfo() if "union" in info.name])
+            super().__exit__(*error)
+
+    closure = runpy.run_path(str(JOBS / "transitive_closure.py"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["job", "--nodes", "60", "--edges", "80"])
+        patch.setitem(closure["main"].__globals__, "Context", Watched)
+        closure["main"]()
+    steps = capsys.readouterr().out.count("are new")
+    assert steps > 5
+    assert [count for count in kept[0] if count] == [1, 1], kept
 
 
 def test_terasort_writes_what_sorted_gives(job: Job, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -240,6 +241,18 @@ def test_a_signal_ends_all_ranks_within_5_seconds(
     (os.kill if to == "process" else os.killpg)(child.pid, number)
     assert child.wait(20) == code
     assert runs.left() == []
+
+
+@pytest.mark.parametrize("words", [("-n", "100000"), ("-n", "2", "--spares", "100000")], ids=" ".join)
+def test_more_ranks_than_the_host_holds_are_refused_with_numbers(runs: Runs, words: tuple[str, ...]) -> None:
+    """mpirun tries for minutes. (Only Open MPI has spares.)"""
+    if "--spares" in words and find_launcher().kind != "Open MPI":
+        pytest.skip("no spares with this MPI")
+    (runs.folder / "job.py").write_text("print('runs')")
+    ended = runs.run([sys.executable, "-m", "mpirdd", "run", *words, "job.py"])
+    assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
+    assert re.fullmatch(r"mpirdd: (100000 ranks|2 ranks and 100000 spares) do not fit on this host, which holds at most "
+                        r"[\d,]+: .* each, of .*\n", ended.stderr)
 
 
 def test_ctrl_c_while_the_ranks_start_ends_them(runs: Runs) -> None:

@@ -190,6 +190,21 @@ def test_a_run_that_is_told_to_end_gets_its_report(tmp_path: Path, ranks: int) -
     assert '"status":"terminated"' in data or '"status":"failed"' in data
 
 
+def test_the_log_of_a_driver_that_was_killed_on_one_rank_says_so(tmp_path: Path) -> None:
+    """No parent of ours is there to end it."""
+    child = _start(tmp_path, HANGS, "-n", "1", "--events", "log.jsonl")
+    _until(child, tmp_path / "running")
+    child.kill()
+    child.communicate(timeout=30)
+    summary = mpirdd(tmp_path, "summary", "log.jsonl")
+    assert (summary.code, "job.py: killed after" in summary.out) == (0, True), summary.all
+    report = mpirdd(tmp_path, "report", "log.jsonl", "-o", "x.html")
+    assert report.code == 0, report.all
+    page = (tmp_path / "x.html").read_text()
+    assert '"status":"killed"' in page
+    assert "The log has no end, and the driver is gone: the run was killed." in page
+
+
 def test_the_live_report_is_there_for_those_who_know_the_token_until_the_run_ends(tmp_path: Path) -> None:
     child = _start(tmp_path, HANGS, "-n", "2", "--ui")
     assert child.stderr is not None

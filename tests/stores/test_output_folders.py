@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from urllib.request import Request, urlopen
 
 import pytest
@@ -178,6 +180,54 @@ def test_of_two_jobs_with_one_output_the_first_wins(store: Store) -> None:
     abandon_output(store.path("out"), second)
     assert (visible(store), store.text("out", "part-00000")) == (["_SUCCESS", "part-00000"], "first\n")
     assert nothing_is_left(store)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_of_two_jobs_that_commit_at_the_same_moment_one_wins_whole(store: Store, overwrite: bool) -> None:
+    parts = 12
+    if overwrite:
+        save(store, *["old"] * parts)
+    for turn in range(4):
+        if turn and not overwrite:
+            store.fs.remove(store.path("out"), recursive=True)
+        tokens = {name: start(store, overwrite) for name in ("a", "b")}
+        written = {name: [write(store, token, index, name) for index in range(parts)] for name, token in tokens.items()}
+        together = Barrier(2)
+
+        def commit(
+            name: str, tokens: dict[str, Token] = tokens, written: dict[str, list[Part]] = written, together: Barrier = together
+        ) -> str | None:
+            together.wait()
+            try:
+                commit_output(store.path("out"), tokens[name], written[name])
+            except UsageError as error:
+                abandon_output(store.path("out"), tokens[name])
+                assert "exists already" in str(error) or "was written by someone else while the job ran" in str(error)
+                return None
+            return name
+
+        with ThreadPoolExecutor(2) as pool:
+            winners = [name for name in pool.map(commit, ("a", "b")) if name]
+        found = {store.text("out", name).strip() for name in visible(store) if name != "_SUCCESS"}
+        assert visible(store) == ["_SUCCESS", *(f"part-{index:05d}" for index in range(parts))], (turn, winners)
+        assert len(winners) == 1 or (overwrite and winners), (turn, winners)  # one may replace the output of the other
+        assert len(found) == 1 and found <= set(winners), (turn, winners)
+        assert nothing_is_left(store), (store.names(), store.names("out"), store.unfinished())
+
+
+def test_the_claim_of_a_killed_commit_holds_nobody_up(store: Store) -> None:
+    where = ["_temporary-out-commit-"] if store.fs.can_rename else ["out", "_temporary-commit-"]
+    claim = store.path(*where) + "0123456789abcdef"
+    for overwrite in (False, True):
+        store.fs.create(claim).close()
+        save(store, "a", overwrite=overwrite)
+        assert visible(store) == ["_SUCCESS", "part-00000"] and nothing_is_left(store)
+    token = start(store, overwrite=True)
+    part = write(store, token, 0, "b")
+    store.fs.create(claim).close()  # of a commit that is going on
+    with pytest.raises(UsageError, match=r"out exists already: another job is writing its output there at this moment"):
+        commit_output(store.path("out"), token, [part])
+    assert store.text("out", "part-00000") == "a\n"
 
 
 def test_a_part_larger_than_a_piece(store: Store) -> None:

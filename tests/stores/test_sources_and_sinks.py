@@ -15,6 +15,8 @@ from runs import Runs
 from servers import ACCESS_KEY, S3, SECRET_KEY, MiniHdfs
 from store import Store
 
+from mpirdd.protocol.errors import UsageError
+
 pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).parents[2]
 
@@ -68,6 +70,25 @@ def test_every_source_and_sink(request: pytest.FixtureRequest, runs: Runs, tmp_p
     program = EVERYTHING.format(url=f"{server.url}/{tmp_path.name}", options=options)
     done = runs(program, "--mode", mode, ranks=3)
     assert (done.code, done.out, done.noise()) == (0, "UsageError True\nInputError True\n", []), done.err
+
+
+def test_hadoops_keys_for_new_files_count_on_hdfs(hdfs: MiniHdfs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library takes what the NameNode says, whatever they say: here 2 replicas and blocks of 32 MiB."""
+    def layout(name: str, keys: dict[str, str]) -> tuple[int, int]:
+        store = Store(f"{hdfs.url}/{tmp_path.name}", keys)
+        store.write("x", name)
+        found = store.fs._ask("get_file_info", store.path(name).removeprefix(hdfs.url))  # type: ignore[attr-defined]
+        return found.replication, found.blocksize
+
+    assert layout("usual", {}) == (2, 32 << 20)
+    assert layout("ours", {"dfs.replication": "1", "dfs.blocksize": "8m"}) == (1, 8 << 20)
+    (tmp_path / "hdfs-site.xml").write_text(
+        "<configuration><property><name>dfs.replication</name><value>1</value></property>"
+        "<property><name>dfs.blocksize</name><value>${size}</value></property></configuration>")
+    monkeypatch.setenv("HADOOP_CONF_DIR", str(tmp_path))
+    assert layout("sites", {"dfs.namenode.handler.count": "4"}) == (1, 32 << 20)
+    with pytest.raises(UsageError, match=r"dfs.replication='many' is not a size"):
+        layout("wrong", {"dfs.replication": "many"})
 
 
 def test_sequence_files_and_text_both_ways_with_hadoop(runs: Runs, hdfs: MiniHdfs, tmp_path: Path) -> None:

@@ -48,6 +48,30 @@ def test_a_failed_task_is_tried_on_other_executors_as_often_as_set() -> None:
     assert scheduler.handle(TaskFailed(ranks[-1], start.stage.id, 0, FAILURE))[0] == JobEnded(1, replace(FAILURE, tried=tried))
 
 
+def test_a_task_whose_host_is_at_fault_is_tried_once_on_each_other_host_without_retries_set() -> None:
+    scheduler = Scheduler([1, 2, 3, 4, 5])
+    scheduler._state.hosts.update({1: "a", 2: "a", 3: "b", 4: "b", 5: "c"})
+    failure, start = replace(FAILURE, of_host=True), start_one(scheduler)
+    ranks = [start.executor]
+    for _ in range(2):
+        (again,) = scheduler.handle(TaskFailed(ranks[-1], start.stage.id, 0, failure))
+        assert isinstance(again, StartTasks)
+        ranks.append(again.executor)
+    assert sorted(map(scheduler._state.host_of, ranks)) == ["a", "b", "c"]
+    ended = scheduler.handle(TaskFailed(ranks[-1], start.stage.id, 0, failure))[0]
+    assert isinstance(ended, JobEnded) and ended.failure is not None
+    assert len(ended.failure.tried) == 3
+
+
+def test_a_failure_of_the_task_itself_on_the_next_host_ends_the_job() -> None:
+    scheduler = Scheduler([1, 2, 3])
+    scheduler._state.hosts.update({1: "a", 2: "b", 3: "c"})
+    start = start_one(scheduler)
+    (again,) = scheduler.handle(TaskFailed(start.executor, start.stage.id, 0, replace(FAILURE, of_host=True)))
+    assert isinstance(again, StartTasks)
+    assert isinstance(scheduler.handle(TaskFailed(again.executor, start.stage.id, 0, FAILURE))[0], JobEnded)
+
+
 def test_the_only_executor_retries_itself() -> None:
     scheduler = Scheduler([1], task_retries=1)
     start = start_one(scheduler)

@@ -482,10 +482,10 @@ def fails_at(count: int, function: Callable[..., Any]) -> Callable[..., Any]:
     """``function``, which fails when it is called for the ``count``-th time."""
     calls = iter(range(1, 1_000_000))
 
-    def called(*arguments: Any) -> Any:
+    def called(*arguments: Any, **more: Any) -> Any:
         if next(calls) == count:
             raise OSError(errno.EIO, "the disk fails", str(arguments[-1]))
-        return function(*arguments)
+        return function(*arguments, **more)
 
     return called
 
@@ -505,11 +505,11 @@ def test_a_commit_that_fails_while_a_store_copies_leaves_nothing(monkeypatch: py
     pytest.importorskip("fsspec")
     root = f"memory:///{uuid4().hex}/out"
     fs = filesystem_of(root)
-    for failing in ("rename", "create"):
+    for failing, count in (("rename", 3), ("create", 1), ("create", 2)):  # the claim, and _SUCCESS
         output = CopiedFolder(fs, root, Token(uuid4().hex))
         names = [output.write(f"part-0000{index}", 0, [b"x"]) for index in range(4)]
         with monkeypatch.context() as patched, pytest.raises(ClusterError, match="the disk fails"):
-            patched.setattr(fs, failing, fails_at(3 if failing == "rename" else 1, getattr(fs, failing)))
+            patched.setattr(fs, failing, fails_at(count, getattr(fs, failing)))
             output.commit(names)
         output.abandon()
         assert fs.info(root) is None or fs.entries(root) == []

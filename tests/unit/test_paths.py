@@ -115,3 +115,16 @@ def test_what_is_no_path_is_refused_by_its_type(path: Any, folder: Path, monkeyp
 def test_a_nul_in_a_path_is_refused(path: Any) -> None:
     with pytest.raises(InputError, match="holds a NUL character"):
         find_inputs(path)
+
+
+# Outputs of more than 100,000 parts
+
+WRITTEN = ["part-00002", "part-10000", "part-99999", "part-99999-a.gz", "part-100000", "part-100000.gz", "part-1000000"]
+
+
+def test_parts_are_read_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
+    """By their text, part-100000 comes before part-99999."""
+    for name in [*WRITTEN, "part-r-99999", "part-r-100000", "a-99999", "a-100000"]:
+        (tmp_path / name).write_text("")
+    expected = ["a-100000", "a-99999", *WRITTEN, "part-r-99999", "part-r-100000"]
+    assert names(str(tmp_path)) == names(f"{tmp_path}/*-*") == expected

@@ -36,6 +36,14 @@ def found(folder: str, paths: str | list[str], **more: bool) -> list[str]:
     return [file.path.removeprefix(folder + "/") for file in find_inputs(paths, **more)]
 
 
+def test_parts_are_read_in_the_order_in_which_they_were_written(folder: str) -> None:
+    fs = filesystem_of(folder)
+    written = [f"out/part-{number:05d}" for number in (0, 20_000, 99_999, 100_000, 200_000, 1_000_000)]
+    for name in reversed(written):
+        fs.create(join(folder, *name.split("/"))).close()
+    assert found(folder, f"{folder}/out") == found(folder, f"{folder}/out/part-*") == written
+
+
 def test_files_lists_globs_and_braces(folder: str) -> None:
     assert found(folder, f"{folder}/a.txt") == ["a.txt"]
     assert found(folder, f"{folder}/b.txt,{folder}/a.txt") == ["b.txt", "a.txt"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mpirdd.launch.resources import budget, cap_threads, cores, memory_bytes, overcommitted
+from mpirdd.launch.resources import budget, cap_threads, cores, memory_bytes, most_ranks, overcommitted
 
 GIB = 1 << 30
 HERE = len(os.sched_getaffinity(0))
@@ -140,3 +140,12 @@ def test_more_memory_than_there_is_is_told_with_what_there_is_and_what_to_give()
     told = overcommitted(3 << 30, 3, environment, root="/nowhere")
     assert "memory=3.0 GiB for each of 3 executors on this host, 9.0 GiB in all, is more than the 8.0 GiB" in told
     assert overcommitted(8 << 30, 1, environment, root="/nowhere") == overcommitted(0, 5, environment, root="/nowhere") == ""
+
+
+def test_a_host_holds_so_many_ranks_as_memory_and_limits_of_threads_allow(tmp_path: Path) -> None:
+    files = {"proc/self/cgroup": "0::/job\n", "sys/fs/cgroup/job/pids.max": "max\n", "proc/sys/kernel/pid_max": "32768\n"}
+    root = machine(tmp_path, files)
+    assert most_ranks({}, root=root) == (64 * 64, "16.0 MiB of memory each, of 64.0 GiB (machine)")
+    assert most_ranks({"SLURM_MEM_PER_NODE": "1024"}, root=root).amount == 64
+    root = machine(tmp_path, {"sys/fs/cgroup/job/pids.max": "300\n"})
+    assert most_ranks({}, root=root) == (100, "3 threads each, of 300 (cgroup)")

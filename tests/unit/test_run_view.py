@@ -118,7 +118,7 @@ def test_the_report_has_all_its_parts(view: RunView) -> None:
 def test_a_log_without_an_end_is_running_or_cut_off() -> None:
     view = RunView().take_all(eventful()[:-1])
     assert report_data(view, over=False)["status"] == "running"
-    assert report_data(view, over=True)["status"] == "unknown"
+    assert report_data(view, over=True)["status"] == "killed"
 
 
 def test_the_page_keeps_text_of_the_users_as_text() -> None:

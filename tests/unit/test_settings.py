@@ -101,7 +101,9 @@ def test_no_variable_that_this_repository_speaks_of_is_a_stranger() -> None:
 
 def test_an_error_calls_a_setting_by_the_name_that_the_user_knows() -> None:
     assert parse_setting("task_retries", "3", "--task-retries") == 3
-    assert parse_setting("memory", "1k", "--memory") == 1024
+    assert parse_setting("memory", "1m", "--memory") == 1 << 20
+    with pytest.raises(UsageError, match=r"^--memory must be 0 \(automatic\) or at least 1 MiB for each rank, not 1024 bytes$"):
+        parse_setting("memory", "1k", "--memory")
     with pytest.raises(UsageError, match=r"^--task-retries='x' is not a whole number$"):
         parse_setting("task_retries", "x", "--task-retries")
 

@@ -19,6 +19,8 @@ from mpirdd.formats.filesystems.names import inner_path
 
 _TIMEOUT_S = 2.0
 _KEY = "dfs.namenode.http-address"
+OF_FILES = ("dfs.replication", "dfs.blocksize")
+"""Hadoop's keys for new files."""
 
 
 class _Block(NamedTuple):
@@ -37,7 +39,7 @@ class BlockHosts:
     """
 
     def __init__(self, authority: str, keys: Mapping[str, str], webhdfs: str | None) -> None:
-        self._addresses = [webhdfs] if webhdfs else _configured(authority, {**_site_keys(), **keys})
+        self._addresses = [webhdfs] if webhdfs else _configured(authority, {**site_keys(), **keys})
         self._path, self._blocks = "", list[_Block]()
 
     def of(self, path: str, start: int, length: int) -> Sequence[str]:
@@ -83,13 +85,13 @@ def _configured(authority: str, keys: Mapping[str, str]) -> list[str]:
     return [f"{host if web_host in ('', '0.0.0.0') else web_host}:{port}"]
 
 
-def _site_keys() -> dict[str, str]:
-    """What ``hdfs-site.xml`` says of web addresses."""
+def site_keys() -> dict[str, str]:
+    """What ``hdfs-site.xml`` says of web addresses and new files."""
     folder = os.environ.get("HADOOP_CONF_DIR") or os.path.join(os.environ.get("HADOOP_HOME", ""), "etc", "hadoop")
     found: dict[str, str] = {}
     with suppress(OSError, xml.ParseError):
         for each in xml.parse(os.path.join(folder, "hdfs-site.xml")).getroot():
             name, value = each.findtext("name") or "", each.findtext("value") or ""
-            if name.startswith(_KEY):
+            if name.startswith((_KEY, *OF_FILES)):
                 found[name] = value.strip()
     return found

@@ -16,21 +16,22 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from typing import Any
 
-from mpirdd.formats.filesystems.blockhosts import BlockHosts
+from mpirdd.formats.filesystems.blockhosts import OF_FILES, BlockHosts, site_keys
 from mpirdd.formats.filesystems.bounded import BoundedCalls, NoAnswer
 from mpirdd.formats.filesystems.globbing import matches
 from mpirdd.formats.filesystems.hdfswriter import DATA_S, WRITE_BYTES, HdfsWriter
 from mpirdd.formats.filesystems.names import inner_path, join, name_of, parent
 from mpirdd.formats.filesystems.options import Options
-from mpirdd.formats.filesystems.protocol import FileInfo, failure
+from mpirdd.formats.filesystems.protocol import FileInfo, OutOfReach, failure
 from mpirdd.formats.filesystems.readahead import ReadAheadFile
 from mpirdd.formats.filesystems.streams import Fetched
 from mpirdd.protocol.errors import UsageError
+from mpirdd.protocol.settings import parse_size
 
 CONNECT_S = 5.0
 """A NameNode's port must answer in this time."""
@@ -70,6 +71,7 @@ class HdfsFileSystem:
         self._root, self._write_options = root, WriteOptions
         config = _PATIENCE | _hadoop_keys(options)
         authority = root.partition("://")[2]
+        self._of_files = _of_files(config)
         self._blocks = BlockHosts(authority, config, config.pop("webhdfs", None))
         if root.startswith("hdfs:"):
             _check_port(root, authority)
@@ -120,7 +122,7 @@ class HdfsFileSystem:
 
     def create(self, path: str, *, overwrite: bool = False, folders: bool = True) -> HdfsWriter:
         def options(**changed: Any) -> Any:
-            return self._write_options(**({"overwrite": overwrite, "create_parent": folders} | changed))
+            return self._write_options(**({"overwrite": overwrite, "create_parent": folders} | self._of_files | changed))
 
         return HdfsWriter(_File(self, path, options, self._ask), self._calls)
 
@@ -259,6 +261,24 @@ def _hadoop_keys(options: Options) -> dict[str, str]:
     return {key: value for key, value in options.hadoop.items() if key.startswith(_HADOOP)} | given
 
 
+def _of_files(config: Mapping[str, str]) -> dict[str, int]:
+    """Replicas and bytes of a block for new files, which the library leaves to the NameNode, whatever the keys say.
+
+    Raises:
+        UsageError: a key is no such number.
+    """
+    of_files: dict[str, int] = {}
+    for key, name in zip(OF_FILES, ("replication", "block_size"), strict=True):
+        if key in config:
+            of_files[name] = parse_size(config[key], key)
+            if of_files[name] < 1:
+                raise UsageError(f"{key} must be 1 or more, not {config[key]}")
+        else:
+            with suppress(KeyError, UsageError):  # the site's may refer to other keys
+                of_files[name] = parse_size(site_keys()[key], key)
+    return of_files
+
+
 def _answer_s(config: Mapping[str, str]) -> float:
     try:
         return float(config["ipc.client.rpc-timeout.ms"]) / 1000 or ANSWER_S
@@ -309,10 +329,10 @@ def _translated(error: BaseException, path: str, root: str, data_lost: bool) -> 
             f"or write hdfs://host:{_NAMENODE_PORT}/path",
         )
     if data_lost:
-        return failure(
-            errno.ECONNREFUSED, path,
+        return OutOfReach(
+            errno.ECONNREFUSED,
             f"a DataNode of {root} is most likely dead, or cannot be reached from here, as its NameNode answers ({first}). See "
-            "which one by 'hdfs dfsadmin -report'; run the job again when it is back, or listed there as dead")
+            "which one by 'hdfs dfsadmin -report'; run the job again when it is back, or listed there as dead", path)
     if isinstance(error, NoAnswer):
         return failure(errno.ETIMEDOUT, path, f"HDFS does not answer ({first}); check that {root} is its address and it runs")
     if "Connection refused" in text or "timed out" in text or "disconnected" in text:

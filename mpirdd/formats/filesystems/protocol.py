@@ -186,6 +186,10 @@ class NoRoot(FileNotFoundError):
     """There is no bucket or host, so that nothing below it can be there: more than a folder that is missing."""
 
 
+class OutOfReach(ConnectionRefusedError):
+    """The cluster answers, and a part of it cannot be reached from this host; from another one it may."""
+
+
 def failure(number: int, path: str, text: str) -> OSError:
     """An ``OSError`` of the subclass that belongs to ``number``, of ``errno``."""
     return OSError(number, text, path)

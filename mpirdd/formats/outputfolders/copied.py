@@ -2,7 +2,8 @@
 
     start      nothing
     write      folder/_temporary-<token>/part-00000.<random>, ...
-    commit     the server renames or copies those that count to folder/part-00000, ..., then the driver puts _SUCCESS
+    commit     the driver claims the folder; the server renames or copies those that count to folder/part-00000, ...; then the
+               driver puts _SUCCESS
 
 Such stores show a file only when it is whole. Each attempt has a name of its own: an attempt that is given up removes what
 it has put, and some clients of fsspec put a half for that. A killed driver leaves its temporary names, which readers pass
@@ -17,6 +18,7 @@ from contextlib import suppress
 from functools import partial
 
 from mpirdd.formats.filesystems import FileSystem, join, name_of
+from mpirdd.formats.outputfolders.claims import claimed, is_claim, note_left
 from mpirdd.formats.outputfolders.protocol import (
     SUCCESS,
     TEMPORARY,
@@ -36,7 +38,8 @@ class CopiedFolder:
         self._temporary = join(folder, f"{TEMPORARY}{token}")
 
     def start(self) -> None:
-        pass
+        with in_words(self._folder):
+            note_left(self._fs, self._folder, self._token)
 
     def write(self, name: str, attempt_id: int | str, data: Iterable[bytes]) -> str:
         own = f"{name}.{secrets.token_hex(8)}"
@@ -55,36 +58,41 @@ class CopiedFolder:
         return own
 
     def commit(self, parts: Collection[Part] | None) -> None:
+        with in_words(self._folder), claimed(self._fs, self._folder, self._token):
+            self._commit(parts)
+
+    def _commit(self, parts: Collection[Part] | None) -> None:
         fs, folder = self._fs, self._folder
-        with in_words(folder):
-            old = [name for name in self._names_in(folder) if not name.startswith(TEMPORARY)]
-            if self._token.replaces:
-                check_replaceable(folder, old)
-            elif old:
-                raise taken(join(folder, old[0]))
-            there = self._names_in(self._temporary)
-            counted = {_final(own): own for own in (there if parts is None else map(str, parts))}
-            if absent := sorted(set(counted.values()).difference(there)):
-                raise missing(counted, absent, self._temporary)
-            names = sorted(counted)
-            for name in [SUCCESS, *names] if old else ():
-                fs.remove(join(folder, name))
-            moved: list[str] = []
-            try:
-                in_parallel(partial(self._move, moved), counted.values())
-                for name in set(old).difference(names, (SUCCESS,)):
+        old = [name for name in self._names_in(folder) if not name.startswith(TEMPORARY)]
+        if self._token.replaces:
+            check_replaceable(folder, old)
+        elif old:
+            raise taken(join(folder, old[0]))
+        there = self._names_in(self._temporary)
+        if parts and not there and SUCCESS in old:  # another job of this output was first, and took them away
+            raise taken(folder)
+        counted = {_final(own): own for own in (there if parts is None else map(str, parts))}
+        if absent := sorted(set(counted.values()).difference(there)):
+            raise missing(counted, absent, self._temporary)
+        names = sorted(counted)
+        for name in [SUCCESS, *names] if old else ():
+            fs.remove(join(folder, name))
+        moved: list[str] = []
+        try:
+            in_parallel(partial(self._move, moved), counted.values())
+            for name in set(old).difference(names, (SUCCESS,)):
+                fs.remove(join(folder, name), recursive=True)
+            for name in self._names_in(folder):
+                if name.startswith(TEMPORARY) and not is_claim(name):
                     fs.remove(join(folder, name), recursive=True)
-                for name in self._names_in(folder):
-                    if name.startswith(TEMPORARY):
-                        fs.remove(join(folder, name), recursive=True)
-                fs.create(join(folder, SUCCESS)).close()
-            except BaseException as error:  # whatever it is: no half of an output stays
-                for name in moved:
-                    with suppress(OSError):
-                        fs.remove(join(folder, name))
-                if isinstance(error, FileExistsError):
-                    raise taken(error.filename or join(folder, SUCCESS)) from None
-                raise
+            fs.create(join(folder, SUCCESS)).close()
+        except BaseException as error:  # whatever it is: no half of an output stays
+            for name in moved:
+                with suppress(OSError):
+                    fs.remove(join(folder, name))
+            if isinstance(error, FileExistsError):
+                raise taken(error.filename or join(folder, SUCCESS)) from None
+            raise
 
     def abandon(self) -> None:
         with suppress(OSError):

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias
 
 from mpirdd.formats.filesystems import NO_OPTIONS, FileSystem, Options, Upload, UploadedPart, name_of
-from mpirdd.protocol.errors import ClusterError, MpirddError, UsageError
+from mpirdd.formats.filesystems.protocol import OutOfReach
+from mpirdd.protocol.errors import ClusterError, HostError, MpirddError, UsageError
 from mpirdd.protocol.values import dataclass
 
 SUCCESS = "_SUCCESS"
@@ -21,16 +22,18 @@ _WHY_NOT = (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryEr
 class Token(str):
     """Names one output, and is unique. It travels to the tasks."""
 
-    __slots__ = ("options", "replaces")
+    __slots__ = ("left", "options", "replaces")
 
     options: Options
     """How to reach the file system."""
     replaces: bool
     """The folder holds an older output, which goes when this one is complete."""
+    left: tuple[str, ...]
+    """What killed commits had left in the folder when this output was started. Only the driver knows."""
 
     def __new__(cls, name: str, options: Options = NO_OPTIONS, replaces: bool = False) -> Token:
         token = super().__new__(cls, name)
-        token.options, token.replaces = options, replaces
+        token.options, token.replaces, token.left = options, replaces, ()
         return token
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -118,7 +121,7 @@ def in_words(path: str) -> Iterator[None]:
 
 
 def cannot_write(path: str, error: OSError) -> MpirddError:
-    kind = UsageError if isinstance(error, _WHY_NOT) else ClusterError
+    kind = UsageError if isinstance(error, _WHY_NOT) else HostError if isinstance(error, OutOfReach) else ClusterError
     return kind(f"cannot write {error.filename or path}: {error.strerror or error}")
 
 

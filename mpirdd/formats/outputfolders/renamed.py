@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 
 from mpirdd.formats.filesystems import FileSystem, join, name_of, parent
+from mpirdd.formats.outputfolders.claims import claimed, note_left
 from mpirdd.formats.outputfolders.protocol import SUCCESS, TEMPORARY, Part, Token, in_words, missing, taken
 
 
@@ -30,6 +31,7 @@ class RenamedFolder:
     def start(self) -> None:
         with in_words(self._folder):
             self._fs.make_folders(self._temporary)
+            note_left(self._fs, self._folder, self._token)
 
     def write(self, name: str, attempt_id: int | str, data: Iterable[bytes]) -> str:
         final = join(self._temporary, name)
@@ -58,7 +60,7 @@ class RenamedFolder:
 
     def commit(self, parts: Collection[Part] | None) -> None:
         fs, folder, temporary = self._fs, self._folder, self._temporary
-        with in_words(folder):
+        with in_words(folder), claimed(fs, folder, self._token):
             if fs.info(temporary) is None:  # another job of this output was first, and took it away
                 raise taken(folder)
             there = {name_of(each.path) for each in fs.entries(temporary)}
@@ -80,7 +82,7 @@ class RenamedFolder:
                 if replaced:
                     fs.rename(aside, folder)
                 raise
-        self._clear_up()
+            self._clear_up()
 
     def abandon(self) -> None:
         with suppress(OSError):

@@ -35,6 +35,7 @@ public class MiniHdfs {
         conf.setInt("dfs.namenode.handler.count", 4);
         conf.setInt("dfs.namenode.heartbeat.recheck-interval", 200);
         conf.setBoolean("dfs.permissions.enabled", true);
+        conf.setBoolean("dfs.namenode.datanode.registration.ip-hostname-check", false); // hosts of tests have no names
         for (String name : new String[] {"address", "http.address", "ipc.address"})
             conf.set("dfs.datanode." + name, address + ":0");
         MiniDFSNNTopology.NSConf service = new MiniDFSNNTopology.NSConf("mini")
