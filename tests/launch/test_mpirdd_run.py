@@ -111,7 +111,8 @@ from mpirdd import Context
 sc = Context()
 sc.parallelize(range(10)).sum()
 print("up", flush=True)
-time.sleep(60)
+for _ in range(600):  # a signal right after the line may miss the sleep, which then goes on
+    time.sleep(0.1)
 """
 BUSY_EXECUTORS = """
 import time

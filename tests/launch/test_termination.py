@@ -27,8 +27,11 @@ with Context() as sc:
 """
 TAIL = """
     print("up", flush=True)
-    time.sleep(3600)
+    while True:
+        time.sleep(0.1)
 """
+"""Not one long sleep: Python checks for signals before it, and sleeps on if one comes between the check and the sleep. That is
+one run of a thousand on a busy machine, as the signal comes at once after the line."""
 PLAIN, RUN = ["job.py"], ["-m", "mpirdd", "run", "-n", "1", "job.py"]
 
 

@@ -124,7 +124,7 @@ def test_a_missing_file_is_one_line_and_2(tmp_path: Path) -> None:
 
 
 def test_sigterm_unwinds_the_program_and_gives_143(tmp_path: Path) -> None:
-    text = "import time\ntry:\n    print('up', flush=True); time.sleep(60)\nfinally:\n    print('cleaned up')"
+    text = "import time\ntry:\n    print('up', flush=True)\n    while True: time.sleep(0.1)\nfinally:\n    print('cleaned up')"
     (tmp_path / "job.py").write_text(text)
     child = start(tmp_path, "job.py")
     assert child.stdout is not None
@@ -134,7 +134,7 @@ def test_sigterm_unwinds_the_program_and_gives_143(tmp_path: Path) -> None:
 
 
 def test_a_program_that_will_not_go_is_made_to_go(tmp_path: Path) -> None:
-    loop = "while True:\n    try:\n        time.sleep(60)\n    except BaseException: pass"
+    loop = "while True:\n    try:\n        time.sleep(0.1)\n    except BaseException: pass"
     text = f"import time\nprint('up', flush=True)\n{loop}"
     (tmp_path / "job.py").write_text(text)
     child = start(tmp_path, "job.py")
@@ -147,7 +147,7 @@ def test_a_program_that_will_not_go_is_made_to_go(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_prints_a_traceback_and_gives_130(tmp_path: Path) -> None:
-    (tmp_path / "job.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(60)")
+    (tmp_path / "job.py").write_text("import time\nprint('up', flush=True)\nwhile True: time.sleep(0.1)")
     child = start(tmp_path, "job.py")
     assert child.stdout is not None
     child.stdout.readline()
