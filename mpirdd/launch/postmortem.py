@@ -28,6 +28,10 @@ class PostMortem:
         self._watched: set[int] = set()
         self._named: int | None = None
 
+    @property
+    def sees_driver(self) -> bool:
+        return 0 in self._watched
+
     def look(self) -> None:
         """Find the ranks of this host that have started since the last call. Cheap once all are known."""
         if len(self._watched) < self._ranks:
