@@ -45,7 +45,7 @@ def main() -> None:
         assert shuffled is not None
         write_report(arguments.report, seconds=seconds[1:], sizes=sizes, sources=len(set(processes)),
                      misplaced=shuffled.mapPartitionsWithIndex(misplaced).sum(),
-                     checksum=checksum(shuffled.values().collect()))
+                     checksum=sorted(shuffled.values().mapPartitions(checksum).collect()))
 
 
 def count_bytes(records: Iterator[tuple[int, Any]]) -> list[int]:
