@@ -235,6 +235,8 @@ PEER_TITLES = {
     "shuffle": "shuffle of arrays",
     "wordcount": "word count",
     "terasort": "sort",
+    "group": "group rows, a mean each",
+    "join": "join of rows",
     "lr": "LR, later iteration",
     "kmeans": "k-means, later iteration",
     "pagerank": "PageRank, later iteration",
