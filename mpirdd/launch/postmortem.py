@@ -29,12 +29,12 @@ class PostMortem:
         self._named: int | None = None
 
     @property
-    def sees_driver(self) -> bool:
-        return 0 in self._watched
+    def sees_all(self) -> bool:
+        return len(self._watched) == self._ranks
 
     def look(self) -> None:
         """Find the ranks of this host that have started since the last call. Cheap once all are known."""
-        if len(self._watched) < self._ranks:
+        if not self.sees_all:
             here = os.uname().nodename
             ranks = {}
             with suppress(OSError):  # the run is over, and the channel's folder gone

@@ -25,8 +25,8 @@ from mpirdd.launch.terminal import terminal_restored
 from mpirdd.observe.endings import lives
 from mpirdd.protocol.errors import ClusterError
 
-_LOOK_S, _FIRST_LOOKS_S, _FIRST_S = 0.2, 0.03, 10.0
-"""A driver that ends soon must have been seen before: its stack and its exit status cannot be had later. With MPICH programs
+_LOOK_S, _FIRST_LOOKS_S, _LOOK_AT_ONE_S, _FIRST_S = 0.2, 0.02, 0.001, 10.0
+"""A rank that ends soon must have been seen before: its stack and its exit status cannot be had later. With MPICH programs
 begin 0.1 s after their process."""
 _PATIENCE_S = (1.5, 1.0)
 """How long mpirun, and then the kernel, may take to end the run, after the driver's ``grace_s``. Less than 5 s in all."""
@@ -238,8 +238,8 @@ class _Guard(Thread):
         self.start()
 
     def run(self) -> None:
-        first_until = monotonic() + _FIRST_S
-        while not self.over.wait(_LOOK_S if self.witness.sees_driver or monotonic() > first_until else _FIRST_LOOKS_S):
+        first_until, soon = monotonic() + _FIRST_S, min(_LOOK_S, _FIRST_LOOKS_S + self._ranks * _LOOK_AT_ONE_S)
+        while not self.over.wait(_LOOK_S if self.witness.sees_all or monotonic() > first_until else soon):
             self.witness.look()
             through = self._channel.exit_code() is not None
             driver = self._channel.driver_pid
