@@ -34,12 +34,12 @@ class BlockHosts:
 
     Args:
         authority: ``host:port`` or the name service.
-        keys: of Hadoop, as the program gives them.
+        keys: of Hadoop, of the site (``site_keys``) and as the program gives them.
         webhdfs: ``host:port``, if the program gives it.
     """
 
     def __init__(self, authority: str, keys: Mapping[str, str], webhdfs: str | None) -> None:
-        self._addresses = [webhdfs] if webhdfs else _configured(authority, {**site_keys(), **keys})
+        self._addresses = [webhdfs] if webhdfs else _configured(authority, keys)
         self._path, self._blocks = "", list[_Block]()
 
     def of(self, path: str, start: int, length: int) -> Sequence[str]:

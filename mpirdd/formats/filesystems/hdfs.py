@@ -29,7 +29,7 @@ from mpirdd.formats.filesystems.names import inner_path, join, name_of, parent
 from mpirdd.formats.filesystems.options import Options
 from mpirdd.formats.filesystems.protocol import FileInfo, OutOfReach, failure
 from mpirdd.formats.filesystems.readahead import ReadAheadFile
-from mpirdd.formats.filesystems.streams import Fetched
+from mpirdd.formats.filesystems.streams import PIECE_BYTES, Fetched
 from mpirdd.protocol.errors import UsageError
 from mpirdd.protocol.settings import parse_size
 
@@ -44,9 +44,9 @@ _PATIENCE = {
     "dfs.client.failover.max.attempts": "4",
 }
 _NAMENODE_PORT = 8020
-_PACKETS, _DEPTH = 16, 8
-"""A stream gives packets of 64 KiB. So many are one piece, and so many pieces wait for the task. (413 MB cost 0.52 s of CPU
-as a stream and 0.70 s in ranges of 4 MiB; the library's stream alone takes 0.40 s.)"""
+_PACKETS = PIECE_BYTES // (64 << 10)
+"""A stream gives packets of 64 KiB; so many are one piece. (413 MB cost 0.52 s of CPU as a stream and 0.70 s in ranges of 4 MiB;
+the library's stream alone takes 0.40 s.)"""
 _AWAY = re.compile(r"[Cc]onnection (refused|reset)|timed out|disconnected|[Bb]roken pipe|unreachable|No route to host|early eof")
 _JAVA_CLASS = re.compile(r'RPCError\("[\w.]*?(\w+)", "(.*)', re.DOTALL)
 _HADOOP = ("dfs.", "fs.", "hadoop.", "ipc.")
@@ -71,8 +71,9 @@ class HdfsFileSystem:
         self._root, self._write_options = root, WriteOptions
         config = _PATIENCE | _hadoop_keys(options)
         authority = root.partition("://")[2]
-        self._of_files = _of_files(config)
-        self._blocks = BlockHosts(authority, config, config.pop("webhdfs", None))
+        site, webhdfs = site_keys(), config.pop("webhdfs", None)
+        self._of_files = _of_files(config, site)
+        self._blocks = BlockHosts(authority, site | config, webhdfs)
         if root.startswith("hdfs:"):
             _check_port(root, authority)
         with self.told(root):
@@ -105,7 +106,7 @@ class HdfsFileSystem:
             reader = self._ask("read", inner_path(path))
             size = len(reader)
         return ReadAheadFile(partial(self._fetch, path, reader), path, start=start, end=end, size=size,
-                             stream=partial(self._streamed, path, reader), depth=_DEPTH)
+                             stream=partial(self._streamed, path, reader))
 
     def _streamed(self, path: str, reader: Any, start: int, end: int) -> Iterator[Fetched]:
         size = len(reader)
@@ -261,7 +262,7 @@ def _hadoop_keys(options: Options) -> dict[str, str]:
     return {key: value for key, value in options.hadoop.items() if key.startswith(_HADOOP)} | given
 
 
-def _of_files(config: Mapping[str, str]) -> dict[str, int]:
+def _of_files(config: Mapping[str, str], site: Mapping[str, str]) -> dict[str, int]:
     """Replicas and bytes of a block for new files, which the library leaves to the NameNode, whatever the keys say.
 
     Raises:
@@ -275,7 +276,7 @@ def _of_files(config: Mapping[str, str]) -> dict[str, int]:
                 raise UsageError(f"{key} must be 1 or more, not {config[key]}")
         else:
             with suppress(KeyError, UsageError):  # the site's may refer to other keys
-                of_files[name] = parse_size(site_keys()[key], key)
+                of_files[name] = parse_size(site[key], key)
     return of_files
 
 

@@ -2,8 +2,8 @@
 
 What is promised: the first line of a file costs one small piece (a later split of a store begins with its stream); a file
 that is read in order is fetched in pieces that grow to ``piece_bytes``, several at a time, or as one stream (``streams``);
-never more than ``depth`` pieces wait; after a ``seek`` to elsewhere nothing is fetched ahead until the file is read in order
-again.
+never more than ``depth`` pieces wait (of a stream, as many as ``StreamAhead`` says); after a ``seek`` to elsewhere nothing is
+fetched ahead until the file is read in order again.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class ReadAheadFile(RemoteFile):
             end = min(maxsize if self._size is None else self._size, maxsize if self._end is None else self._end)
             if start >= end or end == maxsize or self._stream is None:
                 return None
-            self._running = StreamAhead(self._stream, start, end, self._depth)
+            self._running = StreamAhead(self._stream, start, end)
         return self._running.next()
 
     def _length_at(self, start: int) -> int:

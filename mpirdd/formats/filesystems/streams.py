@@ -13,6 +13,12 @@ from typing import NamedTuple
 
 from mpirdd.protocol.frames import Buffer
 
+PIECE_BYTES = 1 << 20
+"""Of a stream. 413 MB of S3 cost 0.21 s of CPU, and 0.27 s in pieces of 4 MiB, which leave the processor's cache between two
+looks."""
+_WAITING = 8
+"""So many pieces wait for the task at most."""
+
 
 class Fetched(NamedTuple):
     """A piece of a file."""
@@ -24,18 +30,19 @@ class Fetched(NamedTuple):
 
 
 Stream = Callable[[int, int], Iterator[Fetched]]
-"""``stream(start, end)``: the bytes from ``start`` to ``end``, or to the file's end, some MiB at a time. Raises OSError."""
+"""``stream(start, end)``: the bytes from ``start`` to ``end``, or to the file's end, some ``PIECE_BYTES`` at a time.
+Raises OSError."""
 
 
 class StreamAhead:
-    """The bytes from ``start`` to ``end``, of which ``depth`` pieces wait at most.
+    """The bytes from ``start`` to ``end``, of which ``_WAITING`` pieces wait at most.
 
     A stream that breaks off after some pieces (a task that computes for long outlives the server's patience) is taken up
     again where it broke off.
     """
 
-    def __init__(self, stream: Stream, start: int, end: int, depth: int) -> None:
-        self._stream, self._position, self._end, self._depth = stream, start, end, depth
+    def __init__(self, stream: Stream, start: int, end: int) -> None:
+        self._stream, self._position, self._end = stream, start, end
         self._pieces: deque[Fetched] = deque()
         self._error: BaseException | None = None
         self._over = self._left = False
@@ -81,7 +88,7 @@ class StreamAhead:
                 with self._changed:
                     self._pieces.append(piece)
                     self._changed.notify_all()
-                    self._changed.wait_for(lambda: len(self._pieces) < self._depth or self._left)
+                    self._changed.wait_for(lambda: len(self._pieces) < _WAITING or self._left)
                 if self._left:
                     return False
         except OSError:
