@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from io import BufferedReader
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -33,6 +34,7 @@ from mpirdd.formats.wholefiles import (
 from mpirdd.protocol.errors import ClusterError, InputError
 from mpirdd.store.batches import batches
 from mpirdd.store.codec import decode, encode
+from mpirdd.store.pieces import bounded
 from mpirdd.store.task_memory import TaskMemory
 
 _MANIFEST = "manifest.json"
@@ -117,8 +119,9 @@ def read_part(part: Part) -> Iterator[Any]:
 
 
 def _write(file: NewFile, records: Iterable[Any], memory: TaskMemory | None) -> None:
-    for batch, _ in batches(iter(records), _BATCH_BYTES, memory):
-        frames = encode(batch)
+    several = batches(iter(records), _BATCH_BYTES, memory)
+    for piece in chain.from_iterable(bounded(*batch, _BATCH_BYTES) for batch in several):
+        frames = encode(piece)
         sizes = [memoryview(frame).nbytes for frame in frames]
         file.write(b"".join(number.to_bytes(_SIZE_BYTES, "little") for number in (len(frames), *sizes)))
         for frame in frames:

@@ -24,8 +24,11 @@ SortKey = Callable[[Any], Any]
 """Record -> sort key."""
 
 _MOST_RUNS = 32
-"""Runs merged at a time, if memory for a piece of each is granted; a piece is at most 1/64 of the limit."""
+"""Runs merged at a time, if memory for a piece of each is granted. Usually a piece is at most 1/64 of the limit."""
 _LEAST_RUNS = 4
+"""The same without a grant."""
+_LEAST_LARGE_RUNS = 2
+"""The same if a piece is larger than usual, because one record is."""
 
 
 def sort(records: Iterable[Any], key: SortKey, reverse: bool, memory: TaskMemory) -> Iterator[Any]:
@@ -51,9 +54,11 @@ def _sorted_pieces(records: Iterable[Any], key: SortKey, reverse: bool, memory: 
 
 def merged_pieces(runs: list[SpilledList], key: SortKey, reverse: bool, memory: TaskMemory) -> Iterator[list[Any]]:
     """All records of the sorted runs, in order, in lists; equal records are in the order of the runs."""
-    piece = piece_bytes(memory)
+    usual = piece_bytes(memory)
+    piece = max([usual, *(run.largest_piece_bytes for run in runs)])
+    least = _LEAST_RUNS if piece <= 2 * usual else _LEAST_LARGE_RUNS
     fan_in = _MOST_RUNS
-    while not (granted := memory.grow(fan_in * piece)) and fan_in > _LEAST_RUNS:
+    while not (granted := memory.grow(fan_in * piece)) and fan_in > least:
         fan_in //= 2
     try:
         while len(runs) > fan_in:

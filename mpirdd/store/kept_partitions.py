@@ -19,6 +19,7 @@ from mpirdd.store.codec import decode, encode
 from mpirdd.store.fragments import Fragment, SpillFiles, afresh, take_back
 from mpirdd.store.measure import size_of
 from mpirdd.store.memory import Evictable, Memory
+from mpirdd.store.pieces import bounded
 from mpirdd.store.scratch import Scratch
 from mpirdd.store.spill import SpillFile
 from mpirdd.store.task_memory import TaskMemory
@@ -36,11 +37,14 @@ class Objects(NamedTuple):
     records: list[Any]
     memory_bytes: int
 
-    def pieces(self, chunk_bytes: int) -> Iterator[list[Any]]:
-        """The records in lists of about ``chunk_bytes``."""
-        count = max(1, self.memory_bytes // chunk_bytes)
-        length = max(1, -(-len(self.records) // count))
-        return (self.records[at : at + length] for at in range(0, len(self.records), length))
+    def pieces(self, chunk_bytes: int) -> list[Objects]:
+        """The records in chunks of about ``chunk_bytes``: such a piece is in memory twice while it is encoded or decoded."""
+        pieces = list(bounded(*self, chunk_bytes))
+        if len(pieces) <= 1:
+            return [self]
+        sizes = list(map(size_of, pieces))
+        seen = self.memory_bytes / sum(sizes)  # not all can be measured
+        return [Objects(piece, int(size * seen)) for piece, size in zip(pieces, sizes, strict=True)]
 
 
 Chunk = Objects | Fragment
@@ -106,7 +110,7 @@ class KeptPartition(Evictable):
             for chunk in self.chunks:
                 if isinstance(chunk, Objects):
                     for piece in chunk.pieces(self._chunk_bytes):
-                        written.append(self._files.write(encode(piece)))
+                        written.append(self._files.write(encode(piece.records)))
                         chunks.append(written[-1])
                 else:
                     size = chunk.memory_bytes
@@ -191,19 +195,18 @@ class KeptPartitions:
         kept = self._new(block, level)
         self._pin(kept)
         source = iter(records)
-        rest: Iterable[Any] = source
-        missed: list[Any] | None = None
+        missed: list[Objects] = []
         if level.memory:
             missed = self._fill_memory(kept, source, memory)
-            if missed is not None and not level.disk:
+            if missed and not level.disk:
                 self._refused.append(block)
                 return self._taken_back(kept, missed, source), False
-            rest = () if missed is None else chain(missed, source)
         try:
-            if missed is not None:
+            if missed:
                 kept.evict()
                 self._memory.let_go(kept)
-            self._write_rest(kept, rest, memory)
+            if missed or not level.memory:
+                self._write_rest(kept, missed, source, memory)
         except BaseException:  # even an interrupted task leaves no half-kept partition
             kept.take_back()
             raise
@@ -211,22 +214,28 @@ class KeptPartitions:
         self._changed.add(block)
         return kept.records(), True
 
-    def _fill_memory(self, kept: KeptPartition, source: Iterator[Any], memory: TaskMemory | None) -> list[Any] | None:
-        """Hold chunks while they fit; return the records of the one that did not, or None."""
-        chunks = self._batches(source, memory) if kept.level.encoded else batches(source, self._chunk_bytes, memory)
-        for records, nbytes in chunks:
-            chunk: Chunk = Objects(records, nbytes)
-            if kept.level.encoded:
-                # Read-only: later readers of the partition must find it unchanged.
-                chunk = Fragment([memoryview(frame).toreadonly() for frame in self._scratch.costs.encode(records)])
-            if not self._memory.hold(kept, chunk.memory_bytes):
-                return records
-            kept.chunks.append(chunk)
-        return None
+    def _fill_memory(self, kept: KeptPartition, source: Iterator[Any], memory: TaskMemory | None) -> list[Objects]:
+        """Hold chunks while they fit; return those that were taken from ``source`` and did not."""
+        encoded = kept.level.encoded
+        for batch in self._batches(source, memory) if encoded else batches(source, self._chunk_bytes, memory):
+            pieces = Objects(*batch).pieces(self._chunk_bytes)
+            for done, piece in enumerate(pieces):
+                chunk = self._encoded(piece.records) if encoded else piece
+                if not self._memory.hold(kept, chunk.memory_bytes):
+                    return pieces[done:]
+                kept.chunks.append(chunk)
+        return []
 
-    def _write_rest(self, kept: KeptPartition, records: Iterable[Any], memory: TaskMemory | None) -> None:
+    def _encoded(self, records: list[Any]) -> Fragment:
+        """Read-only: later readers of the partition must find it unchanged."""
+        return Fragment([memoryview(frame).toreadonly() for frame in self._scratch.costs.encode(records)])
+
+    def _write_rest(
+        self, kept: KeptPartition, missed: list[Objects], source: Iterator[Any], memory: TaskMemory | None
+    ) -> None:
         """Write the records that are not in memory to disk, chunk by chunk."""
-        encoded = (self._scratch.costs.encode(batch) for batch, _ in self._batches(records, memory))
+        rest = (piece for batch in self._batches(source, memory) for piece in Objects(*batch).pieces(self._chunk_bytes))
+        encoded = (self._scratch.costs.encode(piece.records) for piece in chain(missed, rest))
         if not kept.level.committed:
             for frames in encoded:
                 kept.chunks.append(self._files.write(frames))
@@ -236,7 +245,7 @@ class KeptPartitions:
             kept.chunks.append(Fragment.on_disk(file, file.write(frames)))
         file.commit(f"rdd-{kept.block.of}-part-{kept.block.part:05}-")
 
-    def _taken_back(self, kept: KeptPartition, missed: list[Any], source: Iterator[Any]) -> Iterator[Any]:
+    def _taken_back(self, kept: KeptPartition, missed: list[Objects], source: Iterator[Any]) -> Iterator[Any]:
         """The records of a partition that does not fit. Its chunks are released one by one, as they are used up."""
 
         def chunks() -> Iterator[Iterable[Any]]:
@@ -246,7 +255,7 @@ class KeptPartitions:
                 yield opened(chunk)
                 self._memory.let_go(kept, chunk.memory_bytes)
 
-        return chain(chain.from_iterable(chunks()), missed, source)
+        return chain(chain.from_iterable(chunks()), chain.from_iterable(piece.records for piece in missed), source)
 
     def _batches(self, records: Iterable[Any], memory: TaskMemory | None) -> Iterator[tuple[list[Any], int]]:
         """(records, bytes) in lists of about ``_chunk_bytes``."""
@@ -280,9 +289,9 @@ class KeptPartitions:
             if isinstance(chunk, Fragment):
                 yield 0, chunk
                 continue
-            pieces = list(chunk.pieces(self._chunk_bytes))
+            pieces = chunk.pieces(self._chunk_bytes)
             for piece in pieces:
-                frames = encode(piece)
+                frames = encode(piece.records)
                 # Arrays are sent without a copy. Pickles made for sending would gather here as a second copy.
                 copied = len(pieces) > 1 and len(frames[0]) > self._chunk_bytes // 8
                 yield 1, self._files.write(frames) if copied else Fragment(frames)

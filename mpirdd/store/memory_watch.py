@@ -6,23 +6,22 @@ memory before anybody measured. Measuring each record would cost as much as comb
 size, and ends a batch that makes the process grow beyond the estimate: loops check ``full`` after each record, which costs 4
 ns.
 
-The thread needs Python's lock, which a busy task gives up every 5 ms: a task gathers for some 15 ms more before it notices. The
-thread also notices data that cannot be measured (in closures, in deep nests). A reader of large pieces of a shuffle knows when
-the process grows, and checks by itself (``TaskMemory.decode``).
+The thread needs Python's lock, which a busy task gives up every 5 ms: a task gathers for some 15 ms more before it notices. It
+comes much later if the task gives the lock up by itself, often and for a moment, as at each small read of a file: Python then
+does not see that a thread waits. So whoever can checks by itself too: ``TaskMemory.batch`` after a few records, and a reader of
+large pieces of a shuffle, which knows when the process grows (``TaskMemory.decode``). The thread also notices data that cannot be
+measured (in closures, in deep nests).
 """
 
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Callable
 from threading import Event, Thread
 
 _LOOK_S = 0.01
 """With 0.005 the checks cost a grouping 3 % on a machine with more ranks than cores."""
 _IDLE_S = 10.0
-_NESTED = 8
-"""Batches that may be under way at once: a step that gathers may take its records from another such step."""
 
 
 class MemoryWatch:
@@ -35,7 +34,6 @@ class MemoryWatch:
     def __init__(self, process_bytes: Callable[[], int]) -> None:
         self.full: list[None] = []
         """If not empty, the batch under way must end. The holder clears it after measuring."""
-        self._batches: deque[bytearray] = deque(maxlen=_NESTED)
         self._process_bytes = process_bytes
         self._limit_bytes = sys.maxsize
         self._is_on = False
@@ -52,19 +50,10 @@ class MemoryWatch:
         if not self._began.is_set():
             self._began.set()
 
-    def batch(self, records: int) -> bytearray:
-        """For a batch of at most ``records`` records: as many bytes, to iterate beside the records. They are cleared when the
-        batch must end."""
-        batch = bytearray(1 if self.full else records)
-        self._batches.append(batch)
-        return batch
-
     def look(self) -> None:
-        """End the batches under way if the process is too large."""
+        """The batches under way must end if the process is too large."""
         if self._is_on and self._process_bytes() > self._limit_bytes:
             self.full.append(None)
-            for batch in list(self._batches):
-                batch.clear()
 
     def end(self) -> None:
         """The task has ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 from mpirdd.store.measure import size_of
@@ -25,7 +26,12 @@ def piece_bytes(memory: TaskMemory) -> int:
 
 def per_piece(count: int, size_bytes: int, memory: TaskMemory) -> int:
     """How many of ``count`` things, which take ``size_bytes`` together, make one piece; at least one."""
-    return max(1, count * piece_bytes(memory) // max(1, size_bytes))
+    return per_part(count, size_bytes, piece_bytes(memory))
+
+
+def per_part(count: int, size_bytes: int, most: int) -> int:
+    """How many of ``count`` things, which take ``size_bytes`` together, take ``most`` bytes; at least one."""
+    return max(1, count * most // max(1, size_bytes))
 
 
 def slices(records: list[Any], step: int) -> Iterator[list[Any]]:
@@ -40,16 +46,24 @@ def slices_of_columns(keys: list[Any], values: list[Any], step: int) -> Iterator
     return zip(slices(keys, step), slices(values, step), strict=True)
 
 
+def bounded(records: list[Any], size_bytes: int, most: int) -> Iterator[list[Any]]:
+    """Records that take ``size_bytes`` together, cut into pieces of about ``most`` bytes, though some may be much larger than
+    others, and some cannot be measured. Costs nothing if all make one piece."""
+    pieces = slices(records, per_part(len(records), size_bytes, most))
+    if size_bytes < 2 * most:
+        return pieces
+    return chain.from_iterable(measured_pieces(piece, most) for piece in pieces)
+
+
 def measured_columns(keys: list[Any], values: list[Any], memory: TaskMemory) -> Iterator[tuple[list[Any], list[Any]]]:
     """``measured_pieces`` for keys and their values."""
-    for piece in measured_pieces(list(zip(keys, values, strict=True)), memory):
+    for piece in measured_pieces(list(zip(keys, values, strict=True)), piece_bytes(memory)):
         yield [key for key, _ in piece], [value for _, value in piece]
 
 
-def measured_pieces(records: list[Any], memory: TaskMemory) -> Iterator[list[Any]]:
-    """A list cut into pieces of the right size even if some records are much larger than others. Measuring costs 2 us a
-    record."""
-    most = piece_bytes(memory)
+def measured_pieces(records: list[Any], most: int) -> Iterator[list[Any]]:
+    """A list cut into pieces of at most ``most`` bytes, or of one record, even if some records are much larger than others.
+    Measuring costs 2 us a record."""
     left = list(slices(records, _CAREFULLY))[::-1]
     piece: list[Any] = []
     size = 0

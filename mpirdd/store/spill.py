@@ -158,17 +158,15 @@ class SpillFile:
         header = bytearray(_HEADER.size)
         raw = segment.nbytes
         stored_length = segment.length - _HEADER.size
-        frames: Frames = [writable_memory(size) for size in segment.sizes]
         compressed = stored_length != raw
-        payload: Frames = [writable_memory(stored_length)] if compressed else frames
+        payload: Frames = [writable_memory(size) for size in ((stored_length,) if compressed else segment.sizes)]
         self._fill([header, *payload], segment.offset)
         magic, flags, stored, inside, checksum = _HEADER.unpack(header)
         if (magic, flags, stored, inside) != (_MAGIC, _LZ4 if compressed else 0, stored_length, raw):
             raise self._corrupt(segment, "its header is damaged")
         if _sum_of(payload)[1] != checksum:
             raise self._corrupt(segment, "its checksum does not fit")
-        if compressed:
-            _unpack(payload[0], raw, frames)
+        frames = _unpacked(payload[0], segment.sizes) if compressed else payload
         self.costs.add(read_s=perf_counter() - began, read_bytes=segment.length)
         return frames
 
@@ -253,15 +251,20 @@ def _packed(frames: Frames, size: int) -> tuple[int, Frames]:
     return (_LZ4, [compressed]) if len(compressed) < size else (0, frames)
 
 
-def _unpack(payload: Buffer, size: int, frames: Frames) -> None:
+def _unpacked(payload: Buffer, sizes: tuple[int, ...]) -> Frames:
     import lz4.block
 
-    whole = memoryview(lz4.block.decompress(payload, uncompressed_size=size))
-    at = 0
-    for frame in frames:
-        view = memoryview(frame)
-        view[:] = whole[at : at + view.nbytes]
-        at += view.nbytes
+    whole = lz4.block.decompress(payload, uncompressed_size=sum(sizes), return_bytearray=True)
+    if len(sizes) == 1:
+        return [whole]
+    frames: Frames = []
+    view, at = memoryview(whole), 0
+    for size in sizes:
+        frame = writable_memory(size)
+        frame[:] = view[at : at + size]
+        frames.append(frame)
+        at += size
+    return frames
 
 
 def _sum_of(payload: Frames) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from mpirdd.store.pieces import (
     measured_columns,
     measured_pieces,
     per_piece,
+    piece_bytes,
     slices,
     slices_of_columns,
 )
@@ -93,7 +94,7 @@ class SpillTrigger:
     def cut(self, count: int, size: int) -> Cut:
         """How to cut the gathered data: ``count`` records of ``size`` bytes together."""
         if self.uneven:
-            return partial(measured_pieces, memory=self._memory)
+            return partial(measured_pieces, most=piece_bytes(self._memory))
         return partial(slices, step=per_piece(count, size, self._memory))
 
     def cut_columns(self, count: int, size: int) -> CutColumns:

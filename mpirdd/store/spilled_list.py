@@ -85,6 +85,11 @@ class SpilledList(Iterable[Any]):
         self._pieces += other._pieces
         self._length += other._length
 
+    @property
+    def largest_piece_bytes(self) -> int:
+        """The bytes of the largest piece, once it is read; 0 if there is none."""
+        return max([piece.nbytes for piece in self._pieces], default=0)
+
     def pieces(self) -> Iterator[list[Any]]:
         """The records in the lists in which they were written, each read when its turn comes."""
         return (piece if type(piece) is list else list(zip(*piece, strict=True)) for piece in self.decoded())

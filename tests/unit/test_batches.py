@@ -34,8 +34,6 @@ class Grown(TaskMemory):
         self.bytes += nbytes
         if self.bytes > self._limit:
             self.full.append(None)
-            for batch in self._watch._batches:
-                batch.clear()
         return bytes(nbytes)
 
 
@@ -61,7 +59,7 @@ def test_large_records_behind_many_tiny_ones_are_noticed() -> None:
     most = 0
     for batch, _ in batches(map(grown.make, sizes), MOST, grown):
         most = max(most, sum(map(len, batch)))
-    assert most <= 3 * MOST
+    assert most <= 2 * MOST + 16 * 60_000, "16 records are taken between two checks"
 
 
 def test_what_cannot_be_measured_counts_as_the_process_has_grown() -> None:
