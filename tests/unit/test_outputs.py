@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -345,6 +346,30 @@ def test_overwrite_replaces_an_older_output_when_the_new_one_is_complete(folder:
     (folder / "_temporary-of-a-killed-job" / "part-00000").write_text("half")
     commit_output(str(folder), token, [name])
     assert (tree(folder), lines_of(folder)) == (["_SUCCESS", "part-00000"], ["new"])
+
+
+def test_two_jobs_that_replace_one_output_do_not_mix(folder: Path) -> None:
+    """One is whole, and the other is told."""
+    output(folder, ["old"])
+    for _ in range(10):
+        tokens = {who: start_output(str(folder), overwrite=True) for who in "ab"}
+        names = {who: [write_text_part(str(folder), token, index, 0, [who]) for index in range(40)]
+                 for who, token in tokens.items()}
+
+        def commit(who: str, tokens: dict[str, str] = tokens, names: dict[str, list[str]] = names) -> str | None:
+            try:
+                commit_output(str(folder), tokens[who], names[who])
+            except ClusterError as error:
+                return str(error)
+            return None
+
+        with ThreadPoolExecutor(2) as pool:
+            told = list(pool.map(commit, "ab"))
+        loser = told[0] or told[1]
+        assert told.count(None) == 1
+        assert loser and "another job has replaced the output" in loser
+        assert lines_of(folder) == ["ab"[told.index(None)]] * 40
+        assert tree(folder) == ["_SUCCESS", *names["a"]]
 
 
 def test_overwrite_that_fails_leaves_the_older_output(folder: Path) -> None:

@@ -11,6 +11,7 @@ not always its host's loss of power. A driver that dies leaves the temporary fol
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 from collections.abc import Collection, Iterable, Iterator
@@ -62,7 +63,7 @@ class LocalFolder:
 
     def commit(self, parts: Collection[Part] | None) -> None:
         folder, temporary = self._folder, self._temporary
-        with _clear_errors(folder):
+        with _clear_errors(folder), _one_commit_at_a_time(folder):
             names = self._complete_parts() if parts is None else sorted(map(str, parts))
             self._check_parts(names)
             old, moved = self._old_names() if self._replaces else [], []
@@ -91,6 +92,8 @@ class LocalFolder:
 
     def _check_parts(self, names: Collection[str]) -> None:
         folder, temporary = self._folder, self._temporary
+        if not os.path.isdir(temporary):
+            raise ClusterError(f"{folder} on {host()}: another job has replaced the output, or removed {temporary}, meanwhile")
         absent = [name for name in names if not os.path.exists(os.path.join(temporary, name))]
         if absent:
             raise ClusterError(
@@ -149,6 +152,19 @@ def _remove_temporary(temporary: str) -> None:
             return
     # No reason to fail: all parts are where they belong, and readers pass over what is left.
     _log.warning("could not remove %s; remove it by hand", temporary)
+
+
+@contextmanager
+def _one_commit_at_a_time(folder: str) -> Iterator[None]:
+    """Of two jobs that replace one output, the second commits after the first, which takes milliseconds. The lock ends with its
+    process. Where a file system has none, as some networks' have not for folders, commits go without."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
