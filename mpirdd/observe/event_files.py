@@ -15,6 +15,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from math import isfinite
 from typing import Any, NamedTuple, TypeVar
 
 from mpirdd.observe.contexts import Joiner
@@ -276,6 +277,8 @@ def _event(line: bytes) -> Event | None:
     for name, value in event.items():
         kind = _FIELDS.get(name)
         if kind is not None and not isinstance(value, kind) and (name, event["event"]) != ("jobs", "end"):
+            return None
+        if kind is not None and isinstance(value, float) and not isfinite(value):  # valid for Python's json
             return None
     return event
 

@@ -55,7 +55,8 @@ def test_damaged_lines_are_left_out_and_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", [
     '{"event":5}', "[1]", '"text"', "{}", '{"t":1}', '{"event":"job","t":"x"}', '{"event":"run","unix":[]}',
     '{"event":"task","t":1,"stage":1,"executor":[],"seconds":1}', '{"event":"stage","t":1,"stage":1,"label":null}',
-    '{"event":"task","t":1,"stage":1,"executor":1,"partition":1,"seconds":"1"}', "[" * 5000, '{"event":"node","parents":5}'])
+    '{"event":"task","t":1,"stage":1,"executor":1,"partition":1,"seconds":"1"}', "[" * 5000, '{"event":"node","parents":5}',
+    '{"event":"task","t":1,"stage":1,"executor":1,"partition":1,"seconds":NaN}', '{"event":"job","t":Infinity,"job":1}'])
 def test_valid_json_that_is_no_event_is_named_as_other_damage_is(tmp_path: Path, line: str) -> None:
     path = write(tmp_path / "a.jsonl", eventful())
     whole = path.read_text()
