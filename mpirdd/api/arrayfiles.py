@@ -79,6 +79,8 @@ class ArrayFiles(RecordFiles):
         shape = (rowShape,) if isinstance(rowShape, int) else tuple(rowShape)
         if not all(isinstance(size, int) and size > 0 for size in shape):
             raise InvalidValue(f"rowShape must be sizes of 1 or more, not {rowShape!r}")
+        if not isinstance(offset, int) or offset < 0:
+            raise InvalidValue(f"offset must be a number of bytes, 0 or more, not {offset!r}")
         described = tuple(kind.descr) if kind.names else kind.str
         form = Raw(batches, None, described, shape, offset)
         return self._records("rawFile", path, form, minPartitions, recursive, storage_options)

@@ -48,8 +48,8 @@ class RecordFiles(Sources):
 
         Args:
             multiLine: each file is one document, read whole; an array gives its elements.
-            mode: what to do about a line that is not JSON, in Spark's words: ``FAILFAST`` fails, ``DROPMALFORMED`` leaves
-                it out, ``PERMISSIVE`` gives ``{"_corrupt_record": line}``.
+            mode: what to do about a line (with ``multiLine``, a file) that is not JSON, in Spark's words: ``FAILFAST``
+                fails, ``DROPMALFORMED`` leaves it out, ``PERMISSIVE`` gives ``{"_corrupt_record": text}``.
 
         Raises:
             InputError: at once, if a file is missing; from the job, if a line is not JSON (it names file and line).
@@ -63,7 +63,7 @@ class RecordFiles(Sources):
         from mpirdd.formats.records import jsonlines
 
         options = TextOptions.of(encoding, errors, None)
-        form = jsonlines.JsonDocuments(options) if multiLine else jsonlines.JsonLines(options, _mode(mode))
+        form = (jsonlines.JsonDocuments if multiLine else jsonlines.JsonLines)(options, _mode(mode))
         return self._records("jsonFile", path, form, minPartitions, recursive, storage_options, columns=True)
 
     def csvFile(

@@ -16,8 +16,8 @@ from mpirdd.formats import inputfiles as localfiles
 from mpirdd.formats.filesystems import NO_OPTIONS, Options, is_remote
 from mpirdd.formats.filesystems.globbing import check_glob, expand_braces, is_hidden
 from mpirdd.formats.inputfiles import InputFile
-from mpirdd.formats.remotepaths import Below, in_default_filesystem, remote_inputs, tidy_url
-from mpirdd.protocol.errors import InputError, InvalidType
+from mpirdd.formats.remotepaths import Below, in_default_filesystem, remote_inputs, remote_is_there, tidy_url
+from mpirdd.protocol.errors import InputError, InvalidType, MpirddError
 from mpirdd.protocol.shown import short_repr
 
 OnePath: TypeAlias = "str | os.PathLike[str]"
@@ -31,8 +31,9 @@ def find_inputs(
     """The files that ``paths`` mean, in the order in which they are read.
 
     A path is a file, a folder (the files directly in it, by name), a glob (``*``, ``?``, ``[a-z]``,
-    ``{a,b}``) of files and folders, or a comma-separated list of these; each may be a URL. A path that is no str, but
-    ``os.PathLike``, is not cut at commas. In folders and globs, names that start with ``.`` or ``_`` are passed over.
+    ``{a,b}``) of files and folders, or a comma-separated list of these; each may be a URL. A path that exists with its
+    commas, or that is no str, but ``os.PathLike``, is not cut at them. In folders and globs, names that start with ``.`` or
+    ``_`` are passed over.
     An empty folder gives no files.
 
     Args:
@@ -48,7 +49,7 @@ def find_inputs(
         InvalidType: a path is something else.
     """
     below = Below(recursive, columns and not recursive)
-    return [file for part in _parts(paths) for file in _inputs_of(full_path(part, options), below, options)]
+    return [file for part in _parts(paths, options) for file in _inputs_of(full_path(part, options), below, options)]
 
 
 def _inputs_of(path: str, below: Below, options: Options) -> list[InputFile]:
@@ -63,7 +64,7 @@ def find_folders(paths: Paths, *, options: Options = NO_OPTIONS) -> list[str]:
         InputError: something does not exist, or matches nothing.
         InvalidType: a path is something else.
     """
-    found = (full_path(part, options) for part in _parts(paths))
+    found = (full_path(part, options) for part in _parts(paths, options))
     return [place for path in found for place in ([path] if is_remote(path) else _places_of(path))]
 
 
@@ -72,18 +73,29 @@ def shown_paths(paths: Paths) -> str:
     return ",".join(os.fspath(one) for one in ([paths] if isinstance(paths, str | os.PathLike) else paths))
 
 
-def _parts(paths: Paths) -> Iterator[str]:
+def _parts(paths: Paths, options: Options) -> Iterator[str]:
     if isinstance(paths, list | tuple):
         if not paths:
             raise InputError("an input path is an empty list; give a file, a folder or a glob")
         for path in paths:
-            yield from _parts_of(path)
+            yield from _parts_of(path, options)
     else:
-        yield from _parts_of(paths)  # type: ignore[arg-type]  # anything else is refused there
+        yield from _parts_of(paths, options)  # type: ignore[arg-type]  # anything else is refused there
 
 
-def _parts_of(path: OnePath) -> list[str]:
-    return _split_commas(path) if isinstance(path, str) else [_text_of(path)]
+def _parts_of(path: OnePath, options: Options) -> list[str]:
+    parts = _split_commas(path) if isinstance(path, str) else [_text_of(path)]
+    # A file that exists goes by its name, also with commas.
+    return parts if len(parts) == 1 or not _is_there(_text_of(path), options) else [_text_of(path)]
+
+
+def _is_there(path: str, options: Options) -> bool:
+    """Is there a file or folder of this name? False also where nobody can tell."""
+    try:
+        full = full_path(path, options)
+        return remote_is_there(full, options) if is_remote(full) else localfiles.is_there(full)
+    except (OSError, MpirddError, ValueError):
+        return False
 
 
 def _text_of(path: OnePath) -> str:
@@ -136,9 +148,11 @@ def _path_of_url(url: str) -> str:
         if host not in ("", "localhost"):
             raise InputError(f"{url} names the host {host!r}; for a local path write file:///{host}/{rest}")
         rest = slash + rest
+    if "%" not in rest or "\0" in rest or os.path.lexists(rest):  # as Hadoop takes it, and as binaryFiles gives names
+        return rest
     from urllib.parse import unquote  # late, for it imports a lot and few paths are URLs
 
-    return unquote(rest)
+    return unquote(rest)  # as pathlib's as_uri gives it
 
 
 def _split_commas(paths: str) -> list[str]:

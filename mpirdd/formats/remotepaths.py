@@ -80,6 +80,15 @@ def tidy_url(url: str) -> str:
     return scheme.lower() + mark + (first.rstrip("/") if first.strip("/") else first) + chain + more
 
 
+def remote_is_there(url: str, options: Options) -> bool:
+    """Is there a file or folder of this name? It asks nobody about what is clearly a list of URLs.
+
+    Raises:
+        OSError: the server does not tell.
+    """
+    return url.count("://") == 1 and filesystem_of(url, options).info(url) is not None
+
+
 def remote_inputs(url: str, below: Below, options: Options) -> list[InputFile]:
     """The files that a URL means, in the order in which they are read.
 

@@ -214,7 +214,7 @@ def _not_of(split: FileSplit, block: _Block, error: UnicodeDecodeError) -> str:
         f"{split.path} is not {block.encoding.upper()}: byte 0x{error.object[error.start]:02x} at offset "
         f"{block.offset + error.start} of the {where} ({error.reason}); {advice}"
         'errors="replace" reads it with a U+FFFD in place of such bytes, '
-        'encoding="latin-1" or another name reads other encodings, use_unicode=False gives the bytes as they are'
+        'encoding="latin-1" or another name reads other encodings, use_unicode=False of textFile gives the bytes as they are'
     )
 
 

@@ -83,6 +83,27 @@ def test_each_writer_and_reader_fit(sc: Context, tmp_path: Path, partitions: int
     assert names == {"parquet": f"{last}.parquet", "json": f"{last}.json.bz2", "csv": f"{last}.csv", "npy": f"{last}.npy"}
 
 
+def test_a_decimal_may_have_more_digits_than_those_of_the_first_records(sc: Context, tmp_path: Path) -> None:
+    money = sc.parallelize(range(3000), 2).map(lambda i: {"p": Decimal(i) / 100, "all": [Decimal(i)]})
+    money.saveAsParquetFile(tmp_path / "money")
+    assert sc.parquetFile(tmp_path / "money").map(lambda row: row._asdict()).collect() == money.collect()
+
+
+def test_a_column_that_takes_no_none_names_the_record(sc: Context, tmp_path: Path) -> None:
+    schema = pa.schema([pa.field("x", pa.int64(), nullable=False)])
+    sc.parallelize([{"x": 1}], 1).saveAsParquetFile(tmp_path / "whole", schema)
+    with pytest.raises(TaskError, match=r"column 'x' takes no None .* record \{'x': None\}"):
+        sc.parallelize([{"x": 1}, {"x": None}], 1).saveAsParquetFile(tmp_path / "none", schema)
+
+
+def test_bad_parameters_are_refused_at_once(sc: Context, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(8))
+    with pytest.raises(ValueError, match="offset must be a number of bytes, 0 or more, not -4"):
+        sc.rawFile(tmp_path / "a", "<f4", offset=-4)
+    with pytest.raises(ValueError, match="mode"):
+        sc.jsonFile(tmp_path / "a", multiLine=True, mode="foo")
+
+
 def test_empty_parts_and_empty_rdds(sc: Context, tmp_path: Path) -> None:
     few = sc.parallelize([{"a": 1}], 3)
     few.saveAsParquetFile(tmp_path / "parquet")

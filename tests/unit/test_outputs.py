@@ -380,6 +380,13 @@ def test_overwrite_that_fails_leaves_the_older_output(folder: Path) -> None:
     assert (tree(folder), lines_of(folder)) == (["_SUCCESS", "part-00000"], ["a"])
 
 
+def test_overwrite_keeps_a_file_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="exists already and is a file, which overwrite=True keeps"):
+        start_output(str(tmp_path / "file"), overwrite=True)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_overwrite_makes_a_new_folder_fills_an_empty_one_and_leaves_any_other_alone(folder: Path) -> None:
     output(folder.parent / "made", ["a"])
     folder.mkdir(parents=True)

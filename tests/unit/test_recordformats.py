@@ -111,8 +111,11 @@ def test_documents_give_their_elements(tmp_path: Path) -> None:
     (tmp_path / "d.json").write_text("[1,")
     (tmp_path / "m.json").write_bytes("\ufeff[1, 2]".encode("utf-16-le"))
     assert records(JsonDocuments(TextOptions.of("utf-16-le", "strict", None)), tmp_path / "m.json") == [1, 2]
-    with pytest.raises(InputError, match=r"d\.json is no JSON document"):
+    with pytest.raises(InputError, match=r"d\.json is no JSON document.*DROPMALFORMED"):
         records(JsonDocuments(), tmp_path / "d.json")
+    both = tmp_path / "d.json", tmp_path / "b.json"
+    assert records(JsonDocuments(mode="DROPMALFORMED"), *both) == [{}]
+    assert records(JsonDocuments(mode="PERMISSIVE"), *both) == [{"_corrupt_record": "[1,"}, {}]
 
 
 def test_json_has_a_form_for_what_it_does_not_know() -> None:

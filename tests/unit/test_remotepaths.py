@@ -57,6 +57,13 @@ def test_files_lists_globs_and_braces(folder: str) -> None:
     assert found(folder, f"{folder}/d*/*.txt") == ["deep/d.txt"]
 
 
+def test_a_file_that_exists_goes_by_its_name_with_its_commas(folder: str) -> None:
+    with filesystem_of(folder).create(join(folder, "x,y.txt")) as file:
+        file.write(b"this\n")
+    assert found(folder, f"{folder}/x,y.txt") == found(folder, [f"{folder}/x,y.txt"]) == ["x,y.txt"]
+    assert found(folder, f"{folder}/a.txt,{folder}/x,y.txt".replace("x,y", "b")) == ["a.txt", "b.txt"]
+
+
 def test_folders_within_folders_need_recursive(folder: str) -> None:
     with pytest.raises(InputError, match=r"holds the folder .*/deep, .* recursive=True"):
         find_inputs(folder)

@@ -120,6 +120,20 @@ def test_file_urls_are_local_paths(folder: Path, prefix: str) -> None:
     assert names(f"{prefix}{folder}/two%20words.txt") == ["two words.txt"]
 
 
+@pytest.mark.parametrize("name", ["a%41.txt", "x%20y.txt", "x y.txt", "x,y.txt", "x#y?.txt", "100%.txt", "%2F.txt"])
+def test_names_that_are_given_out_are_taken_back(tmp_path: Path, name: str) -> None:
+    """binaryFiles gives ``file:`` and the path, unquoted."""
+    for other in ("aA.txt", "x", "y.txt"):
+        (tmp_path / other).write_text("another")
+    (tmp_path / name).write_text("this")
+    for path in (f"file:{tmp_path}/{name}", f"{tmp_path}/{name}", [f"file://{tmp_path}/{name}"], (tmp_path / name).as_uri()):
+        assert names(path) == [name], path
+    (tmp_path / name).unlink()
+    if "," not in name:
+        with pytest.raises(InputError, match="does not exist"):
+            find_inputs(f"file:{tmp_path}/no {name.replace('?', '')}")
+
+
 @pytest.mark.parametrize("missing", ["nothing.txt", "no/such/folder", "*.csv", "{x,y}.txt", ".h*", "{", "[a"])
 def test_a_missing_input_is_named_with_its_absolute_path(
     folder: Path, missing: str, monkeypatch: pytest.MonkeyPatch

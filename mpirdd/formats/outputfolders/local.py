@@ -18,7 +18,16 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from mpirdd.formats.inputfiles import host
-from mpirdd.formats.outputfolders.protocol import SUCCESS, TEMPORARY, Part, Token, check_replaceable, refusal, taken
+from mpirdd.formats.outputfolders.protocol import (
+    SUCCESS,
+    TEMPORARY,
+    Part,
+    Token,
+    check_replaceable,
+    no_folder,
+    refusal,
+    taken,
+)
 from mpirdd.protocol.errors import ClusterError, MpirddError, UsageError
 from mpirdd.store.atomic import WholeFile
 
@@ -129,7 +138,7 @@ def replaces(folder: str, overwrite: bool) -> bool:
 
 
 def _refusal(folder: str) -> str:
-    return refusal(folder, os.path.exists(os.path.join(folder, SUCCESS)) or not os.path.isdir(folder))
+    return refusal(folder, os.path.exists(os.path.join(folder, SUCCESS))) if os.path.isdir(folder) else no_folder(folder)
 
 
 def _remove_old(path: str) -> None:

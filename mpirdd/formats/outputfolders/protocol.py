@@ -84,13 +84,17 @@ def replaces(fs: FileSystem, folder: str, overwrite: bool) -> bool:
         return True
     if not fs.can_rename and names and all(name.startswith(TEMPORARY) for name in names):
         return False  # of jobs that were killed. (An object store has an empty folder only where someone put its marker.)
-    raise UsageError(refusal(folder, SUCCESS in names or not found.is_folder))
+    raise UsageError(refusal(folder, SUCCESS in names) if found.is_folder else no_folder(folder))
 
 
 def refusal(folder: str, complete: bool) -> str:
     state = "" if complete else f" (without a {SUCCESS} file: perhaps the output of a job that failed)"
     return (f"output folder {folder} exists already{state}; choose another, or remove it if nobody needs it: "
             "overwrite=True replaces an older output, and nothing is ever appended to one")
+
+
+def no_folder(path: str) -> str:
+    return f"{path} exists already and is a file, which overwrite=True keeps; choose another name for the output folder"
 
 
 def check_replaceable(folder: str, names: Iterable[str]) -> None:

@@ -30,6 +30,7 @@ from mpirdd.store.costs import counting
 FAILFAST, PERMISSIVE, DROPMALFORMED = "FAILFAST", "PERMISSIVE", "DROPMALFORMED"
 MODES = (FAILFAST, PERMISSIVE, DROPMALFORMED)
 """Spark's names for what to do about a record that is wrong: fail, give it as well as one can, leave it out."""
+_ADVICE = 'mode="DROPMALFORMED" leaves such text out, mode="PERMISSIVE" gives it as {"_corrupt_record": text}'
 
 _RUN = 128
 _TEXT = frozenset({str})
@@ -90,9 +91,7 @@ class JsonLines:
     def _wrong(self, split: FileSplit, number: int, line: str, error: Exception) -> InputError:
         offset, _ = next(islice(read_lines_at(split, options=self.options), number, None))
         begins = number == 0 and split.start == 0 and line.lstrip().startswith(("[", "{"))
-        advice = (
-            "multiLine=True reads files that are one document each; " if begins else ""
-        ) + 'mode="DROPMALFORMED" leaves such lines out, mode="PERMISSIVE" gives them as {"_corrupt_record": line}'
+        advice = ("multiLine=True reads files that are one document each; " if begins else "") + _ADVICE
         where = f"line {number + 1}" if split.start == 0 else f"the line at byte {offset}"
         return InputError(f"{split.path}: {where} is not JSON: {error}: {short_repr(line)}; {advice}")
 
@@ -107,6 +106,7 @@ class JsonDocuments:
     """Files that are one JSON document each: an array gives its elements, anything else is one record."""
 
     options: TextOptions = _UTF8
+    mode: str = FAILFAST
     name: str = "a JSON document"
 
     def known(self, first: InputFile) -> JsonDocuments:
@@ -122,9 +122,13 @@ class JsonDocuments:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise InputError(
-                f"{piece.file.path} is no JSON document: {error}; without multiLine=True each line is a record"
-            ) from None
+            if self.mode == FAILFAST:
+                raise InputError(
+                    f"{piece.file.path} is no JSON document: {error}; without multiLine=True each line is a record; {_ADVICE}"
+                ) from None
+            if self.mode == DROPMALFORMED:
+                return
+            value = {"_corrupt_record": text}
         yield value if isinstance(value, list) else [value]
 
     def count(self, piece: Piece) -> int:

@@ -238,4 +238,5 @@ def _instead(form: RecordFormat, file: InputFile) -> str:
         return ""
     other = signatures.other_format(head, lambda: tail)
     kind = (other or "").partition(":")[0]
-    return f". It begins as {other}" if other and kind not in form.name else ""
+    is_its_own = kind.lower() in form.name.lower() or (".npz" in kind and ".npz" in form.name)
+    return f". It begins as {other}" if other and not is_its_own else ""

@@ -66,6 +66,8 @@ def schema_from(given: Any) -> bytes:
     return data
 
 
+_MOST_DIGITS = 38
+"""Of a decimal of 128 bits."""
 _PYTHON_TYPES = {int: "int64", float: "float64", str: "string", bytes: "binary", bool: "bool"}
 
 
@@ -111,8 +113,21 @@ def inferred_schema(operation: str, sample: Sequence[Any]) -> bytes:
                 f"{operation}: column {name!r} is None in the first {len(sample)} records, so nothing says its type; "
                 f"pass schema={{{name!r}: 'string', ...}}"
             )
-        fields.append((name, kind))
+        fields.append((name, _wide(kind)))
     return bytes(arrow.schema(fields).serialize().to_pybytes())
+
+
+def _wide(kind: Any) -> Any:
+    """The type with all digits that a decimal may have: those of the sample are too few for larger numbers behind it."""
+    arrow = library("pyarrow", "a schema")
+    types = arrow.types
+    if types.is_decimal128(kind):
+        return arrow.decimal128(_MOST_DIGITS, kind.scale)
+    if types.is_list(kind):
+        return arrow.list_(_wide(kind.value_type))
+    if types.is_struct(kind):
+        return arrow.struct([(field.name, _wide(field.type)) for field in kind])
+    return kind
 
 
 def _holds_rows(value: Any) -> bool:
@@ -223,6 +238,10 @@ def _array(operation: str, values: Sequence[Any], field: Any, records: Sequence[
                     "convert with map"
                 ) from error
         raise RecordError(f"{operation}: column {field.name!r} ({field.type}): {error}") from error
+    if made.null_count and not field.nullable:
+        raise RecordError(
+            f"{operation}: column {field.name!r} takes no None (nullable=False), as in the record "
+            f"{short_repr(records[values.index(None)])}; leave nullable away, or fill it with map")
     if not all_kept(values, made):
         for value, back, record in zip(values, values_of(made), records, strict=True):
             if not kept(value, back, field.type):
