@@ -65,6 +65,13 @@ def _launch(environment: Mapping[str, str]) -> str:
     return ",".join(environment.get(name, "") for name in names)
 
 
+def is_first_here(environment: Mapping[str, str]) -> bool:
+    """Is this the first rank of the run on its host, by the launcher? True if no launcher says."""
+    # In this order: a batch script has SLURM_LOCALID=0, and mpirun passes it on to all ranks.
+    said = (environment.get(name) for name in ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"))
+    return next((rank for rank in said if rank is not None), "0") == "0"
+
+
 def ranks_here(environment: Mapping[str, str], size: int) -> int:
     """The number of ranks of this run on this host, by the launcher; 0 if it does not say, to this rank and so to none.
 

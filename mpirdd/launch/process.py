@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 from mpirdd.comm.waiting import Waiting
 from mpirdd.executor.stacks import Offered
 from mpirdd.launch.forks import ForkGuard
-from mpirdd.launch.launchers import launched_rank, launched_size
+from mpirdd.launch.launchers import is_first_here, launched_rank, launched_size
 from mpirdd.launch.leaving import Leaving, flush_files
 from mpirdd.launch.resources import budget, overcommitted
 from mpirdd.launch.world import open_transport
@@ -33,6 +33,7 @@ from mpirdd.protocol import messages
 from mpirdd.protocol.errors import ClusterError, UsageError
 from mpirdd.protocol.settings import Settings, hash_seed_is_fixed, unknown_variables
 from mpirdd.store.codec import encode
+from mpirdd.store.scratch import remove_spilled
 
 if TYPE_CHECKING:
     from mpirdd.driver.driver import Driver
@@ -70,6 +71,8 @@ class Process:
         self.forks.guard_stacks(self.stacks)
         self.watched = False
         """Our launcher is on this host, and reports how this process ends."""
+        if is_first_here(os.environ):
+            remove_spilled(os.environ.get("MPIRDD_SCRATCH", ""))
         self.transport, ranks = open_transport()
         self.forks.guard_transport(self.transport)
         self.allotted_bytes = budget(ranks).amount

@@ -67,7 +67,7 @@ def leave() -> None:
     with suppress(OSError):
         fcntl.flock(int(lock), fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: other ranks need it
         remove_tree(folder)
-        remove_orphans(os.path.dirname(folder), PREFIX)
+        remove_orphans(os.path.dirname(folder), PREFIX, locked_late=True)
 
 
 class _First:

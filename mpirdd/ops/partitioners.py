@@ -21,6 +21,7 @@ from xxhash import xxh3_64_intdigest
 from mpirdd.ops.hashing import stable_hash
 from mpirdd.protocol.errors import RecordError, UsageError
 from mpirdd.protocol.pairs import NOTHING, Pair, check_pair
+from mpirdd.protocol.settings import MOST_PARTITIONS
 from mpirdd.protocol.shown import shown
 
 _FEW = 8
@@ -56,6 +57,8 @@ class Partitioner(ABC):
     def __post_init__(self) -> None:
         if self.num_partitions < 0:  # 0 is allowed for an RDD without records
             raise UsageError(f"the number of partitions must be at least 0, not {self.num_partitions}")
+        if self.num_partitions > MOST_PARTITIONS:
+            raise UsageError(f"the number of partitions must be at most {MOST_PARTITIONS:,}, not {self.num_partitions:,}")
 
     @abstractmethod
     def __call__(self, key: Any) -> int:

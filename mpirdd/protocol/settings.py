@@ -19,6 +19,8 @@ MIB = 1 << 20
 Size = int
 _PREFIX = "MPIRDD_"
 _MODES = ("memory", "mapreduce")
+MOST_PARTITIONS = 10_000_000
+"""Of an RDD: a scheduler keeps some 200 bytes of each, and a map task a list for each."""
 EXCHANGES = ("auto", "collective", "pairwise")
 _KINDS = {"bool": "yes or no (1, 0, true, false)", "int": "a whole number", "float": "a number", "str": "a text"}
 _NOT_NEGATIVE = ("broadcast_bytes", "report_interval_s", "poll_sleep_s", "spin_s", "task_retries", "most_losses", "spares",
@@ -102,8 +104,8 @@ class Settings:
             raise UsageError(f"mode must be {' or '.join(_MODES)}, not {self.mode!r}")
         if self.exchange not in EXCHANGES:
             raise UsageError(f"exchange must be {', '.join(EXCHANGES[:-1])} or {EXCHANGES[-1]}, not {self.exchange!r}")
-        if self.parallelism < 0:
-            raise UsageError(f"parallelism must be 0 (automatic) or more, not {self.parallelism}")
+        if not 0 <= self.parallelism <= MOST_PARTITIONS:
+            raise UsageError(f"parallelism must be 0 (automatic) to {MOST_PARTITIONS:,} partitions, not {self.parallelism}")
         for name in _NOT_NEGATIVE:
             value = getattr(self, name)
             if not value >= 0:  # also NaN
@@ -184,7 +186,7 @@ def parse_size(text: str, name: str) -> int:
     Raises:
         UsageError: ``text`` is no size; the message calls it ``name``.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d*)?)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
     if match is None:
         raise UsageError(f"{name}={text!r} is not a size; write it as 512m, 2g, 1.5gib, or as plain bytes")
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))

@@ -17,7 +17,8 @@ from contextlib import suppress
 from mpirdd.protocol.errors import ClusterError
 
 _YOUNG_S = 60.0
-"""A folder this new may not be locked yet."""
+"""A folder this new that has another name until it is locked may be so soon."""
+_SPILL = "spill"
 
 
 def scratch_parent(given: str = "") -> str:
@@ -75,15 +76,18 @@ class ScratchFolder:
         remove_orphans(parent, prefix, clear or _nothing_more)
         self._made_by = os.getpid()
         try:
-            self.path = make_private_folder(prefix, parent)
-            self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            # Hidden until it is locked, so that a folder by this name without a lock is an orphan, however new.
+            made = make_private_folder(f".{prefix}", parent)
+            self._lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
+            with suppress(OSError):  # some network file systems cannot lock folders; then nobody takes it for an orphan either
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.path = os.path.join(parent, os.path.basename(made)[1:])
+            os.rename(made, self.path)
         except OSError as error:
             raise ClusterError(
                 f"cannot make a scratch folder in {parent} on {os.uname().nodename}: {error.strerror}; "
                 "choose a folder on a local disk with --scratch (for tasks) or TMPDIR"
             ) from error
-        with suppress(OSError):  # some network file systems cannot lock folders; then nobody takes it for an orphan either
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def remove(self) -> None:
         """Remove the folder and its content; never raises. Does nothing in a process forked from the folder's."""
@@ -109,7 +113,7 @@ class Scratch:
     def path(self) -> str:
         """The folder. Raises ClusterError if none can be made."""
         if self._folder is None:
-            self._folder = ScratchFolder("spill", self.parent)
+            self._folder = ScratchFolder(_SPILL, self.parent)
             weakref.finalize(self, _remove_as, os.getpid(), self._folder)
         return self._folder.path
 
@@ -130,18 +134,28 @@ def _nothing_more(folder: str) -> bool:
     return True
 
 
-def remove_orphans(parent: str, prefix: str, clear: Clear = _nothing_more) -> None:
-    """Remove this user's folders whose names begin with ``prefix`` and that no living process has locked; never raises."""
+def remove_spilled(parent: str) -> None:
+    """Remove the spill files that killed processes have left in ``parent``; never raises."""
+    remove_orphans(scratch_parent(parent), f"mpirdd-{_SPILL}-")
+
+
+def remove_orphans(parent: str, prefix: str, clear: Clear = _nothing_more, *, locked_late: bool = False) -> None:
+    """Remove this user's folders whose names begin with ``prefix`` and that no living process has locked; never raises.
+
+    Args:
+        locked_late: whoever makes such folders locks them when they have their names already.
+    """
     with suppress(OSError):
         for entry in os.scandir(parent):
-            if entry.name.startswith(prefix) and entry.is_dir(follow_symlinks=False):
+            name = entry.name.removeprefix(".")
+            if name.startswith(prefix) and entry.is_dir(follow_symlinks=False):
                 with suppress(OSError):
-                    _remove_if_orphan(entry, clear)
+                    _remove_if_orphan(entry, clear, _YOUNG_S if locked_late or name != entry.name else 0.0)
 
 
-def _remove_if_orphan(entry: os.DirEntry[str], clear: Clear) -> None:
+def _remove_if_orphan(entry: os.DirEntry[str], clear: Clear, least_age_s: float) -> None:
     status = entry.stat(follow_symlinks=False)
-    if status.st_uid != os.getuid() or time.time() - status.st_mtime < _YOUNG_S:
+    if status.st_uid != os.getuid() or (least_age_s and time.time() - status.st_mtime < least_age_s):
         return
     lock = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:

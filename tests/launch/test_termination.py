@@ -79,15 +79,13 @@ def test_threads_are_capped_in_a_world_of_one_too(tmp_path: Path, variables: dic
 
 
 def test_the_folder_of_a_launcher_that_was_killed_is_removed_by_the_next_one_and_no_other(tmp_path: Path) -> None:
-    lost, young, foreign = (tmp_path / name for name in ("mpirdd-run-lost", "mpirdd-run-young", "mpirdd-other"))
-    for folder in (lost, young, foreign):
+    lost, spilled, foreign = (tmp_path / name for name in ("mpirdd-run-lost", "mpirdd-spill-lost", "mpirdd-other"))
+    for folder in (lost, spilled, foreign):
         folder.mkdir()
         (folder / "rank-0").write_text("host 1")
-    for folder in (lost, foreign):
-        os.utime(folder, (1e9, 1e9))
     first = start(tmp_path, "input()", [*RUN[:3], "-n", "2", "job.py"])
     assert first.wait(30) != 0  # no standard input
-    assert (lost.exists(), young.exists(), foreign.exists()) == (False, True, True)
+    assert (lost.exists(), spilled.exists(), foreign.exists()) == (False, False, True)
 
 
 def test_the_folder_of_a_launcher_that_lives_stays(tmp_path: Path) -> None:

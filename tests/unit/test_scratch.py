@@ -21,7 +21,6 @@ KILLED = "import os; from mpirdd.store.scratch import ScratchFolder; folder = Sc
 @pytest.fixture(autouse=True)
 def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SLURM_TMPDIR", str(tmp_path))
-    monkeypatch.setattr(scratch, "_YOUNG_S", -1.0)
     return tmp_path
 
 
@@ -55,11 +54,30 @@ def test_the_folder_of_a_living_process_stays(parent: Path) -> None:
     second.remove()
 
 
-def test_a_new_folder_is_not_taken_for_an_orphan_before_it_is_locked(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch, "_YOUNG_S", 60.0)
-    (parent / "mpirdd-test-new").mkdir()
+def test_a_new_folder_is_not_taken_for_an_orphan_before_it_is_locked(parent: Path) -> None:
+    new, old = parent / ".mpirdd-test-new", parent / ".mpirdd-test-old"
+    new.mkdir()
+    old.mkdir()
+    os.utime(old, (0, 0))
     ScratchFolder("test").remove()
-    assert (parent / "mpirdd-test-new").is_dir()
+    assert (new.exists(), old.exists()) == (True, False)
+    (parent / "mpirdd-test-staged").mkdir()
+    scratch.remove_orphans(str(parent), "mpirdd-test-", locked_late=True)
+    assert (parent / "mpirdd-test-staged").exists()
+
+
+def test_spill_files_of_a_killed_process_go_without_a_spill(parent: Path) -> None:
+    kept = Scratch()
+    killed = subprocess.run([sys.executable, "-c", KILLED.replace("'test'", "'spill'")], capture_output=True, text=True)
+    left = Path(killed.stdout.strip())
+    assert left.is_dir()
+    (left / "large").write_bytes(b"x")
+    living = Path(kept.path())
+    assert not left.exists() and living.is_dir()
+    left.mkdir()
+    scratch.remove_spilled("")
+    assert not left.exists() and living.is_dir()
+    kept.remove()
 
 
 def test_links_are_left_alone(parent: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -99,6 +99,11 @@ def submit(
     except ArgumentError as error:
         raise UsageError(f"submit: {error}") from None
     program = ["-m", *found.program] if own.is_module else found.program
+    if run.restarts < 0:
+        raise UsageError(f"--restarts must be 0 or more, not {run.restarts}")
+    for option in found.sbatch if not program else ():
+        if meant := nearest(re.split("[= ]", option)[0]):
+            raise UsageError(f"submit: {option} goes to sbatch, as it is no option of mpirdd{meant}")
     if not program:
         raise UsageError("which program? mpirdd submit [options] job.py [args ...]")
     if not own.is_module and not os.path.exists(program[0]):
