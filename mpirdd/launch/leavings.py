@@ -2,7 +2,8 @@
 
 MPI's shared memory files (Open MPI: 16 MB a rank) and mpirun's session folder stay when their processes are killed. So each
 rank notes in the run's folder which files it has mapped, and the launcher notes mpirun's process id. The launcher removes
-them at the end of the run. If it was killed itself, the next run on this host does.
+them at the end of the run. If it was killed itself, the next run on this host does. Where plain mpirun or srun has started the
+run, the first rank of each host makes such a folder.
 
 This removes only what a run of ours has noted, and only while no process uses it.
 """
@@ -13,8 +14,11 @@ import os
 import re
 from contextlib import suppress
 
-from mpirdd.store.scratch import remove_tree, temporary_folder
+from mpirdd.protocol.errors import ClusterError
+from mpirdd.store.scratch import ScratchFolder, remove_tree, temporary_folder
 
+RUN = "run"
+"""The purpose of the folders with notes."""
 _SHARED = "/dev/shm"
 _FILES = re.compile(r"(sm_segment\..+|mpich_shm_[0-9a-f]+_\d+|vader_segment\..+)$")
 _NOTE, _MPIRUN = "shared-", "mpirun-"
@@ -25,6 +29,20 @@ def note_shared_files(folder: str, rank: int) -> None:
     names = sorted(_mapped("self"))
     with suppress(OSError), open(os.path.join(folder, f"{_NOTE}{os.uname().nodename}-{rank}"), "x") as file:
         file.write("\n".join(names))
+
+
+def own_folder() -> str | None:
+    """On the first rank of a host, in a run that no launcher of ours has started: a folder for the notes. It goes at the end of
+    this process; if that is killed, the next run on this host removes what the notes say. None if none can be made."""
+    import atexit
+
+    try:
+        folder = ScratchFolder(RUN, temporary_folder(), clear=take_away)
+    except ClusterError:
+        return None
+    atexit.register(folder.remove)
+    note_mpirun(folder.path, os.getppid())
+    return folder.path
 
 
 def note_mpirun(folder: str, pid: int) -> None:

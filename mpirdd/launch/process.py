@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from mpirdd.comm.waiting import Waiting
 from mpirdd.executor.stacks import Offered
+from mpirdd.launch import leavings
 from mpirdd.launch.forks import ForkGuard
 from mpirdd.launch.launchers import is_first_here, launched_rank, launched_size
 from mpirdd.launch.leaving import Leaving, flush_files
@@ -60,7 +61,7 @@ class Process:
 
     _made: ClassVar[Process | None] = None
 
-    def __init__(self) -> None:
+    def __init__(self, notes: str | None) -> None:
         self.serving = False
         """This process is an executor."""
         self.finished = False
@@ -71,9 +72,14 @@ class Process:
         self.forks.guard_stacks(self.stacks)
         self.watched = False
         """Our launcher is on this host, and reports how this process ends."""
-        if is_first_here(os.environ):
+        first_here = is_first_here(os.environ)
+        if first_here:
             remove_spilled(os.environ.get("MPIRDD_SCRATCH", ""))
         self.transport, ranks = open_transport()
+        if self.transport.size > 1 and not notes and first_here:
+            notes = leavings.own_folder()
+        if self.transport.size > 1 and notes:
+            leavings.note_shared_files(notes, self.transport.rank)
         self.forks.guard_transport(self.transport)
         self.allotted_bytes = budget(ranks).amount
         self._executors_here = max(ranks - 1, 1)
@@ -87,14 +93,17 @@ class Process:
         atexit.register(self.finish)
 
     @classmethod
-    def of_this_program(cls) -> Process:
+    def of_this_program(cls, notes: str | None = None) -> Process:
         """The Process of this process. The first call joins the world.
+
+        Args:
+            notes: where the launcher wants it noted what may stay behind; None: no launcher of ours has started the run.
 
         Raises:
             ClusterError: the ranks do not form one world.
         """
         if cls._made is None:
-            cls._made = cls()
+            cls._made = cls(notes)
         return cls._made
 
     def drive(self, settings: Settings, hadoop: Mapping[str, str]) -> Driver:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from types import CodeType, FrameType, ModuleType, TracebackType
 
-from mpirdd.launch import leavings, status_channel
+from mpirdd.launch import status_channel
 from mpirdd.launch.launchers import launched_rank, launched_size
 from mpirdd.launch.leaving import code_of, flush_files
 from mpirdd.launch.resources import cap_threads
@@ -49,7 +49,7 @@ def main(words: Sequence[str]) -> int:
 
         pyspark.enable()
     try:
-        process = Process.of_this_program()
+        process = Process.of_this_program(os.path.dirname(status_file) if status_file else None)
     except ClusterError as problem:  # each rank is alone: rank 0 alone reports it, and none waits for another
         if launched_rank(os.environ) != 0:
             return 0
@@ -58,8 +58,6 @@ def main(words: Sequence[str]) -> int:
         return _complain(f"MPI does not start here: {problem}\n  fix: `mpirdd doctor` says more")
     process.watched = watched
     stage = _stage()
-    if status_file is not None and process.transport.size > 1:
-        leavings.note_shared_files(os.path.dirname(status_file), process.transport.rank)
     if process.transport.rank != 0:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # leave at once, without a traceback from every rank
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # again: some launchers do not tell a rank its number before MPI starts

@@ -53,7 +53,7 @@ class StatusChannel:
 
     def __init__(self, *, near: bool) -> None:
         self.driver_is_far = not near
-        self._swept = ScratchFolder("run", temporary_folder(), clear=leavings.take_away) if near else None
+        self._swept = ScratchFolder(leavings.RUN, temporary_folder(), clear=leavings.take_away) if near else None
         self._folder = self._swept.path if self._swept else make_private_folder(".mpirdd-", os.getcwd())
         self._server: socket.socket | None = None
         self.driver_pid: int | None = None
