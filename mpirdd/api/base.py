@@ -26,6 +26,7 @@ from mpirdd.ops.partitioners import FunctionPartitioner, HashPartitioner, Partit
 from mpirdd.ops.python_hash import SteadyHash
 from mpirdd.ops.shuffle import Splitter
 from mpirdd.protocol.errors import InvalidType, InvalidValue, UsageError
+from mpirdd.protocol.settings import MOST_PARTITIONS
 from mpirdd.protocol.stage import Inputs
 from mpirdd.scheduler.lineage import ONE_TO_ONE, Narrow, Node, OneToOne, Shuffled
 
@@ -155,7 +156,7 @@ class Handle:
         as it is."""
         if given is None:
             return self._engine.settings.parallelism or (self._node.num_partitions if default is None else default)
-        return whole_number(given, "numPartitions", least=1)
+        return partition_count(given, "numPartitions")
 
     # --- what all handles have ------------------------------------------------------------------------------------
 
@@ -222,6 +223,14 @@ def whole_number(value: Any, name: str, *, least: int) -> int:
         number = least - 1
     if number < least or isinstance(value, bool):
         raise InvalidValue(f"{name} must be a whole number of {least} or more, not {value!r}")
+    return number
+
+
+def partition_count(value: Any, name: str, *, least: int = 1) -> int:
+    """``whole_number`` for a number of partitions, which has a limit; raises InvalidValue."""
+    number = whole_number(value, name, least=least)
+    if number > MOST_PARTITIONS:
+        raise InvalidValue(f"{name} must be at most {MOST_PARTITIONS:,}, not {number:,}")
     return number
 
 

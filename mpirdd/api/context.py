@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 from mpirdd.api.accumulators import Accumulator, AccumulatorParam
 from mpirdd.api.application import Application
 from mpirdd.api.arrayfiles import ArrayFiles
-from mpirdd.api.base import whole_number
+from mpirdd.api.base import partition_count
 from mpirdd.api.broadcast import Broadcast
 from mpirdd.api.conf import Conf
 from mpirdd.api.engine import Engine
@@ -98,7 +98,7 @@ class BaseContext(Jobs, Application, ArrayFiles, Files):
         """
         self._engine.check_usable()
         data = as_sequence(c)
-        count = self.defaultParallelism if numSlices is None else whole_number(numSlices, "numSlices", least=1)
+        count = self.defaultParallelism if numSlices is None else partition_count(numSlices, "numSlices")
         return self._source("parallelize", steps.read_split, split(data, count))
 
     def range(

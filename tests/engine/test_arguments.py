@@ -28,6 +28,8 @@ WRONG: dict[str, tuple[Callable[[Context], Any], type[Exception], str]] = {
     "parallelize a range": (lambda sc: sc.parallelize(range(10**30)), ValueError, "more numbers than an RDD can have"),
     "parallelize a number": (lambda sc: sc.parallelize(5), TypeError, "something else to iterate over, not 5"),
     "partitions": (lambda sc: sc.parallelize([1], 2.5), ValueError, "whole number of 1 or more, not 2.5"),
+    "too many slices": (lambda sc: sc.parallelize([1], 10**12), ValueError, "at most 10,000,000, not 1,000,000,000,000"),
+    "too many partitions": (lambda sc: sc.parallelize([(1, 2)]).reduceByKey(max, 10**12), ValueError, "at most 10,000,000"),
     "take": (lambda sc: sc.parallelize([1]).take("a"), TypeError, "number of records, not 'a'"),
     "top": (lambda sc: sc.parallelize([1]).top(None), TypeError, "number of records, not None"),
     "fold": (lambda sc: sc.parallelize([1]).fold(0, None), TypeError, "fold needs a function, not None"),
