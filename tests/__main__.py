@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from mpirdd.launch import leavings
 from mpirdd.launch.mpirun import command_for, environment_for, find_launcher
 
 ROOT = Path(__file__).parents[1]
@@ -129,8 +130,11 @@ def main(names: Sequence[str]) -> int:
     if unknown:
         print(f"unknown suite {', '.join(unknown)}; known are {', '.join([*LANES, *SUITES])}", file=sys.stderr)
         return 2
-    started = time.monotonic()
-    results = [result for group in groups for result in run_group(group)]
+    started, there = time.monotonic(), leavings.shared_files()
+    try:
+        results = [result for group in groups for result in run_group(group)]
+    finally:
+        leavings.remove_unused(leavings.shared_files() - there)  # tests kill whole runs
     print_table(results, time.monotonic() - started)
     broken = [result for result in results if result.code]
     total = {kind: sum(result.counts.get(kind, 0) for result in results) for kind in COUNTS}

@@ -51,24 +51,36 @@ def note_mpirun(folder: str, pid: int) -> None:
         pass
 
 
+def shared_files() -> set[str]:
+    """The names of all shared memory files of MPIs on this host."""
+    with suppress(OSError):
+        return {name for name in os.listdir(_SHARED) if _FILES.match(name)}
+    return set()
+
+
+def remove_unused(names: set[str]) -> set[str]:
+    """Remove those of our own shared memory files that nobody uses; never raises. Returns those in use."""
+    used = _in_use() if names else set()
+    for name in names - used:
+        _remove(os.path.join(_SHARED, name))
+    return names & used
+
+
 def take_away(folder: str) -> bool:
     """Remove the files that the notes in a run's folder name, if nobody uses them. The run is over. Never raises.
 
     Returns:
         False if a process still uses one of them.
     """
-    noted: set[str] = set()
     used: set[str] = set()
     with suppress(OSError):
         noted, pids = _read(folder)
-        used = _in_use() if noted else set()
-        for name in noted - used:
-            _remove(os.path.join(_SHARED, name))
+        used = remove_unused(noted)
         for pid in pids:
             session = os.path.join(temporary_folder(), f"ompi.{pid}")
             if not os.path.exists(f"/proc/{pid}") and _is_ours(session):
                 remove_tree(session)
-    return not noted & used
+    return not used
 
 
 def _read(folder: str) -> tuple[set[str], list[int]]:
