@@ -226,9 +226,9 @@ def whole_number(value: Any, name: str, *, least: int) -> int:
     return number
 
 
-def partition_count(value: Any, name: str, *, least: int = 1) -> int:
+def partition_count(value: Any, name: str) -> int:
     """``whole_number`` for a number of partitions, which has a limit; raises InvalidValue."""
-    number = whole_number(value, name, least=least)
+    number = whole_number(value, name, least=1)
     if number > MOST_PARTITIONS:
         raise InvalidValue(f"{name} must be at most {MOST_PARTITIONS:,}, not {number:,}")
     return number

@@ -84,9 +84,10 @@ def _parts(paths: Paths, options: Options) -> Iterator[str]:
 
 
 def _parts_of(path: OnePath, options: Options) -> list[str]:
-    parts = _split_commas(path) if isinstance(path, str) else [_text_of(path)]
+    text = _text_of(path)
+    parts = _split_commas(text) if isinstance(path, str) else [text]
     # A file that exists goes by its name, also with commas.
-    return parts if len(parts) == 1 or not _is_there(_text_of(path), options) else [_text_of(path)]
+    return [text] if len(parts) > 1 and _is_there(text, options) else parts
 
 
 def _is_there(path: str, options: Options) -> bool:

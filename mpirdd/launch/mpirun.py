@@ -97,8 +97,7 @@ def run(request: LaunchRequest) -> int:
     ranks = default_ranks(os.environ) if request.ranks is None else request.ranks
     if ranks < 1:
         raise UsageError(f"-n must be 1 or more, not {ranks}")
-    if request.restarts < 0:
-        raise UsageError(f"--restarts must be 0 or more, not {request.restarts}")
+    restarts.check_restarts(request.restarts)
     if request.program[0] != "-m" and not os.path.exists(request.program[0]):
         raise UsageError(f"no such file: {request.program[0]}")
     if os.path.isdir(request.program[0]) and not os.path.exists(os.path.join(request.program[0], "__main__.py")):

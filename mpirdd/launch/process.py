@@ -76,9 +76,7 @@ class Process:
         if first_here:
             remove_spilled(os.environ.get("MPIRDD_SCRATCH", ""))
         self.transport, ranks = open_transport()
-        if self.transport.size > 1 and not notes and first_here:
-            notes = leavings.own_folder()
-        if self.transport.size > 1 and notes:
+        if self.transport.size > 1 and (notes := notes or (leavings.own_folder() if first_here else None)):
             leavings.note_shared_files(notes, self.transport.rank)
         self.forks.guard_transport(self.transport)
         self.allotted_bytes = budget(ranks).amount

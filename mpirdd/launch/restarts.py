@@ -15,6 +15,8 @@ import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from mpirdd.protocol.errors import UsageError
+
 _PROBE_S = 20.0
 """A node that starts no process within this time is lost."""
 _PROBES = 32
@@ -43,6 +45,12 @@ class Start:
     """The words for mpirun."""
     places: tuple[Place, ...]
     """The hosts. Empty: this host alone, or hosts whose names are not known."""
+
+
+def check_restarts(count: int) -> None:
+    """Raise UsageError for a number of restarts that is none."""
+    if count < 0:
+        raise UsageError(f"--restarts must be 0 or more, not {count}")
 
 
 def first_start(ranks: int, words: Sequence[str], slurm: Sequence[Place]) -> Start:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 
 from mpirdd.launch import spark_options
 from mpirdd.launch.mpirun import find_launcher, import_path
+from mpirdd.launch.restarts import check_restarts
 from mpirdd.launch.slurm.batch import Batch
 from mpirdd.launch.slurm.follow import COMMAND_TIMEOUT_S, NO_INDEX, ending_gently, follow, log_of, records_of
 from mpirdd.launch.slurm.pieces import LEAD_S
@@ -99,20 +100,18 @@ def submit(
     except ArgumentError as error:
         raise UsageError(f"submit: {error}") from None
     program = ["-m", *found.program] if own.is_module else found.program
-    if run.restarts < 0:
-        raise UsageError(f"--restarts must be 0 or more, not {run.restarts}")
-    for option in found.sbatch if not program else ():
-        if meant := nearest(re.split("[= ]", option)[0]):
-            raise UsageError(f"submit: {option} goes to sbatch, as it is no option of mpirdd{meant}")
+    check_restarts(run.restarts)
+    misspelt = [f"{option} goes to sbatch, as it is no option of mpirdd{meant}" for option in found.sbatch
+                if (meant := nearest(re.split("[= ]", option)[0]))]
+    if misspelt and not program:
+        raise UsageError(f"submit: {misspelt[0]}")
     if not program:
         raise UsageError("which program? mpirdd submit [options] job.py [args ...]")
     if not own.is_module and not os.path.exists(program[0]):
         hint = "; the value of an option of sbatch is best written with =, as in --nodes=4" if found.sbatch else ""
         raise UsageError(f"no such program: {program[0]}{hint}")
-    for option in found.sbatch:
-        meant = nearest(re.split("[= ]", option)[0])
-        if meant:
-            print(f"mpirdd: {option} goes to sbatch, as it is no option of mpirdd{meant}", file=sys.stderr)
+    for said in misspelt:
+        print(f"mpirdd: {said}", file=sys.stderr)
     settings, keys = settings_of(run), spark_options.conf_of(run)
     for remark in spark_options.remarks(run):
         print(f"mpirdd: {remark}", file=sys.stderr)
