@@ -241,7 +241,7 @@ def _array(operation: str, values: Sequence[Any], field: Any, records: Sequence[
     if made.null_count and not field.nullable:
         raise RecordError(
             f"{operation}: column {field.name!r} takes no None (nullable=False), as in the record "
-            f"{short_repr(records[values.index(None)])}; leave nullable away, or fill it with map")
+            f"{short_repr(records[made.is_null().index(True).as_py()])}; leave nullable away, or fill it with map")
     if not all_kept(values, made):
         for value, back, record in zip(values, values_of(made), records, strict=True):
             if not kept(value, back, field.type):
